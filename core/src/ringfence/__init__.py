@@ -1,0 +1,1 @@
+"""Ringfence: one interface to models on three rings of trust."""

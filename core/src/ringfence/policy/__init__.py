@@ -1,0 +1,1 @@
+"""Policy: file → model → compiled → decision. Pure; no I/O but reading the named file."""

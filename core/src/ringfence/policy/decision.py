@@ -1,0 +1,77 @@
+"""The result of a policy for one request: data with a reason for every recipient, never an exception."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+Ring: TypeAlias = Literal["device", "house", "partner"]
+RINGS: tuple[Ring, ...] = ("device", "house", "partner")
+"""From the inside out."""
+
+Outcome: TypeAlias = Literal["allow", "ask", "deny"]
+OnBrokenStream: TypeAlias = Literal["fail", "restart", "continue"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipient:
+    """One named place that bytes can go, as the operator declared it. The ring is the operator's word, never a plugin's."""
+
+    name: str
+    ring: Ring
+    provider: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Why one recipient is allowed or not: the ids of the rules that made it so, and a sentence."""
+
+    ring: Ring
+    verdict: Literal["allow", "deny"]
+    rules: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One recipient of the plan, what must happen before sending, and whether it stands under `prefer` or `fallback`."""
+
+    recipient: str
+    ring: Ring
+    obligations: tuple[str, ...] = ()
+    stage: Literal["prefer", "fallback"] = "prefer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What may happen to one request. `plan` is in order; nothing outside it is ever tried."""
+
+    policy: str
+    digest: str
+    task: str
+    labels: tuple[str, ...]
+    outcome: Outcome
+    plan: tuple[Step, ...]
+    recipients: Mapping[str, Verdict]
+    route: str | None = None
+    on_broken_stream: OnBrokenStream = "fail"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The shape of `policy explain --json`."""
+        return {
+            "policy": {"name": self.policy, "digest": self.digest},
+            "task": self.task,
+            "labels": list(self.labels),
+            "outcome": self.outcome,
+            "route": self.route,
+            "plan": [
+                {"recipient": step.recipient, "ring": step.ring, "obligations": list(step.obligations)}
+                for step in self.plan
+            ],
+            "recipients": {
+                name: {"ring": v.ring, "verdict": v.verdict, "rules": list(v.rules), "reason": v.reason}
+                for name, v in self.recipients.items()
+            },
+        }

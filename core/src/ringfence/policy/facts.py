@@ -1,0 +1,24 @@
+"""What a policy decides on: computed once, before `decide`, by the core alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ringfence.request import Modality
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """One request as a policy sees it. `labels` is never empty; `input_tokens` = ceil(UTF-8 bytes of all text / 3).
+
+    `modality` holds every modality in the input or asked for as output. `values` are the app's declared facts; an absent
+    one is not evaluable. `to` filters the plan and never adds.
+    """
+
+    task: str
+    labels: frozenset[str]
+    input_tokens: int
+    modality: frozenset[Modality] = frozenset({"text"})
+    values: Mapping[str, str | int | float | bool] = field(default_factory=dict[str, "str | int | float | bool"])
+    to: frozenset[str] | None = None

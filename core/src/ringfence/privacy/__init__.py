@@ -1,0 +1,1 @@
+"""Privacy: labels and detectors, the gate that makes grants, the audit log."""

@@ -1,0 +1,61 @@
+"""The content-free record of one request: where it went and why. Names, digests and counts only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+Outcome: TypeAlias = Literal["answered", "denied", "failed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One send to one recipient. `error` is the class name of what ended it, `phase` when; both `None` if it answered."""
+
+    recipient: str
+    ring: str
+    duration_s: float
+    error: str | None = None
+    phase: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What the core knows of one request, whatever became of it.
+
+    `rules` are the ids of the flow rules that allowed the recipient, `route` the route rule that chose it.
+    `input_bytes` and `output_bytes` count UTF-8 bytes of text and raw bytes of attachments. Times are seconds;
+    `started_at` is Unix time. `cost_usd` is `None` where no price is known, 0 on the device.
+    """
+
+    id: str
+    started_at: float
+    outcome: Outcome
+    policy: str
+    policy_digest: str
+    task: str
+    labels: tuple[str, ...]
+    ring: str | None = None
+    recipient: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    rules: tuple[str, ...] = ()
+    route: str | None = None
+    attestation_digest: str | None = None
+    redactions: dict[str, int] = field(default_factory=dict[str, int])
+    adjustments: tuple[str, ...] = ()
+    input_bytes: int = 0
+    output_bytes: int = 0
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
+    duration_s: float = 0.0
+    first_event_s: float | None = None
+    finish_reason: str | None = None
+    attempts: tuple[Attempt, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """A JSON-ready copy."""
+        from dataclasses import asdict  # noqa: PLC0415  (only a person or the audit log asks for it)
+
+        return asdict(self)

@@ -1,0 +1,326 @@
+"""What an app asks: a `Request` of messages with typed parts, labels, a task and settings.
+
+Everything here is frozen data without behaviour beyond validation; a transform returns a new value. No `repr` holds
+user content (invariant 7): sizes, types and labels only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from ringfence.errors import InvalidRequest
+
+Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+Modality: TypeAlias = Literal["text", "image", "file", "audio"]
+JsonValue: TypeAlias = "str | int | float | bool | None | Sequence[JsonValue] | Mapping[str, JsonValue]"
+
+TASKS: tuple[str, ...] = (
+    "open_question",
+    "notification_summary",
+    "article_summary",
+    "smart_reply",
+    "email_reply",
+    "rewrite",
+    "proofread",
+    "extract",
+    "action",
+    "image",
+    "embed",
+    "transcribe",
+    "speak",
+)
+"""The tasks every policy knows; a policy file may add its own. `open_question` is the default."""
+
+NO_LABELS: frozenset[str] = frozenset()
+
+
+def _label_set(labels: object) -> frozenset[str]:
+    if isinstance(labels, str):
+        raise InvalidRequest("labels must be a collection of names, not one string", way_out=f'labels={{"{labels}"}}')
+    try:
+        found = frozenset(labels)  # type: ignore[call-overload]
+    except TypeError:
+        raise InvalidRequest("labels must be a collection of names", way_out='labels={"contact"}') from None
+    if not all(isinstance(name, str) and name for name in found):
+        raise InvalidRequest("every label must be a non-empty string", way_out='labels={"contact"}')
+    return found
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class TextPart:
+    """Text. `labels` are what the app declares; detectors add theirs, and a declaration never removes a hit."""
+
+    text: str
+    labels: frozenset[str] = field(default=NO_LABELS, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.text, str):
+            raise InvalidRequest(f"a text part holds a str, not {type(self.text).__name__}", way_out="decode it first")
+        object.__setattr__(self, "labels", _label_set(self.labels))
+
+    def __repr__(self) -> str:
+        return f"TextPart({len(self.text)} characters, labels={sorted(self.labels)})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ImagePart:
+    """An encoded image. Bytes, never a URL: nothing here fetches anything."""
+
+    data: bytes
+    media_type: str = field(default="image/png", kw_only=True)
+    name: str | None = field(default=None, kw_only=True)
+    labels: frozenset[str] = field(default=NO_LABELS, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.data, bytes):
+            raise InvalidRequest(f"an image part holds bytes, not {type(self.data).__name__}", way_out="read the file")
+        object.__setattr__(self, "labels", _label_set(self.labels))
+
+    def __repr__(self) -> str:
+        return f"ImagePart({self.media_type}, {len(self.data)} bytes, labels={sorted(self.labels)})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class FilePart:
+    """An attached file. `text/*` and `application/json` in UTF-8 can be scanned; anything else carries `unknown`."""
+
+    data: bytes
+    media_type: str = field(default="application/octet-stream", kw_only=True)
+    name: str | None = field(default=None, kw_only=True)
+    labels: frozenset[str] = field(default=NO_LABELS, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.data, bytes):
+            raise InvalidRequest(f"a file part holds bytes, not {type(self.data).__name__}", way_out="read the file")
+        object.__setattr__(self, "labels", _label_set(self.labels))
+
+    def __repr__(self) -> str:
+        return f"FilePart({self.media_type}, {len(self.data)} bytes, labels={sorted(self.labels)})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ToolCallPart:
+    """A call the model asked for. `arguments` is the JSON text exactly as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: str
+    labels: frozenset[str] = field(default=NO_LABELS, kw_only=True)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", _label_set(self.labels))
+
+    def __repr__(self) -> str:
+        return f"ToolCallPart({self.name}, {len(self.arguments)} characters, labels={sorted(self.labels)})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ToolResultPart:
+    """What a tool answered to the call `call_id`, as text; `is_error` tells the model that the tool failed."""
+
+    call_id: str
+    name: str
+    text: str
+    is_error: bool = field(default=False, kw_only=True)
+    labels: frozenset[str] = field(default=NO_LABELS, kw_only=True)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", _label_set(self.labels))
+
+    def __repr__(self) -> str:
+        return f"ToolResultPart({self.name}, {len(self.text)} characters, labels={sorted(self.labels)})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ReasoningPart:
+    """Reasoning of one provider. `state` is opaque, replayed only to `provider` and dropped for any other."""
+
+    provider: str
+    text: str = ""
+    state: str | None = field(default=None, kw_only=True)
+    labels: frozenset[str] = field(default=NO_LABELS, kw_only=True)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", _label_set(self.labels))
+
+    def __repr__(self) -> str:
+        return f"ReasoningPart({self.provider}, {len(self.text)} characters)"
+
+
+Part: TypeAlias = TextPart | ImagePart | FilePart | ToolCallPart | ToolResultPart | ReasoningPart
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Message:
+    """One turn: who speaks, and the parts."""
+
+    role: Role
+    parts: tuple[Part, ...]
+
+    def __post_init__(self) -> None:
+        if self.role not in ("system", "user", "assistant", "tool"):
+            raise InvalidRequest("a message's role is system, user, assistant or tool")
+        object.__setattr__(self, "parts", tuple(self.parts))
+
+    @property
+    def text(self) -> str:
+        """The text parts, joined."""
+        return "".join(part.text for part in self.parts if isinstance(part, TextPart))
+
+    def __repr__(self) -> str:
+        return f"Message({self.role}, {len(self.parts)} parts)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Settings:
+    """How to generate. `None` leaves the model's default; what a model cannot honour is refused or in `adjustments`.
+
+    Bounds: `max_output_tokens` ≥ 1 · `temperature` 0 … 2 · `top_p` in (0, 1] · `top_k` ≥ 1 · `min_p` 0 … 1 ·
+    `repetition_penalty` > 0 · `presence_penalty`, `frequency_penalty` −2 … 2 · `seed` ≥ 0 · at most 16 non-empty `stop`
+    sequences · `logit_bias` maps token ids to −100 … 100.
+
+    Raises:
+        InvalidRequest: a value is out of its bounds; every fault is named, not only the first.
+    """
+
+    max_output_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    logit_bias: Mapping[int, float] | None = None
+    reasoning_effort: Literal["none", "low", "medium", "high"] | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.stop, str):
+            object.__setattr__(self, "stop", (self.stop,))
+        elif not isinstance(self.stop, tuple):
+            object.__setattr__(self, "stop", tuple(self.stop))
+        if faults := list(_settings_faults(self)):
+            raise InvalidRequest("; ".join(faults))
+
+    def __repr__(self) -> str:
+        given = [name for name in self.__slots__ if getattr(self, name) not in (None, ())]
+        return f"Settings({', '.join(given)})"
+
+
+_BOUNDS: dict[str, tuple[type | tuple[type, ...], float, float, bool]] = {
+    # name: (types, low, high, low is inclusive)
+    "max_output_tokens": (int, 1, 2**31, True),
+    "temperature": ((int, float), 0, 2, True),
+    "top_p": ((int, float), 0, 1, False),
+    "top_k": (int, 1, 2**31, True),
+    "min_p": ((int, float), 0, 1, True),
+    "repetition_penalty": ((int, float), 0, 100, False),
+    "presence_penalty": ((int, float), -2, 2, True),
+    "frequency_penalty": ((int, float), -2, 2, True),
+    "seed": (int, 0, 2**63 - 1, True),
+}
+_MAX_STOPS = 16
+
+
+def _settings_faults(settings: Settings) -> list[str]:
+    faults: list[str] = []
+    for name, (types, low, high, inclusive) in _BOUNDS.items():
+        value = getattr(settings, name)
+        if value is None:
+            continue
+        # `not low <= value <= high` also catches NaN, which compares false with everything.
+        if isinstance(value, bool) or not isinstance(value, types):
+            faults.append(f"{name} has the wrong type {type(value).__name__}")
+        elif not (low <= value <= high) or (value == low and not inclusive):
+            faults.append(f"{name} must lie in {'[' if inclusive else '('}{low}, {high}]")
+    if len(settings.stop) > _MAX_STOPS:
+        faults.append(f"at most {_MAX_STOPS} stop sequences")
+    if not all(isinstance(stop, str) and stop for stop in settings.stop):
+        faults.append("every stop sequence must be a non-empty string")
+    for token, bias in (settings.logit_bias or {}).items():
+        if isinstance(token, bool) or not isinstance(token, int) or token < 0 or not -100 <= bias <= 100:
+            faults.append("logit_bias maps token ids ≥ 0 to numbers from -100 to 100")
+            break
+    if settings.reasoning_effort not in (None, "none", "low", "medium", "high"):
+        faults.append("reasoning_effort is none, low, medium or high")
+    return faults
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Tool:
+    """A function the model may ask for. `parameters` is a JSON Schema of type object."""
+
+    name: str
+    description: str = ""
+    parameters: Mapping[str, JsonValue] = field(default_factory=lambda: {"type": "object", "properties": {}})
+
+    def __repr__(self) -> str:
+        return f"Tool({self.name})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class OutputSchema:
+    """The shape a structured answer must have: a JSON Schema (2020-12) and a name for it."""
+
+    schema: Mapping[str, JsonValue]
+    name: str = "output"
+
+    def __repr__(self) -> str:
+        return f"OutputSchema({self.name})"
+
+
+ToolChoice: TypeAlias = Literal["auto", "none", "required"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Request:
+    """One request. `labels` is the conversation's high-water mark; it adds to what the parts carry, never takes away.
+
+    `tenant` isolates caches: a provider may reuse work only between requests of one tenant, and `None` reuses nothing.
+    `facts` are the app's (`{"user.age_band": "adult"}`); one that is absent is not evaluable. `to` names recipients and
+    only filters the plan. `provider_options` maps a provider's name to options of its own.
+
+    Raises:
+        InvalidRequest: there is no message, or nothing in the messages to answer.
+    """
+
+    messages: tuple[Message, ...]
+    task: str = "open_question"
+    labels: frozenset[str] = NO_LABELS
+    settings: Settings = field(default_factory=Settings)
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = "auto"
+    output: OutputSchema | None = None
+    facts: Mapping[str, str | int | float | bool] = field(default_factory=dict[str, "str | int | float | bool"])
+    to: frozenset[str] | None = None
+    tenant: str | None = None
+    provider_options: Mapping[str, Mapping[str, JsonValue]] = field(
+        default_factory=dict[str, "Mapping[str, JsonValue]"]
+    )
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "messages", tuple(self.messages))
+        object.__setattr__(self, "tools", tuple(self.tools))
+        object.__setattr__(self, "labels", _label_set(self.labels))
+        if not any(_has_content(part) for message in self.messages for part in message.parts):
+            raise InvalidRequest("the request is empty", way_out="give some text, an image or a file")
+        names = [tool.name for tool in self.tools]
+        if len(set(names)) != len(names):
+            raise InvalidRequest("two tools have the same name", way_out="rename one")
+
+    def __repr__(self) -> str:
+        return f"Request(task={self.task}, {len(self.messages)} messages, labels={sorted(self.labels)})"
+
+
+def _has_content(part: Part) -> bool:
+    match part:
+        case TextPart() | ReasoningPart():
+            return bool(part.text.strip())
+        case ImagePart() | FilePart():
+            return bool(part.data)
+        case ToolCallPart() | ToolResultPart():
+            return True

@@ -1,0 +1,215 @@
+"""What comes back: events while the answer is made, and the `Response` they add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Generic, Literal, TypeAlias, TypeVar
+
+from ringfence.receipt import Receipt
+from ringfence.request import JsonValue, Message, ReasoningPart, TextPart, ToolCallPart
+
+FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter", "refusal", "error", "other"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens of one answer. `None` where the backend does not say; cached and reasoning tokens are included in their sum."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adjustment:
+    """One setting that was not honoured as asked (invariant 6): what was asked, what was done, and why."""
+
+    setting: str
+    action: Literal["emulated", "changed", "ignored"]
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Why the answer ended: unified, and as the backend said it."""
+
+    reason: FinishReason
+    raw: str | None = None
+    type: ClassVar[Literal["finish"]] = "finish"
+
+
+@dataclass(frozen=True, slots=True)
+class TextStart:
+    """Text begins at `index`, the place of the part in the answer."""
+
+    index: int
+    type: ClassVar[Literal["text_start"]] = "text_start"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class TextDelta:
+    """More text for the part at `index`; never empty."""
+
+    index: int
+    text: str
+    type: ClassVar[Literal["text_delta"]] = "text_delta"
+
+    def __repr__(self) -> str:
+        return f"TextDelta({self.index}, {len(self.text)} characters)"
+
+
+@dataclass(frozen=True, slots=True)
+class TextEnd:
+    """The text at `index` is complete."""
+
+    index: int
+    type: ClassVar[Literal["text_end"]] = "text_end"
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningStart:
+    """Reasoning begins at `index`."""
+
+    index: int
+    type: ClassVar[Literal["reasoning_start"]] = "reasoning_start"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ReasoningDelta:
+    """More reasoning text for the part at `index`."""
+
+    index: int
+    text: str
+    type: ClassVar[Literal["reasoning_delta"]] = "reasoning_delta"
+
+    def __repr__(self) -> str:
+        return f"ReasoningDelta({self.index}, {len(self.text)} characters)"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ReasoningEnd:
+    """The reasoning at `index` is complete; `state` is opaque and goes back only to its provider."""
+
+    index: int
+    state: str | None = None
+    type: ClassVar[Literal["reasoning_end"]] = "reasoning_end"
+
+    def __repr__(self) -> str:
+        return f"ReasoningEnd({self.index})"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallStart:
+    """The model starts to call the tool `name`."""
+
+    index: int
+    id: str
+    name: str
+    type: ClassVar[Literal["tool_call_start"]] = "tool_call_start"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ToolCallDelta:
+    """More of the JSON text of the arguments."""
+
+    index: int
+    arguments: str
+    type: ClassVar[Literal["tool_call_delta"]] = "tool_call_delta"
+
+    def __repr__(self) -> str:
+        return f"ToolCallDelta({self.index}, {len(self.arguments)} characters)"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallEnd:
+    """The tool call at `index` is complete."""
+
+    index: int
+    type: ClassVar[Literal["tool_call_end"]] = "tool_call_end"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageReport:
+    """The tokens so far; a later one replaces an earlier one."""
+
+    usage: Usage
+    type: ClassVar[Literal["usage"]] = "usage"
+
+
+ProviderEvent: TypeAlias = (
+    TextStart
+    | TextDelta
+    | TextEnd
+    | ReasoningStart
+    | ReasoningDelta
+    | ReasoningEnd
+    | ToolCallStart
+    | ToolCallDelta
+    | ToolCallEnd
+    | UsageReport
+    | Finish
+)
+"""What a provider yields. Grammar: parts start, grow and end in order of index and never overlap within one index;
+`UsageReport` at any place; exactly one `Finish`, last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined:
+    """The stream broke at `broken` and goes on at `recipient` (invariant 9).
+
+    `restart`: everything before belongs to an answer that was dropped; indexes begin again at 0.
+    `continue`: what follows goes on where the text broke off.
+    """
+
+    broken: str
+    recipient: str
+    how: Literal["restart", "continue"]
+    type: ClassVar[Literal["joined"]] = "joined"
+
+
+Event: TypeAlias = ProviderEvent | Joined
+"""What an app sees."""
+
+OutputT = TypeVar("OutputT")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Response(Generic[OutputT]):
+    """A complete answer. `output` is the validated instance when a schema or model class was asked for, else `None`."""
+
+    message: Message
+    output: OutputT
+    finish: Finish
+    usage: Usage
+    receipt: Receipt
+    adjustments: tuple[Adjustment, ...] = ()
+    labels: frozenset[str] = frozenset()
+    """The labels of the request that caused it: what the answer starts with."""
+    joins: tuple[Joined, ...] = ()
+    provider_metadata: Mapping[str, JsonValue] = field(default_factory=dict[str, "JsonValue"])
+
+    @property
+    def text(self) -> str:
+        """The answer's text, without reasoning."""
+        return self.message.text
+
+    @property
+    def finish_reason(self) -> FinishReason:
+        """Why the answer ended, unified; `finish.raw` holds the backend's own word."""
+        return self.finish.reason
+
+    @property
+    def tool_calls(self) -> tuple[ToolCallPart, ...]:
+        """The calls the model asks for, in order."""
+        return tuple(part for part in self.message.parts if isinstance(part, ToolCallPart))
+
+    @property
+    def reasoning(self) -> tuple[ReasoningPart, ...]:
+        """Reasoning parts, opaque to everybody but their provider."""
+        return tuple(part for part in self.message.parts if isinstance(part, ReasoningPart))
+
+    def __repr__(self) -> str:
+        size = sum(len(part.text) for part in self.message.parts if isinstance(part, TextPart))
+        return f"Response({size} characters, finish_reason={self.finish.reason}, recipient={self.receipt.recipient})"

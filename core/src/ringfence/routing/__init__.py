@@ -1,0 +1,1 @@
+"""Routing: the attempts of one request, in the order the decision gives."""

@@ -1,0 +1,1 @@
+"""The public test kit: doubles for apps and plugin authors."""

@@ -1,0 +1,1 @@
+"""Ringfence detectors for structured identifiers."""

@@ -1,0 +1,1 @@
+"""Ringfence provider `mlx`: MLX models on the device ring, each in a supervised process of its own."""
