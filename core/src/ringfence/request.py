@@ -152,7 +152,7 @@ class ReasoningPart:
 Part: TypeAlias = TextPart | ImagePart | FilePart | ToolCallPart | ToolResultPart | ReasoningPart
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, weakref_slot=True, repr=False)
 class Message:
     """One turn: who speaks, and the parts."""
 
