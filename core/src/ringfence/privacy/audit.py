@@ -1,0 +1,329 @@
+"""The audit log: an append-only, content-free record of every request, chained so that tampering shows.
+
+One folder holds the records (JSON lines), the key of the chain and the head. A record is what `Receipt.as_dict` says:
+names, digests and counts. Threads and processes may append to one log at once.
+
+A record that was appended survives the death of the process (`kill -9`), not of the power: nothing is fsynced. Who can
+read the key can forge the chain, and who can put the whole folder back to an older copy takes records away unseen,
+unless somebody kept a head: `ringfence audit verify` prints it, and takes it back as `--head`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TextIO
+
+from ringfence.errors import AuditError, Closed
+from ringfence.privacy.audit_files import (
+    ANOTHER_LOG,
+    HEAD_BYTES,
+    HEAD_FILE,
+    RECORDS_FILE,
+    Head,
+    create_key,
+    decode_head,
+    encode_head,
+    lock,
+    lock_held,
+    locked,
+    make_folder,
+    not_writable,
+    open_file,
+    read_key,
+    unlock,
+    write_whole,
+)
+from ringfence.privacy.audit_record import AuditRecord, Interruption, decode_record, encode_record
+from ringfence.privacy.audit_tail import read_tail
+from ringfence.privacy.audit_verify import Verification, verify_log
+from ringfence.receipt import Receipt
+
+LOCK_TIMEOUT_S = 5.0
+_MAX_REOPENS = 5
+
+
+@dataclass(slots=True, kw_only=True)
+class _Handle:
+    """An open log and where it ends, as this process last saw it. `size` −1 means that it must look again."""
+
+    records: int
+    head: int
+    key: bytes
+    inodes: tuple[int, int]
+    size: int = -1
+    sequence: int = 0
+    mac: str = ""
+    line_open: bool = False
+    interrupted: Interruption | None = None
+
+
+class AuditLog:
+    """The audit log in `folder`. Nothing is touched before `open`, the first `append`, or a method that reads.
+
+    `lock_timeout_s` bounds how long one append waits for other writers.
+    """
+
+    def __init__(self, folder: Path, *, lock_timeout_s: float = LOCK_TIMEOUT_S) -> None:
+        self.folder = folder
+        self._records_path = str(folder / RECORDS_FILE)
+        self._head_path = str(folder / HEAD_FILE)
+        self._lock_timeout_s = lock_timeout_s
+        self._lock = threading.Lock()
+        self._handle: _Handle | None = None
+        self._closed = False
+        _logs.add(self)
+
+    def open(self) -> None:
+        """Makes the log ready to be written, so that a log that cannot be is known before anything is sent.
+
+        Raises:
+            AuditError: the folder is not writable, or its key or head is lost or another log's.
+            Closed: the log was closed.
+        """
+        with self._mine():
+            handle = self._opened()
+            try:
+                with locked(handle.records, timeout_s=self._lock_timeout_s):
+                    self._look(handle, os.fstat(handle.records).st_size)
+            except OSError as fault:
+                raise not_writable(self.folder, fault) from None
+
+    def append(self, receipt: Receipt) -> None:
+        """Adds one record. It is in the log, whole, when this returns, and not at all when this raises.
+
+        Raises:
+            AuditError: it cannot be written, or another writer held the lock for too long.
+            Closed: the log was closed.
+        """
+        with self._mine():
+            try:
+                self._append(receipt)
+            except OSError as fault:
+                raise not_writable(self.folder, fault) from None
+
+    def records(
+        self, since: float | None = None, until: float | None = None, limit: int | None = None
+    ) -> Iterator[AuditRecord]:
+        """The records written from `since` to before `until` (Unix seconds), oldest first, the newest `limit` of them.
+
+        Lines that are no records are passed over, and no mac is checked: that is what `verify` is for.
+
+        Raises:
+            AuditError: there is no log here, or it cannot be read.
+        """
+        found = self._read(since, until)
+        return found if limit is None else iter(deque(found, maxlen=limit))
+
+    def verify(self, head: str | None = None) -> Verification:
+        """Checks every record, their order, and their end. `head` is a mac that was kept elsewhere and must be there.
+
+        Raises:
+            AuditError: there is no log here, or it or its key cannot be read.
+        """
+        return verify_log(self.folder, kept_head=head, lock_timeout_s=self._lock_timeout_s)
+
+    def export(self, fp: TextIO, format: Literal["json", "csv"] = "json") -> int:  # noqa: A002  (the word users know)
+        """Writes all records to `fp` as one JSON array or as CSV with a header; returns how many there were.
+
+        Raises:
+            AuditError: there is no log here, or it cannot be read.
+        """
+        from ringfence.privacy.audit_export import export_csv, export_json  # noqa: PLC0415  (only an export needs it)
+
+        return (export_csv if format == "csv" else export_json)(self.records(), fp)
+
+    def close(self) -> None:
+        """Ends the use of the log; idempotent."""
+        with self._lock:
+            self._closed = True
+            self._drop()
+
+    # ------------------------------------------------------------ appending
+
+    def _mine(self) -> _ThreadTurn:
+        return _ThreadTurn(self._lock, self._lock_timeout_s)
+
+    def _append(self, receipt: Receipt) -> None:
+        handle, size = self._locked_handle()
+        try:
+            if size != handle.size:
+                self._look(handle, size)
+            self._write(handle, receipt)
+        finally:
+            unlock(handle.records)
+
+    def _locked_handle(self) -> tuple[_Handle, int]:
+        """The open log, locked, and its size."""
+        for _ in range(_MAX_REOPENS):
+            handle = self._opened()
+            lock(handle.records, timeout_s=self._lock_timeout_s)
+            size = self._size(handle)
+            if size is not None:
+                return handle, size
+            # The files were moved or removed: what was just locked is nobody's log any more.
+            self._drop()
+        raise AuditError(f"the files of the audit log in {self.folder} keep changing", way_out="find what moves them")
+
+    def _size(self, handle: _Handle) -> int | None:
+        """The size of the records file, or `None` if the files in the folder are no longer those that are open."""
+        try:
+            # Strings and os.stat: half the time of Path.stat, at every append.
+            records, head = os.stat(self._records_path), os.stat(self._head_path)  # noqa: PTH116
+        except FileNotFoundError:
+            return None
+        return records.st_size if (records.st_ino, head.st_ino) == handle.inodes else None
+
+    def _look(self, handle: _Handle, size: int) -> None:
+        """Finds the end of the log: another process wrote since, or this one has not written yet."""
+        head = decode_head(handle.key, os.pread(handle.head, HEAD_BYTES, 0))
+        if head is None:
+            raise AuditError(f"the head of the audit log in {self.folder} does not fit its key", way_out=ANOTHER_LOG)
+        tail = read_tail(handle.records, size, key=handle.key, head=head)
+        handle.sequence, handle.mac = tail.sequence, tail.mac
+        handle.line_open, handle.interrupted = tail.line_open, tail.interrupted
+        handle.size = size
+
+    def _write(self, handle: _Handle, receipt: Receipt) -> None:
+        sequence = handle.sequence + 1
+        line, mac = encode_record(
+            handle.key,
+            sequence=sequence,
+            time_s=time.time(),
+            previous=handle.mac,
+            receipt=receipt,
+            interrupted=handle.interrupted,
+        )
+        if handle.line_open:
+            line = b"\n" + line
+        size, handle.size = handle.size, -1
+        try:
+            _write_all(handle.records, line)
+            # INVARIANT: the head never runs ahead of the records, whenever the process dies.
+            os.pwrite(handle.head, encode_head(handle.key, Head(count=sequence, mac=mac)), 0)
+        except OSError:
+            # INVARIANT: a record that could not be written whole leaves nothing in the way of the next.
+            with suppress(OSError):
+                os.ftruncate(handle.records, size)
+            raise
+        handle.size = size + len(line)
+        handle.sequence, handle.mac = sequence, mac
+        handle.line_open, handle.interrupted = False, None
+
+    # ------------------------------------------------------------ opening
+
+    def _opened(self) -> _Handle:
+        if self._closed:
+            raise Closed("the audit log was closed before this record")
+        if self._handle is None:
+            self._handle = self._open()
+        return self._handle
+
+    def _open(self) -> _Handle:
+        make_folder(self.folder)
+        descriptors: list[int] = []
+        try:
+            records = open_file(self.folder / RECORDS_FILE, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+            descriptors.append(records)
+            with locked(records, timeout_s=self._lock_timeout_s):
+                key = self._found(records)
+                head = open_file(self.folder / HEAD_FILE, os.O_RDWR)
+                descriptors.append(head)
+            inodes = (os.fstat(records).st_ino, os.fstat(head).st_ino)
+            return _Handle(records=records, head=head, key=key, inodes=inodes)
+        except OSError as fault:
+            _close(descriptors)
+            raise not_writable(self.folder, fault) from None
+        except BaseException:
+            _close(descriptors)
+            raise
+
+    def _found(self, records: int) -> bytes:
+        """The key of the log, which is begun if there is none: first the key, then the head, then a record."""
+        key = read_key(self.folder)
+        head_exists = (self.folder / HEAD_FILE).exists()
+        used = os.fstat(records).st_size > 0
+        if key is None:
+            if used or head_exists:
+                raise AuditError(f"the key of the audit log in {self.folder} is lost", way_out=ANOTHER_LOG)
+            key = create_key(self.folder)
+        if not head_exists:
+            if used:
+                raise AuditError(f"the head of the audit log in {self.folder} is lost", way_out=ANOTHER_LOG)
+            write_whole(self.folder / HEAD_FILE, encode_head(key, Head()))
+        return key
+
+    def _drop(self) -> None:
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            _close([handle.records, handle.head])
+
+    def _forget_parent(self) -> None:
+        """After a fork: a lock on an inherited descriptor would be the parent's too, so this process opens its own."""
+        self._lock = threading.Lock()
+        self._drop()
+
+    # ------------------------------------------------------------ reading
+
+    def _read(self, since: float | None, until: float | None) -> Iterator[AuditRecord]:
+        try:
+            with open(self._records_path, "rb") as lines:  # noqa: PTH123  (a string, made once)
+                for line in lines:
+                    record = decode_record(line.rstrip(b"\n"))
+                    if record is None or (since is not None and record.time_s < since):
+                        continue
+                    if until is None or record.time_s < until:
+                        yield record
+        except FileNotFoundError:
+            raise AuditError(f"there is no audit log in {self.folder}", way_out="name its folder with --log") from None
+        except OSError as fault:
+            raise AuditError(f"the audit log in {self.folder} cannot be read: {fault.strerror}") from None
+
+
+class _ThreadTurn:
+    """Holds the lock between threads, waiting for a bounded time."""
+
+    __slots__ = ("_lock", "_timeout_s")
+
+    def __init__(self, lock: threading.Lock, timeout_s: float) -> None:
+        self._lock = lock
+        self._timeout_s = timeout_s
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(timeout=self._timeout_s):
+            raise lock_held(self._timeout_s)
+
+    def __exit__(self, *_exception: object) -> None:
+        self._lock.release()
+
+
+def _write_all(descriptor: int, line: bytes) -> None:
+    if os.write(descriptor, line) != len(line):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _close(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        with suppress(OSError):
+            os.close(descriptor)
+
+
+_logs: weakref.WeakSet[AuditLog] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for log in list(_logs):
+        log._forget_parent()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+__all__ = ["LOCK_TIMEOUT_S", "AuditLog", "AuditRecord", "Verification"]
