@@ -1,0 +1,1 @@
+"""The process that runs a model. Only `python -m ringfence_mlx.worker` imports what needs MLX; the app never does."""

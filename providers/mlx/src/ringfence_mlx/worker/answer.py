@@ -1,0 +1,105 @@
+"""One answer while it is made: from tokens of the batch to the events the app reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ringfence_mlx.worker.guard import Guarded
+from ringfence_mlx.worker.job import Job
+from ringfence_mlx.worker.text import StopMatcher, TextDecoder
+
+
+class TextEvents(Protocol):
+    """Turns detokenized text into events: plain text, or text, reasoning and tool calls told apart."""
+
+    def feed(self, text: str) -> list[dict[str, Any]]:
+        """The events that `text`, which is not empty, completes."""
+        ...
+
+    def finish(self, reason: str) -> list[dict[str, Any]]:
+        """The last events; `reason` is why generation ended."""
+        ...
+
+
+class PlainText:
+    """Every piece of text is one event."""
+
+    __slots__ = ()
+
+    def feed(self, text: str) -> list[dict[str, Any]]:
+        """One event."""
+        return [{"ev": "text", "text": text}]
+
+    def finish(self, reason: str) -> list[dict[str, Any]]:
+        """Nothing is held back."""
+        del reason
+        return []
+
+
+@dataclass(slots=True, kw_only=True, repr=False)
+class Answer:
+    """The state of one answer. `reserved_bytes` is what its keys and values may grow to."""
+
+    job: Job
+    prompt: Sequence[int]
+    limit_tokens: int
+    reserved_bytes: int
+    arrived_s: float
+    decoder: TextDecoder
+    events: TextEvents
+    constraint: Any | None = None
+    guards: list[Guarded] = field(default_factory=list[Guarded])
+    uid: int = -1
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    stops: StopMatcher = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.stops = StopMatcher(self.job.stop)
+
+    @property
+    def total_tokens(self) -> int:
+        """The longest that prompt and answer together can become."""
+        return len(self.prompt) + self.limit_tokens
+
+    def push(self, token: int) -> tuple[list[dict[str, Any]], bool]:
+        """Takes a token that is not the end: the events it completes, and whether a stop sequence ended the answer."""
+        self.output_tokens += 1
+        return self._deliver(self.decoder.push(token))
+
+    def finish(self, reason: str, raw: str) -> list[dict[str, Any]]:
+        """The last events. `reason` is `stop` or `length`; a stop sequence in what was held back still counts."""
+        frames: list[dict[str, Any]] = []
+        if raw != "stop_sequence":
+            frames, stopped = self._deliver(self.decoder.finish())
+            if stopped:
+                reason, raw = "stop", "stop_sequence"
+            elif rest := self.stops.finish():
+                frames += self._events(rest)
+        frames += [{"id": self.job.id, **event} for event in self.events.finish(reason)]
+        return [*frames, self._done(reason, raw)]
+
+    def _deliver(self, text: str) -> tuple[list[dict[str, Any]], bool]:
+        if not text:
+            return [], False
+        found = self.stops.push(text)
+        return (self._events(found.text) if found.text else []), found.stopped
+
+    def _events(self, text: str) -> list[dict[str, Any]]:
+        return [{"id": self.job.id, **event} for event in self.events.feed(text)]
+
+    def _done(self, reason: str, raw: str) -> dict[str, Any]:
+        return {
+            "id": self.job.id,
+            "ev": "done",
+            "reason": reason,
+            "raw": raw,
+            "input_tokens": len(self.prompt),
+            "output_tokens": self.output_tokens,
+            "cached_input_tokens": self.cached_tokens,
+        }
+
+
+__all__ = ["Answer", "PlainText", "TextEvents"]

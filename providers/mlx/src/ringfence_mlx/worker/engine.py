@@ -1,0 +1,266 @@
+"""The engine: one batch of answers on mlx-lm's `BatchGenerator`, fed from a queue. Owned by one thread.
+
+MLX binds its streams to the thread that made them, so load, step and free happen on the same one. Nothing a request
+holds may raise inside a step, for that would end the whole batch: everything is checked before it goes in.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+from mlx_lm.generate import BatchGenerator
+
+from ringfence_mlx.worker.answer import Answer
+from ringfence_mlx.worker.cache import PrefixCache
+from ringfence_mlx.worker.guard import Guarded
+from ringfence_mlx.worker.job import Job, JobFault
+from ringfence_mlx.worker.loader import LoadedModel
+from ringfence_mlx.worker.prefill import PrefillSizer
+from ringfence_mlx.worker.prepare import prepare
+from ringfence_mlx.worker.prompt import render_prompt
+from ringfence_mlx.worker.sampling import Processor, make_processors, make_sampler
+
+_FAIR_WAIT_S = 10.0
+"""After this long at the head of the queue a job of another adapter stops the current one from taking more."""
+
+_MOST_FAILURES = 3
+"""Steps in a row that may raise before the process gives up and lets the supervisor start a new one."""
+
+_WARM_TOKENS = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What the app allows. Bytes; `kv_bytes_per_token` is the model's, for keys and values of all layers."""
+
+    kv_bytes: int
+    prefix_cache_bytes: int
+    kv_bytes_per_token: int
+    batch: int = 16
+    prefill_batch: int = 4
+
+
+class Engine:
+    """Answers jobs. `emit` takes the frames of one step; `pulse` is called at every sign of life."""
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        limits: Limits,
+        *,
+        emit: Callable[[Iterable[dict[str, Any]]], None],
+        pulse: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._loaded = loaded
+        self._limits = limits
+        self._emit = emit
+        self._pulse = pulse
+        self._waiting: deque[Answer] = deque()
+        self._running: dict[int, Answer] = {}
+        self._adapters: Any = None
+        self._adapter: str | None = None
+        self._sizer = PrefillSizer()
+        self._prefixes = PrefixCache(limits.prefix_cache_bytes)
+        self._failures = 0
+        self._generator = self._new_generator()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a step would do something."""
+        return bool(self._waiting or self._running)
+
+    @property
+    def facts(self) -> dict[str, int]:
+        """Counts for `stats`: what runs, what waits, and the bytes held."""
+        return {
+            "running": len(self._running),
+            "waiting": len(self._waiting),
+            "prefix_cache_bytes": self._prefixes.nbytes,
+            "active_bytes": int(mx.get_active_memory()),
+            "prefill_step_tokens": self._sizer.tokens,
+        }
+
+    def warm_up(self) -> None:
+        """One real token through the whole path, and the first measurement of the prefill speed.
+
+        Raises:
+            JobFault: the model cannot make a token.
+        """
+        probe = [[index % self._loaded.vocabulary for index in range(1, _WARM_TOKENS + 2)]]
+        try:
+            for _ in range(2):  # the first run pays for what is set up on first use
+                self._generator.insert(probe, max_tokens=[1])
+                while not self._step_generator():
+                    pass
+        except Exception as error:  # noqa: BLE001  (a model may fail in any way; the app needs a typed answer)
+            raise JobFault("no_model", f"the model cannot make a token ({type(error).__name__})") from None
+        mx.clear_cache()
+
+    def submit(self, job: Job) -> None:
+        """Takes a job into the queue; one that cannot be done gets its fault at once."""
+        try:
+            answer = prepare(job, self._loaded)
+            reserved = answer.total_tokens * self._limits.kv_bytes_per_token
+            if reserved > self._limits.kv_bytes:
+                raise JobFault("no_memory", f"the request needs {reserved} bytes; {self._limits.kv_bytes} are allowed")
+        except JobFault as fault:
+            self._emit([{"id": job.id, **fault.frame()}])
+            return
+        answer.reserved_bytes = reserved
+        self._waiting.append(answer)
+
+    def count(self, job: Job) -> int:
+        """The tokens of the prompt of `job`, template included."""
+        return len(render_prompt(job, self._loaded.tokenizer))
+
+    def cancel(self, number: int) -> None:
+        """Forgets a job at whatever stage it is, and frees its cache. Unknown numbers are done already."""
+        self._waiting = deque(answer for answer in self._waiting if answer.job.id != number)
+        for uid, answer in list(self._running.items()):
+            if answer.job.id == number:
+                self._generator.remove([uid])
+                self._forget(uid)
+
+    def step(self) -> None:
+        """One step of the batch: takes in what fits, prefills a piece, decodes one token each, sends what came of it."""
+        self._pulse()
+        self._admit()
+        try:
+            responses = self._step_generator()
+        except Exception as error:  # noqa: BLE001  (whatever it is, every caller in the batch must learn of it)
+            self._fail_batch(type(error).__name__)
+            return
+        self._failures = 0
+        frames: list[dict[str, Any]] = []
+        for response in responses:
+            frames += self._advance(response)
+        if frames:
+            self._emit(frames)
+
+    def _step_generator(self) -> list[Any]:
+        generator = self._generator
+        sequences = min(self._limits.prefill_batch, max(1, len(self._running)))
+        step_tokens = self._sizer.step_tokens(sequences)
+        generator.prefill_step_size = step_tokens
+        # The batch being prefilled holds its own copy; without this a change would wait for the next batch.
+        generator._prompt_batch.prefill_step_size = step_tokens  # noqa: SLF001
+        with generator.stats() as stats:
+            _, responses = generator.next()
+        self._sizer.observe(stats.prompt_tokens, stats.prompt_time)
+        return list(responses)
+
+    def _admit(self) -> None:
+        """Moves jobs of one adapter from the queue into the batch, oldest first, as far as count and memory reach."""
+        if not self._waiting:
+            return
+        if not self._running:
+            self._use_adapter(self._waiting[0].job.adapter)
+        elif self._overdue(self._waiting[0]):
+            return
+        for answer in [waiting for waiting in self._waiting if waiting.job.adapter == self._adapter]:
+            if len(self._running) >= self._limits.batch or not self._fits(answer):
+                return
+            self._waiting.remove(answer)
+            self._insert(answer)
+
+    def _overdue(self, answer: Answer) -> bool:
+        return answer.job.adapter != self._adapter and time.monotonic() - answer.arrived_s > _FAIR_WAIT_S
+
+    def _fits(self, answer: Answer) -> bool:
+        """A batch is a rectangle: every sequence is padded to the longest."""
+        longest = max([answer.total_tokens, *(running.total_tokens for running in self._running.values())])
+        bytes_needed = longest * (len(self._running) + 1) * self._limits.kv_bytes_per_token
+        return not self._running or bytes_needed <= self._limits.kv_bytes
+
+    def _use_adapter(self, adapter: str | None) -> None:
+        if adapter == self._adapter:
+            return
+        if self._adapters is None:
+            from ringfence_mlx.worker.adapters import AdapterSwitch  # noqa: PLC0415  (only where adapters are used)
+
+            self._adapters = AdapterSwitch(self._loaded.model)
+        self._adapters.use(adapter)
+        self._adapter = adapter
+
+    def _insert(self, answer: Answer) -> None:
+        job, prompt = answer.job, list(answer.prompt)
+        prefix = self._prefixes.find(job.adapter, job.tenant, prompt)
+        answer.cached_tokens = prefix.tokens
+        answer.guards = [Guarded(processor) for processor in make_processors(job.sampling)]
+        processors: list[Processor] = [*answer.guards]
+        if answer.constraint is not None:
+            processors.append(answer.constraint.processor())
+        (answer.uid,) = self._generator.insert(
+            [prompt[prefix.tokens :]],
+            max_tokens=[answer.limit_tokens],
+            caches=[prefix.cache] if prefix.cache is not None else None,
+            all_tokens=[prompt[: prefix.tokens]],
+            samplers=[make_sampler(job.sampling, self._loaded.vocabulary)],
+            logits_processors=[processors],
+        )
+        self._running[answer.uid] = answer
+
+    def _advance(self, response: Any) -> list[dict[str, Any]]:
+        answer = self._running.get(response.uid)
+        if answer is None:
+            return []
+        token = int(response.token)
+        frames: list[dict[str, Any]] = []
+        stopped = False
+        if response.finish_reason != "stop":
+            frames, stopped = answer.push(token)
+        if stopped:
+            return frames + self._end(answer, response, "stop", "stop_sequence")
+        if response.finish_reason is not None:
+            return frames + self._end(answer, response, response.finish_reason, response.finish_reason)
+        return frames
+
+    def _end(self, answer: Answer, response: Any, reason: str, raw: str) -> list[dict[str, Any]]:
+        self._keep_prefix(answer, response)
+        self._forget(answer.uid)
+        return answer.finish(reason, raw)
+
+    def _keep_prefix(self, answer: Answer, response: Any) -> None:
+        """Takes the finished sequence out of the batch, and its cache into the tenant's."""
+        job = answer.job
+        cache, tokens = response.prompt_cache, response.all_tokens
+        if response.finish_reason is None:
+            taken = self._generator.remove([answer.uid], return_prompt_caches=job.tenant is not None)
+            cache, tokens = taken.get(answer.uid, (None, None))
+        if cache is not None and tokens is not None:
+            self._prefixes.keep(job.adapter, job.tenant, tokens, cache)
+
+    def _forget(self, uid: int) -> None:
+        self._running.pop(uid, None)
+        if not self._running:
+            mx.clear_cache()  # hand the freed buffers back to the system, not only to MLX's own pool
+
+    def _fail_batch(self, reason: str) -> None:
+        """Tells every caller of a batch that broke, and begins with an empty one."""
+        self._failures += 1
+        fault = JobFault("engine", f"the engine failed ({reason})").frame()
+        self._emit([{"id": answer.job.id, **fault} for answer in self._running.values()])
+        self._running.clear()
+        self._generator.close()
+        self._prefixes.clear()
+        mx.clear_cache()
+        if self._failures >= _MOST_FAILURES:
+            raise SystemExit(1)
+        self._generator = self._new_generator()
+
+    def _new_generator(self) -> BatchGenerator:
+        return BatchGenerator(
+            self._loaded.model,
+            stop_tokens=[[token] for token in sorted(self._loaded.end_tokens)],
+            completion_batch_size=self._limits.batch,
+            prefill_batch_size=self._limits.prefill_batch,
+            prefill_step_size=self._sizer.step_tokens(1),
+        )
+
+
+__all__ = ["Engine", "Limits"]

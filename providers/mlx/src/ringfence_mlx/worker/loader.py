@@ -1,0 +1,80 @@
+"""A model folder, loaded: weights, tokenizer and the facts the engine needs. Never executes code from the folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+from mlx_lm.utils import load
+
+from ringfence_mlx.worker.job import JobFault
+
+_CONTEXT_KEYS = ("max_position_embeddings", "max_sequence_length", "seq_length", "n_positions", "model_max_length")
+_FALLBACK_CONTEXT = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class LoadedModel:
+    """A model in memory. `vocabulary` is the width of its logits; `defaults` are those of generation_config.json."""
+
+    model: Any
+    tokenizer: Any
+    vocabulary: int
+    context_tokens: int
+    end_tokens: frozenset[int]
+    defaults: dict[str, float]
+
+
+def load_model(folder: Path, context_tokens: int | None) -> LoadedModel:
+    """Loads `folder`; its weights are in memory when this returns.
+
+    Raises:
+        JobFault: it is not a model that mlx-lm can load.
+    """
+    try:
+        model, tokenizer, config = load(str(folder), return_config=True)
+    except FileNotFoundError:
+        raise JobFault("no_model", "the model folder misses a file") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, OSError) as error:
+        raise JobFault("no_model", f"the model folder cannot be loaded ({type(error).__name__})") from None
+    return LoadedModel(
+        model=model,
+        tokenizer=tokenizer,
+        vocabulary=_vocabulary(model),
+        context_tokens=context_tokens or _context(config),
+        end_tokens=frozenset(int(token) for token in tokenizer.eos_token_ids),
+        defaults=_defaults(folder),
+    )
+
+
+def _vocabulary(model: Any) -> int:
+    """The width of the logits, measured: a table may be padded beyond the tokenizer's own count."""
+    logits = model(mx.array([[0]]))
+    mx.eval(logits)
+    return int(logits.shape[-1])
+
+
+def _context(config: dict[str, Any]) -> int:
+    for source in (config, config.get("text_config") or {}):
+        for key in _CONTEXT_KEYS:
+            if isinstance(value := source.get(key), int) and value > 0:
+                return value
+    return _FALLBACK_CONTEXT
+
+
+def _defaults(folder: Path) -> dict[str, float]:
+    """Sampling defaults the model's makers give; none where the file is missing or says greedy."""
+    try:
+        facts = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(facts, dict) or not facts.get("do_sample"):
+        return {}
+    names = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+    return {name: facts[name] for name in names if isinstance(facts.get(name), int | float)}
+
+
+__all__ = ["LoadedModel", "load_model"]
