@@ -173,7 +173,7 @@ def _limits() -> llguidance.LLParserLimits:
 
 
 def _check_size(schema: Mapping[str, Any]) -> None:
-    """llguidance walks a schema with recursion on the native stack, where going too deep ends the process."""
+    """Walking a schema, llguidance recurses on the native stack, where going too deep ends the process."""
     level: list[Any] = [schema]
     values = 0
     for _ in range(MAX_SCHEMA_DEPTH):
