@@ -1,0 +1,41 @@
+"""The policy in force where none is named: everything stays on the device.
+
+The same as `builtin.yaml`, as data: it is on the way of the first request, and reading YAML would cost 40 ms there.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from ringfence.policy.decision import Recipient
+from ringfence.policy.document import Document, FlowRule, Label, RouteRule
+from ringfence.policy.policy import Policy, enforce
+
+NAME = "built-in"
+DIGEST = "sha256:23149d5151f0882cb3f85217717be75f20bdb78639e86ce6cef15e26d397c7a2"
+"""Of `builtin.yaml`, and so of the document here; a test computes it."""
+
+
+def builtin_document() -> Document:
+    """What `builtin.yaml` says."""
+    declared = ("contact", "identity", "financial", "credentials", "health", "work")
+    return Document(
+        name=NAME,
+        recipients={
+            "mlx": Recipient(name="mlx", ring="device", provider="mlx", model="smollm2-135m-instruct"),
+        },
+        labels={
+            "public": Label(),
+            **{name: Label(declare=True) for name in declared},
+            "unclassified": Label(),
+        },
+        unknown="unclassified",
+        flow=(FlowRule(id="device-any", effect="allow", labels=None, to=frozenset({"device"})),),
+        route=(RouteRule(id="on-device", prefer=("mlx",)),),
+    )
+
+
+@cache
+def builtin_policy() -> Policy:
+    """The built-in policy. Every call gives the same object."""
+    return enforce(builtin_document(), source=NAME, name=NAME, digest=DIGEST)

@@ -1,0 +1,108 @@
+"""A policy file once it is understood: frozen data, equal for files that mean the same, and its digest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, Literal, TypeAlias, cast
+
+from ringfence.policy.conditions import Condition, Fact
+from ringfence.policy.decision import OnBrokenStream, Recipient
+from ringfence.policy.tree import NOWHERE, Position
+
+Effect: TypeAlias = Literal["allow", "deny"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """A data class: the detector kinds that find it, and whether only the app can know it."""
+
+    detect: tuple[str, ...] = ()
+    declare: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Require:
+    """What an allow asks of its recipient. `retention` and `region` are facts of the recipient: unknown = unmet."""
+
+    attested: bool = False
+    retention: str | None = None
+    regions: frozenset[str] = frozenset()
+
+    def unmet(self) -> str | None:
+        """What no recipient can show: in this version a recipient declares neither retention nor region."""
+        wanted = [f"retention {self.retention}"] if self.retention is not None else []
+        wanted += [f"region {' or '.join(sorted(self.regions))}"] if self.regions else []
+        return " and ".join(wanted) or None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowRule:
+    """One privacy rule. `labels` is `None` for "*"; `to` holds rings and recipients as written."""
+
+    id: str
+    effect: Effect
+    labels: frozenset[str] | None
+    to: frozenset[str]
+    when: Condition | None = None
+    require: Require = Require()
+    reason: str | None = None
+    at: Position = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteRule:
+    """One preference rule: recipients in order, inside what flow allows."""
+
+    id: str
+    prefer: tuple[str, ...]
+    fallback: tuple[str, ...] = ()
+    when: Condition | None = None
+    on_broken_stream: OnBrokenStream = "fail"
+    at: Position = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A whole policy without faults. `name` is `None` where the file gives none; `tasks` are the file's own."""
+
+    name: str | None
+    recipients: Mapping[str, Recipient]
+    labels: Mapping[str, Label]
+    unknown: str
+    flow: tuple[FlowRule, ...]
+    route: tuple[RouteRule, ...]
+    clean: str | None = None
+    tasks: tuple[str, ...] = ()
+    facts: Mapping[str, Fact] = field(default_factory=dict[str, Fact])
+
+    def digest(self) -> str:
+        """`sha256:` and the hash of all that the file says; comments, layout and the order of keys do not count."""
+        import hashlib  # noqa: PLC0415  (the built-in policy carries its digest)
+        import json  # noqa: PLC0415
+
+        text = json.dumps(_canonical(self), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+    def reached(self, to: frozenset[str]) -> frozenset[str]:
+        """The recipients that `to` names, by name or by ring."""
+        return frozenset(name for name, one in self.recipients.items() if name in to or one.ring in to)
+
+    def covered(self, labels: frozenset[str] | None) -> frozenset[str]:
+        """The labels a rule names; "*" is every declared label, `unknown` included."""
+        return frozenset(self.labels) if labels is None else labels
+
+
+def _canonical(value: object) -> object:
+    if is_dataclass(value) and not isinstance(value, type):
+        kept = [item.name for item in fields(value) if item.compare]
+        return {"is": type(value).__name__, **{name: _canonical(getattr(value, name)) for name in kept}}
+    if isinstance(value, Mapping):
+        items = cast("Mapping[str, object]", value).items()
+        return {key: _canonical(item) for key, item in items}
+    if isinstance(value, frozenset):
+        members = cast("frozenset[Any]", value)
+        return sorted((_canonical(item) for item in members), key=repr)
+    if isinstance(value, tuple):
+        return [_canonical(item) for item in cast("tuple[object, ...]", value)]
+    return value

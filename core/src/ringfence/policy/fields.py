@@ -1,0 +1,146 @@
+"""Reading one node of the tree as what it must be; what it is not becomes a fault, and reading goes on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from ringfence.policy.faults import Faults, did_you_mean, listed, quoted
+from ringfence.policy.keys import Keys
+from ringfence.policy.tree import Entry, ListNode, MapNode, Node, Position, Scalar, kind
+
+_NAME = re.compile(r"[^\W_][\w.-]{0,63}")
+_MAX_TEXT = 500
+
+
+def inside(where: str) -> str:
+    """` in flow[2]`, or nothing at the top of the file."""
+    return f" in {where}" if where else ""
+
+
+def refuse_later(key: Entry, where: str, faults: Faults) -> None:
+    """Refuses, by name, a key that this version does not know how to honour."""
+    faults.add(
+        key.at, f"key {quoted(key.key)}{inside(where)} is not supported by this version of ringfence. Remove it."
+    )
+
+
+def mapping(node: Node, where: str, faults: Faults, example: str = "") -> MapNode | None:
+    """`node` as a mapping."""
+    if isinstance(node, MapNode):
+        return node
+    faults.add(node.at, f"{where or 'a policy file'} must be a mapping{example}, not {kind(node)}.")
+    return None
+
+
+def entries(node: Node, where: str, keys: Keys, faults: Faults) -> dict[str, Entry] | None:
+    """The keys of `node` that work; every other one, and each that is needed and missing, is a fault."""
+    found = mapping(node, where, faults)
+    if found is None:
+        return None
+    kept: dict[str, Entry] = {}
+    for entry in found.entries:
+        if entry.key in keys.works:
+            kept[entry.key] = entry
+        elif entry.key in keys.later:
+            refuse_later(entry, where, faults)
+        else:
+            hint = did_you_mean(entry.key, keys.known)
+            faults.add(entry.at, f"unknown key {quoted(entry.key)}{inside(where)}.{hint}")
+    for key in keys.needed:
+        if key not in kept:
+            faults.add(found.at, f"key '{key}'{inside(where)} is missing.")
+    return kept
+
+
+def text(node: Node, where: str, faults: Faults) -> str | None:
+    """`node` as a text that is not empty and fits on one screen."""
+    if not isinstance(node, Scalar) or not isinstance(node.value, str):
+        hint = " Put it in quotes." if isinstance(node, Scalar) and node.value is not None else ""
+        faults.add(node.at, f"{where} must be text, not {kind(node)}.{hint}")
+        return None
+    if not node.value.strip() or len(node.value) > _MAX_TEXT:
+        faults.add(node.at, f"{where} must have 1 to {_MAX_TEXT} characters.")
+        return None
+    return node.value
+
+
+def name(node: Node, where: str, faults: Faults) -> str | None:
+    """`node` as a name."""
+    found = text(node, where, faults)
+    return None if found is None else checked_name(found, node.at, where, faults)
+
+
+def checked_name(found: str, at: Position, where: str, faults: Faults) -> str | None:
+    """`found`, if it can be a name."""
+    if _NAME.fullmatch(found):
+        return found
+    faults.add(at, f"{quoted(found)} cannot be a name in {where}: write 1 to 64 letters, digits, '_', '-' and '.'.")
+    return None
+
+
+def boolean(node: Node, where: str, faults: Faults) -> bool | None:
+    """`node` as `true` or `false`, the only booleans there are."""
+    if isinstance(node, Scalar) and isinstance(node.value, bool):
+        return node.value
+    faults.add(node.at, f"{where} must be true or false, not {_shown(node)}.")
+    return None
+
+
+def number(node: Node, where: str, faults: Faults, *, whole: bool) -> float | None:
+    """`node` as a number, whole where `whole`."""
+    value = node.value if isinstance(node, Scalar) else None
+    if not isinstance(value, bool) and isinstance(value, int if whole else (int, float)):
+        finite = value == value and abs(value) != float("inf")  # noqa: PLR0124  (NaN differs from itself)
+        if finite:
+            return value
+    faults.add(node.at, f"{where} must be a {'whole number' if whole else 'number'}, not {_shown(node)}.")
+    return None
+
+
+def items(node: Node, where: str, faults: Faults, example: str) -> tuple[Node, ...] | None:
+    """The items of `node`, a list that is not empty."""
+    if not isinstance(node, ListNode):
+        faults.add(node.at, f"{where} must be a list such as {example}, not {kind(node)}.")
+        return None
+    if not node.items:
+        faults.add(node.at, f"{where} is empty. Name at least one, or leave it out.")
+        return None
+    return node.items
+
+
+def names(node: Node, where: str, faults: Faults, example: str) -> list[tuple[str, Position]] | None:
+    """The texts in the list `node`, each once, with their places."""
+    found = items(node, where, faults, example)
+    if found is None:
+        return None
+    kept: dict[str, Position] = {}
+    for item in found:
+        one = text(item, f"an item of {where}", faults)
+        if one is None:
+            continue
+        if one in kept:
+            faults.add(item.at, f"{quoted(one)} appears twice in {where}.")
+        kept.setdefault(one, item.at)
+    return list(kept.items())
+
+
+def choice(node: Node, where: str, options: Iterable[str], faults: Faults) -> str | None:
+    """`node` as one of `options`."""
+    found = text(node, where, faults)
+    return None if found is None else one_of(found, node.at, where, options, faults)
+
+
+def one_of(found: str, at: Position, where: str, options: Iterable[str], faults: Faults) -> str | None:
+    """`found`, if it is one of `options`."""
+    allowed = tuple(options)
+    if found in allowed:
+        return found
+    faults.add(at, f"{quoted(found)} is not a value of {where}: {listed(allowed, 'or')}.{did_you_mean(found, allowed)}")
+    return None
+
+
+def _shown(node: Node) -> str:
+    if isinstance(node, Scalar) and isinstance(node.value, str):
+        return quoted(node.value)
+    return kind(node)

@@ -1,0 +1,63 @@
+"""A policy in force: what it declares, and what it decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from ringfence.policy.compiled import Compiled
+from ringfence.policy.conditions import Fact
+from ringfence.policy.decision import Decision, Recipient
+from ringfence.policy.document import Document, Label
+from ringfence.policy.facts import Facts
+from ringfence.policy.keys import BUILT_IN_TASKS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class Policy:
+    """A policy that was loaded without a fault. `source` is the file it came from, or `built-in`.
+
+    `digest` covers all that the file says, and neither comments nor layout. `detect_kinds` are the detector kinds that
+    any label names, `tasks` those every policy knows and the file's own. Made by `load_policy`, `read_policy` and
+    `builtin_policy` only.
+    """
+
+    name: str
+    digest: str
+    source: str
+    document: Document
+    recipients: Mapping[str, Recipient]
+    labels: Mapping[str, Label]
+    unknown: str
+    clean: str | None
+    detect_kinds: frozenset[str]
+    tasks: frozenset[str]
+    facts: Mapping[str, Fact]
+    compiled: Compiled
+
+    def decide(self, facts: Facts) -> Decision:
+        """What may happen to one request: pure, no I/O, never an exception for what the facts hold."""
+        return self.compiled.decide(facts)
+
+    def __repr__(self) -> str:
+        return f"Policy({self.name}, {self.digest[:19]}…, source={self.source})"
+
+
+def enforce(document: Document, *, source: str, name: str, digest: str | None = None) -> Policy:
+    """The policy of a document without faults; `digest` where it is known already."""
+    digest = digest or document.digest()
+    return Policy(
+        name=name,
+        digest=digest,
+        source=source,
+        document=document,
+        recipients=MappingProxyType(dict(document.recipients)),
+        labels=MappingProxyType(dict(document.labels)),
+        unknown=document.unknown,
+        clean=document.clean,
+        detect_kinds=frozenset(kind for label in document.labels.values() for kind in label.detect),
+        tasks=frozenset((*BUILT_IN_TASKS, *document.tasks)),
+        facts=MappingProxyType(dict(document.facts)),
+        compiled=Compiled(document, name=name, digest=digest),
+    )

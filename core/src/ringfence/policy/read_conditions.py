@@ -1,0 +1,181 @@
+"""A `when:` in the file → a condition. Typed by what the file declares; every misspelling is a fault."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from ringfence.policy import fields
+from ringfence.policy.conditions import (
+    OTHER_TASK,
+    AllOf,
+    AnyOf,
+    Condition,
+    Fact,
+    FactIn,
+    FactRange,
+    LabelIn,
+    ModalityIn,
+    Not,
+    Range,
+    TaskIn,
+    TokensIn,
+)
+from ringfence.policy.decision import Recipient
+from ringfence.policy.faults import Faults, did_you_mean, quoted
+from ringfence.policy.keys import FACT_PREFIX, LATER_FACTS, MODALITIES, RANGE, WHEN, WHEN_LATER
+from ringfence.policy.tree import Entry, Node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """What the file declares. A section that could not be read is `None`, and names in it are not checked."""
+
+    recipients: Mapping[str, Recipient | None] | None
+    labels: frozenset[str] | None
+    facts: Mapping[str, Fact | None] | None
+    tasks: frozenset[str]
+
+
+class ConditionReader:
+    """Reads the conditions of one section: `labels` may be read in `route` and never in `flow`."""
+
+    def __init__(self, declared: Declared, faults: Faults, *, may_read_labels: bool) -> None:
+        self._declared = declared
+        self._faults = faults
+        self._may_read_labels = may_read_labels
+        self._readers: Mapping[str, Callable[[Entry, str], Condition | None]] = {
+            "task": self._task,
+            "modality": self._modality,
+            "input_tokens": self._tokens,
+            "labels": self._labels,
+            "all": self._all,
+            "any": self._any,
+            "not": self._not,
+        }
+
+    def read(self, node: Node, where: str) -> Condition | None:
+        """The condition; its keys must all hold. `None`, with a fault noted, where one cannot be read."""
+        found = fields.mapping(node, where, self._faults)
+        if found is None:
+            return None
+        if not found.entries:
+            self._faults.add(found.at, f"{where} is empty. Leave it out if the rule always applies.")
+            return None
+        parts = [self._entry(entry, where) for entry in found.entries]
+        kept = tuple(part for part in parts if part is not None)
+        if len(kept) < len(parts):
+            return None
+        return kept[0] if len(kept) == 1 else AllOf(kept)
+
+    def _entry(self, entry: Entry, where: str) -> Condition | None:
+        key = entry.key
+        if key in WHEN or (key == "labels" and self._may_read_labels):
+            return self._readers[key](entry, f"{where}.{key}")
+        if key == "labels":
+            self._faults.add(
+                entry.at,
+                f"{where} cannot read labels: one label more could widen. Name them in the rule's own labels:.",
+            )
+        elif key in WHEN_LATER or key.startswith(LATER_FACTS):
+            fields.refuse_later(entry, where, self._faults)
+        elif key.startswith(FACT_PREFIX):
+            return self._fact(entry, f"{where}.{key}")
+        else:
+            hint = did_you_mean(key, (*WHEN, *self._route_keys(), *(self._declared.facts or {})))
+            self._faults.add(entry.at, f"unknown key {quoted(key)} in {where}.{hint}")
+        return None
+
+    def _route_keys(self) -> tuple[str, ...]:
+        return ("labels",) if self._may_read_labels else ()
+
+    def _task(self, entry: Entry, where: str) -> Condition | None:
+        found = fields.names(entry.value, where, self._faults, "[open_question]")
+        known = {*self._declared.tasks, OTHER_TASK}
+        for name, at in found or ():
+            if name not in known:
+                hint = did_you_mean(name, known)
+                self._faults.add(at, f"task {quoted(name)} is not declared under tasks:.{hint}")
+        return None if found is None else TaskIn(frozenset(name for name, _ in found))
+
+    def _modality(self, entry: Entry, where: str) -> Condition | None:
+        found = fields.names(entry.value, where, self._faults, "[image]")
+        for name, at in found or ():
+            fields.one_of(name, at, where, MODALITIES, self._faults)
+        return None if found is None else ModalityIn(frozenset(name for name, _ in found))
+
+    def _tokens(self, entry: Entry, where: str) -> Condition | None:
+        found = self._range(entry.value, where, whole=True)
+        return None if found is None else TokensIn(found)
+
+    def _labels(self, entry: Entry, where: str) -> Condition | None:
+        found = fields.names(entry.value, where, self._faults, "[public]")
+        for name, at in found or ():
+            check_label(name, at, self._declared, self._faults)
+        return None if found is None else LabelIn(frozenset(name for name, _ in found))
+
+    def _range(self, node: Node, where: str, *, whole: bool) -> Range | None:
+        found = fields.entries(node, where, RANGE, self._faults)
+        if found is None:
+            return None
+        if not found:
+            self._faults.add(node.at, f"{where} needs max (inclusive), over (exclusive), or both.")
+            return None
+        bounds = {
+            key: fields.number(entry.value, f"{where}.{key}", self._faults, whole=whole) for key, entry in found.items()
+        }
+        return None if None in bounds.values() else Range(over=bounds.get("over"), max=bounds.get("max"))
+
+    def _fact(self, entry: Entry, where: str) -> Condition | None:
+        facts = self._declared.facts
+        if facts is None:
+            return None
+        if entry.key not in facts:
+            hint = did_you_mean(entry.key, facts)
+            self._faults.add(entry.at, f"{quoted(entry.key)} is not declared under facts:.{hint}")
+            return None
+        fact = facts[entry.key]
+        match None if fact is None else fact.type:
+            case None:
+                return None
+            case "enum":
+                return self._enum(entry, where, () if fact is None else fact.values)
+            case "bool":
+                value = fields.boolean(entry.value, where, self._faults)
+                return None if value is None else FactIn(entry.key, frozenset({value}))
+            case "int" | "number" as type_:
+                found = self._range(entry.value, where, whole=type_ == "int")
+                return None if found is None else FactRange(entry.key, found)
+
+    def _enum(self, entry: Entry, where: str, values: tuple[str, ...]) -> Condition | None:
+        found = fields.names(entry.value, where, self._faults, f"[{values[0]}]" if values else "[…]")
+        for name, at in found or ():
+            fields.one_of(name, at, entry.key, values, self._faults)
+        return None if found is None else FactIn(entry.key, frozenset(name for name, _ in found))
+
+    def _all(self, entry: Entry, where: str) -> Condition | None:
+        parts = self._parts(entry.value, where)
+        return None if parts is None else AllOf(parts)
+
+    def _any(self, entry: Entry, where: str) -> Condition | None:
+        parts = self._parts(entry.value, where)
+        return None if parts is None else AnyOf(parts)
+
+    def _not(self, entry: Entry, where: str) -> Condition | None:
+        part = self.read(entry.value, where)
+        return None if part is None else Not(part)
+
+    def _parts(self, node: Node, where: str) -> tuple[Condition, ...] | None:
+        found = fields.items(node, where, self._faults, "[{task: [open_question]}]")
+        if found is None:
+            return None
+        parts = [self.read(item, f"{where}[{index}]") for index, item in enumerate(found)]
+        kept = tuple(part for part in parts if part is not None)
+        return kept if len(kept) == len(parts) else None
+
+
+def check_label(name: str, at: fields.Position, declared: Declared, faults: Faults) -> None:
+    """Notes a fault where the label `name` is not in the file's vocabulary."""
+    if declared.labels is not None and name not in declared.labels:
+        hint = did_you_mean(name, declared.labels)
+        faults.add(at, f"label {quoted(name)} is not declared under labels:.{hint}")
