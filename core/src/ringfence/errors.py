@@ -38,7 +38,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -163,7 +163,13 @@ class ContextLengthExceeded(ProviderError):
     """The prompt and the room for an answer need `needed_tokens`; the model has `context_tokens`."""
 
     def __init__(
-        self, message: str, *, needed_tokens: int, context_tokens: int, phase: Phase = "plan", way_out: str | None = None
+        self,
+        message: str,
+        *,
+        needed_tokens: int,
+        context_tokens: int,
+        phase: Phase = "plan",
+        way_out: str | None = None,
     ) -> None:
         super().__init__(message, phase=phase, way_out=way_out)
         self.needed_tokens = needed_tokens
@@ -231,7 +237,7 @@ class OutputError(RingfenceError):
     def __init__(self, message: str, *, partial_text: str = "", way_out: str | None = None) -> None:
         super().__init__(message, way_out=way_out)
         self.partial_text = partial_text
-        self.response: Response | None = None
+        self.response: Response[Any] | None = None
 
 
 class OutputTruncated(OutputError):
@@ -259,7 +265,7 @@ class AuditError(RingfenceError):
 
     def __init__(self, message: str, *, way_out: str | None = None) -> None:
         super().__init__(message, way_out=way_out)
-        self.response: Response | None = None
+        self.response: Response[Any] | None = None
 
 
 class Closed(RingfenceError):

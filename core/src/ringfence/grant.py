@@ -19,13 +19,15 @@ class Grant:
     INVARIANT: bytes leave only after `spend` returned; a retry needs a new grant.
     """
 
-    __slots__ = ("_request", "_state", "model", "recipient", "ring")
+    __slots__ = ("_request", "_state", "connected", "model", "recipient", "ring")
 
     def __init__(self, mint: object, request: Request, *, recipient: str, ring: str, model: str) -> None:
         if mint is not _MINT:
             raise GateError("only the policy gate makes grants", way_out="use the grant that run() was given")
         self._request = request
         self._state = "live"
+        self.connected = False
+        """Whether the provider has reached its backend; until it sets this, the `connect` time limit runs."""
         self.recipient = recipient
         self.ring = ring
         self.model = model

@@ -1,6 +1,6 @@
 """The provider interface, version 1: all that a plugin implements. Standard library only.
 
-A provider translates and sends; it never decides where a request goes, and it never claims a ring. The core calls, in
+A provider translates and sends; it never decides where a request goes, nor claims a ring. The core calls, in
 this order: `open` once; `availability` before a request starts; `plan`, which is pure; `run`, with a grant, which is the
 only execution path; `close` once. Everything runs on one asyncio loop; several `run`s may be under way at once.
 
@@ -176,7 +176,8 @@ class Provider(ABC):
     def run(self, plan: Plan[object], grant: Grant) -> AsyncGenerator[ProviderEvent, None]:
         """Sends `plan` under `grant` and yields the answer's events.
 
-        The first thing it does is `grant.spend(plan.request)`. `aclose()` cancels, here and at the backend, and returns
+        The first thing it does is `grant.spend(plan.request)`; it sets `grant.connected` once the backend has taken the
+        request (a connection made, a model loaded). `aclose()` cancels, here and at the backend, and returns
         within 250 ms.
 
         Raises:
@@ -235,8 +236,10 @@ class DownloadProgress:
 
 @runtime_checkable
 class Downloads(Protocol):
-    """A provider that brings models to this machine. The one thing on the device ring that uses the network, and only
-    when a person asks; no part of a request is in it."""
+    """A provider that brings models to this machine.
+
+    The one thing on the device ring that uses the network, and only when a person asks; no part of a request is in it.
+    """
 
     def download(self, model: str) -> AsyncGenerator[DownloadProgress, None]:
         """Brings `model`; resumes what was begun; verified before it is used. `aclose()` stops it and keeps the part.

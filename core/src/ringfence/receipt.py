@@ -10,7 +10,7 @@ Outcome: TypeAlias = Literal["answered", "denied", "failed", "cancelled"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One send to one recipient. `error` is the class name of what ended it, `phase` when; both `None` if it answered."""
+    """One send to one recipient. `error` is the class name of what ended it, `phase` when; `None` if it answered."""
 
     recipient: str
     ring: str

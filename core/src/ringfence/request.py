@@ -6,15 +6,15 @@ user content (invariant 7): sizes, types and labels only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 from ringfence.errors import InvalidRequest
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 Modality: TypeAlias = Literal["text", "image", "file", "audio"]
-JsonValue: TypeAlias = "str | int | float | bool | None | Sequence[JsonValue] | Mapping[str, JsonValue]"
+JsonValue: TypeAlias = "str | int | float | bool | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
 
 TASKS: tuple[str, ...] = (
     "open_question",
@@ -36,14 +36,21 @@ TASKS: tuple[str, ...] = (
 NO_LABELS: frozenset[str] = frozenset()
 
 
-def _label_set(labels: object) -> frozenset[str]:
+def label_set(labels: object) -> frozenset[str]:
+    """The label names that an app gave, checked.
+
+    Raises:
+        InvalidRequest: it is one string, no collection, or holds something else than names.
+    """
+    if labels is NO_LABELS:
+        return NO_LABELS
     if isinstance(labels, str):
         raise InvalidRequest("labels must be a collection of names, not one string", way_out=f'labels={{"{labels}"}}')
-    try:
-        found = frozenset(labels)  # type: ignore[call-overload]
-    except TypeError:
-        raise InvalidRequest("labels must be a collection of names", way_out='labels={"contact"}') from None
-    if not all(isinstance(name, str) and name for name in found):
+    if not isinstance(labels, Iterable):
+        raise InvalidRequest("labels must be a collection of names", way_out='labels={"contact"}')
+    given = tuple(cast("Iterable[object]", labels))
+    found = frozenset(name for name in given if isinstance(name, str) and name)
+    if not found.issuperset(given):
         raise InvalidRequest("every label must be a non-empty string", way_out='labels={"contact"}')
     return found
 
@@ -58,7 +65,7 @@ class TextPart:
     def __post_init__(self) -> None:
         if not isinstance(self.text, str):
             raise InvalidRequest(f"a text part holds a str, not {type(self.text).__name__}", way_out="decode it first")
-        object.__setattr__(self, "labels", _label_set(self.labels))
+        object.__setattr__(self, "labels", label_set(self.labels))
 
     def __repr__(self) -> str:
         return f"TextPart({len(self.text)} characters, labels={sorted(self.labels)})"
@@ -76,7 +83,7 @@ class ImagePart:
     def __post_init__(self) -> None:
         if not isinstance(self.data, bytes):
             raise InvalidRequest(f"an image part holds bytes, not {type(self.data).__name__}", way_out="read the file")
-        object.__setattr__(self, "labels", _label_set(self.labels))
+        object.__setattr__(self, "labels", label_set(self.labels))
 
     def __repr__(self) -> str:
         return f"ImagePart({self.media_type}, {len(self.data)} bytes, labels={sorted(self.labels)})"
@@ -94,7 +101,7 @@ class FilePart:
     def __post_init__(self) -> None:
         if not isinstance(self.data, bytes):
             raise InvalidRequest(f"a file part holds bytes, not {type(self.data).__name__}", way_out="read the file")
-        object.__setattr__(self, "labels", _label_set(self.labels))
+        object.__setattr__(self, "labels", label_set(self.labels))
 
     def __repr__(self) -> str:
         return f"FilePart({self.media_type}, {len(self.data)} bytes, labels={sorted(self.labels)})"
@@ -110,7 +117,7 @@ class ToolCallPart:
     labels: frozenset[str] = field(default=NO_LABELS, kw_only=True)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "labels", _label_set(self.labels))
+        object.__setattr__(self, "labels", label_set(self.labels))
 
     def __repr__(self) -> str:
         return f"ToolCallPart({self.name}, {len(self.arguments)} characters, labels={sorted(self.labels)})"
@@ -127,7 +134,7 @@ class ToolResultPart:
     labels: frozenset[str] = field(default=NO_LABELS, kw_only=True)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "labels", _label_set(self.labels))
+        object.__setattr__(self, "labels", label_set(self.labels))
 
     def __repr__(self) -> str:
         return f"ToolResultPart({self.name}, {len(self.text)} characters, labels={sorted(self.labels)})"
@@ -143,7 +150,7 @@ class ReasoningPart:
     labels: frozenset[str] = field(default=NO_LABELS, kw_only=True)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "labels", _label_set(self.labels))
+        object.__setattr__(self, "labels", label_set(self.labels))
 
     def __repr__(self) -> str:
         return f"ReasoningPart({self.provider}, {len(self.text)} characters)"
@@ -199,10 +206,11 @@ class Settings:
     reasoning_effort: Literal["none", "low", "medium", "high"] | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.stop, str):
-            object.__setattr__(self, "stop", (self.stop,))
-        elif not isinstance(self.stop, tuple):
-            object.__setattr__(self, "stop", tuple(self.stop))
+        stop: object = self.stop
+        if isinstance(stop, str):
+            object.__setattr__(self, "stop", (stop,))
+        elif isinstance(stop, Iterable) and not isinstance(stop, tuple):
+            object.__setattr__(self, "stop", tuple(cast("Iterable[str]", stop)))
         if faults := list(_settings_faults(self)):
             raise InvalidRequest("; ".join(faults))
 
@@ -211,8 +219,8 @@ class Settings:
         return f"Settings({', '.join(given)})"
 
 
-_BOUNDS: dict[str, tuple[type | tuple[type, ...], float, float, bool]] = {
-    # name: (types, low, high, low is inclusive)
+# By name: the types, the lowest and highest value, and whether the lowest is allowed.
+_BOUNDS: dict[str, tuple[Any, float, float, bool]] = {
     "max_output_tokens": (int, 1, 2**31, True),
     "temperature": ((int, float), 0, 2, True),
     "top_p": ((int, float), 0, 1, False),
@@ -224,12 +232,19 @@ _BOUNDS: dict[str, tuple[type | tuple[type, ...], float, float, bool]] = {
     "seed": (int, 0, 2**63 - 1, True),
 }
 _MAX_STOPS = 16
+_MAX_BIAS = 100
+
+
+def _is_bias(token: object, bias: object) -> bool:
+    if isinstance(token, bool) or isinstance(bias, bool):
+        return False
+    return isinstance(token, int) and token >= 0 and isinstance(bias, int | float) and abs(bias) <= _MAX_BIAS
 
 
 def _settings_faults(settings: Settings) -> list[str]:
     faults: list[str] = []
     for name, (types, low, high, inclusive) in _BOUNDS.items():
-        value = getattr(settings, name)
+        value: Any = getattr(settings, name)
         if value is None:
             continue
         # `not low <= value <= high` also catches NaN, which compares false with everything.
@@ -239,12 +254,12 @@ def _settings_faults(settings: Settings) -> list[str]:
             faults.append(f"{name} must lie in {'[' if inclusive else '('}{low}, {high}]")
     if len(settings.stop) > _MAX_STOPS:
         faults.append(f"at most {_MAX_STOPS} stop sequences")
-    if not all(isinstance(stop, str) and stop for stop in settings.stop):
+    stops: tuple[object, ...] = settings.stop
+    if not all(isinstance(stop, str) and stop for stop in stops):
         faults.append("every stop sequence must be a non-empty string")
-    for token, bias in (settings.logit_bias or {}).items():
-        if isinstance(token, bool) or not isinstance(token, int) or token < 0 or not -100 <= bias <= 100:
-            faults.append("logit_bias maps token ids ≥ 0 to numbers from -100 to 100")
-            break
+    biases = cast("Mapping[object, object]", settings.logit_bias or {})
+    if not all(_is_bias(token, bias) for token, bias in biases.items()):
+        faults.append("logit_bias maps token ids ≥ 0 to numbers from -100 to 100")
     if settings.reasoning_effort not in (None, "none", "low", "medium", "high"):
         faults.append("reasoning_effort is none, low, medium or high")
     return faults
@@ -305,7 +320,7 @@ class Request:
     def __post_init__(self) -> None:
         object.__setattr__(self, "messages", tuple(self.messages))
         object.__setattr__(self, "tools", tuple(self.tools))
-        object.__setattr__(self, "labels", _label_set(self.labels))
+        object.__setattr__(self, "labels", label_set(self.labels))
         if not any(_has_content(part) for message in self.messages for part in message.parts):
             raise InvalidRequest("the request is empty", way_out="give some text, an image or a file")
         names = [tool.name for tool in self.tools]

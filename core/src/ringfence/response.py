@@ -14,7 +14,7 @@ FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filte
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens of one answer. `None` where the backend does not say; cached and reasoning tokens are included in their sum."""
+    """Tokens of one answer, `None` where the backend does not say. Cached and reasoning tokens are among the others."""
 
     input_tokens: int | None = None
     output_tokens: int | None = None

@@ -1,0 +1,287 @@
+"""`AsyncAssistant`: the facade an app holds. It builds requests and hands them to one execution path."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, Unpack, cast, overload
+
+from ringfence.assistant.build import Input, RequestOptions, build_request
+from ringfence.assistant.output import Output
+from ringfence.assistant.stream import AsyncStream
+from ringfence.errors import Closed, InvalidRequest, OutputInvalid
+from ringfence.policy import Policy, builtin_policy, load_policy
+from ringfence.privacy.audit import AuditLog
+from ringfence.privacy.gate import Gate
+from ringfence.privacy.labels import Labeller
+from ringfence.provider import Embeddings, Prewarms
+from ringfence.request import JsonValue, Message, TextPart
+from ringfence.response import Response
+from ringfence.routing.execute import Execution, Runtime
+from ringfence.routing.limits import Retry, Timeouts
+from ringfence.routing.providers import Providers, ProviderSetup
+
+if TYPE_CHECKING:
+    from ringfence.assistant.session import AsyncSession
+    from ringfence.policy.decision import Decision
+
+OutputT = TypeVar("OutputT")
+
+PolicyLike: TypeAlias = Policy | str | os.PathLike[str]
+
+
+class AsyncAssistant:
+    """Sends assistant requests where a policy allows. Use it as an async context manager, on one event loop.
+
+    Args:
+        policy: a policy file or a loaded policy; `None` takes the file named by `RINGFENCE_POLICY`, else the built-in
+            policy, under which nothing leaves the device. Never the working directory.
+        providers: options by provider name, or a provider object to use instead of the installed plugin.
+        audit: the folder of the audit log; `True` is the default folder, `False` keeps no record.
+        tenant: whose requests these are; a provider reuses work only within one tenant, and `None` reuses nothing.
+        timeouts: time limits of every request.
+        retry: how often one recipient is asked again after a retryable error.
+
+    Raises:
+        PolicyError: the policy cannot be read or has faults. It never falls back to the built-in one.
+    """
+
+    def __init__(
+        self,
+        policy: PolicyLike | None = None,
+        *,
+        providers: ProviderSetup | None = None,
+        audit: bool | str | os.PathLike[str] = True,
+        tenant: str | None = None,
+        timeouts: Timeouts | None = None,
+        retry: Retry | None = None,
+    ) -> None:
+        self.policy = find_policy(policy)
+        self._tenant = tenant
+        self._providers = Providers(providers)
+        self._audit = _audit_log(audit)
+        self._runtime = Runtime(
+            gate=Gate(self.policy, Labeller(self.policy)),
+            providers=self._providers,
+            audit=self._audit,
+            timeouts=timeouts or Timeouts(),
+            retry=retry or Retry(),
+        )
+        self._closed = False
+
+    # ------------------------------------------------------------------ asking
+    @overload
+    async def respond(
+        self, given: Input, *, output: None = None, repair: int = 0, **options: Unpack[RequestOptions]
+    ) -> Response[None]: ...
+    @overload
+    async def respond(
+        self, given: Input, *, output: type[OutputT], repair: int = 0, **options: Unpack[RequestOptions]
+    ) -> Response[OutputT]: ...
+    @overload
+    async def respond(
+        self, given: Input, *, output: Mapping[str, JsonValue], repair: int = 0, **options: Unpack[RequestOptions]
+    ) -> Response[JsonValue]: ...
+    async def respond(
+        self,
+        given: Input,
+        *,
+        output: type[Any] | Mapping[str, JsonValue] | None = None,
+        repair: int = 0,
+        **options: Unpack[RequestOptions],
+    ) -> Response[Any]:
+        """The whole answer to `given`. `output` asks for structured output, `repair` for that many turns to mend it.
+
+        Raises:
+            InvalidRequest: the arguments; nothing was sent.
+            Denied: the policy leaves no recipient.
+            ProviderError: the last recipient that the plan allows failed.
+            OutputError: the structured output was cut, or is invalid after the repair turns.
+        """
+        wanted = None if output is None else Output(output)
+        while True:
+            stream = self._stream(given, wanted, options)
+            try:
+                async with stream:
+                    return await stream.response()
+            except OutputInvalid as error:
+                if repair <= 0 or wanted is None or error.response is None:
+                    raise
+                repair -= 1
+                given = self._repair_turn(given, options, wanted, error.response)
+
+    def _repair_turn(
+        self, given: Input, options: RequestOptions, wanted: Output[Any], answer: Response[object]
+    ) -> tuple[Message, ...]:
+        asked = build_request(given, options, output=wanted.schema).messages
+        faults = f"That does not validate:\n{wanted.faults(answer.text)}\nAnswer again, with valid JSON only."
+        return (*asked, answer.message, Message("user", (TextPart(faults, labels=answer.labels),)))
+
+    @overload
+    def stream(self, given: Input, *, output: None = None, **options: Unpack[RequestOptions]) -> AsyncStream[None]: ...
+    @overload
+    def stream(
+        self, given: Input, *, output: type[OutputT], **options: Unpack[RequestOptions]
+    ) -> AsyncStream[OutputT]: ...
+    @overload
+    def stream(
+        self, given: Input, *, output: Mapping[str, JsonValue], **options: Unpack[RequestOptions]
+    ) -> AsyncStream[JsonValue]: ...
+    def stream(
+        self,
+        given: Input,
+        *,
+        output: type[Any] | Mapping[str, JsonValue] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> AsyncStream[Any]:
+        """The answer as events. Nothing is sent before the first one is drawn.
+
+        Raises:
+            InvalidRequest: the arguments. What `respond` raises otherwise, the stream raises when it is drawn.
+        """
+        return self._stream(given, None if output is None else Output(output), options)
+
+    def _stream(
+        self,
+        given: Input,
+        wanted: Output[OutputT] | None,
+        options: RequestOptions,
+        *,
+        earlier: tuple[Message, ...] = (),
+        high_water: frozenset[str] = frozenset(),
+        on_response: Callable[[Response[OutputT]], None] | None = None,
+    ) -> AsyncStream[OutputT]:
+        if self._closed:
+            raise Closed("the assistant is closed", way_out="make a new one")
+        schema = None if wanted is None else wanted.schema
+        request = build_request(
+            given, options, output=schema, earlier=earlier, high_water=high_water, tenant=self._tenant
+        )
+        return AsyncStream(Execution(self._runtime, request), wanted, on_response)
+
+    def session(self, *, load: Mapping[str, Any] | None = None, **options: Unpack[RequestOptions]) -> AsyncSession:
+        """A conversation that remembers its turns and the high-water mark of their labels.
+
+        `options` hold for every turn. `load` takes what `session.dump()` gave. Nothing is stored unasked.
+        """
+        from ringfence.assistant.session import AsyncSession  # noqa: PLC0415  (most apps hold no session)
+
+        session = AsyncSession(self, options)
+        if load is not None:
+            session.load(load)
+        return session
+
+    # ------------------------------------------------------------------ the verbs of an assistant
+    async def summarize(self, text: str, **options: Unpack[RequestOptions]) -> str:
+        """A summary of a long text (`task` article_summary unless given)."""
+        return (await self.respond(text, **_with_task("article_summary", options))).text
+
+    async def rewrite(self, text: str, *, style: str = "", **options: Unpack[RequestOptions]) -> str:
+        """`text`, written again; `style` says how, such as "friendlier, and shorter"."""
+        options = _with_task("rewrite", options)
+        if style and "instructions" not in options:
+            options["instructions"] = f"Rewrite the text: {style}. Keep its meaning and its language."
+        return (await self.respond(text, **options)).text
+
+    async def proofread(self, text: str, **options: Unpack[RequestOptions]) -> str:
+        """`text` with spelling, grammar and punctuation corrected."""
+        return (await self.respond(text, **_with_task("proofread", options))).text
+
+    async def reply(self, text: str, *, intent: str = "", **options: Unpack[RequestOptions]) -> str:
+        """A reply to a message or e-mail; `intent` is what it should say, such as "yes, but on Monday"."""
+        options = _with_task("email_reply", options)
+        if intent and "instructions" not in options:
+            options["instructions"] = f"Write a reply to this message, as the person who received it. Say: {intent}."
+        return (await self.respond(text, **options)).text
+
+    async def extract(
+        self, text: str, output: type[OutputT], *, repair: int = 1, **options: Unpack[RequestOptions]
+    ) -> OutputT:
+        """What `text` says, as an instance of `output`.
+
+        Raises:
+            OutputTruncated: the model reached its length limit.
+            OutputInvalid: what it wrote does not validate, also after `repair` turns.
+        """
+        return (await self.respond(text, output=output, repair=repair, **_with_task("extract", options))).output
+
+    async def embed(self, texts: str | Iterable[str], **options: Unpack[RequestOptions]) -> Response[Embeddings]:
+        """One vector of norm 1 for each text, in order, in `response.output`.
+
+        Raises:
+            Unsupported: the recipient's model makes no embeddings.
+        """
+        given = [TextPart(text) for text in ((texts,) if isinstance(texts, str) else texts)]
+        if not given or not all(part.text.strip() for part in given):
+            raise InvalidRequest("every text to embed must be non-empty", way_out='embed(["some text"])')
+        stream: AsyncStream[Any] = self._stream(given, None, _with_task("embed", options))
+        async with stream:
+            return cast("Response[Embeddings]", await stream.response())
+
+    # ------------------------------------------------------------------ around it
+    def explain(self, given: Input, **options: Unpack[RequestOptions]) -> Decision:
+        """What the policy decides for this request, without sending or loading anything."""
+        return self._runtime.gate.clear(build_request(given, options, tenant=self._tenant)).decision
+
+    async def prewarm(self, *recipients: str) -> None:
+        """Loads the models of `recipients` (all of the device ring if none is named) before they are needed.
+
+        Raises:
+            InvalidRequest: the policy has no such recipient.
+            Unavailable: one cannot serve now.
+        """
+        known = self.policy.recipients
+        if unknown := [name for name in recipients if name not in known]:
+            raise InvalidRequest(f"the policy has no recipient '{unknown[0]}'", way_out=", ".join(known))
+        for name in recipients or [name for name, recipient in known.items() if recipient.ring == "device"]:
+            provider, _ = await self._providers.ready(known[name])
+            if isinstance(provider, Prewarms):
+                await provider.prewarm(known[name].model)
+
+    async def close(self) -> None:
+        """Ends all work, closes the providers and the audit log. Idempotent."""
+        self._closed = True
+        await self._providers.close()
+        if self._audit is not None:
+            self._audit.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"AsyncAssistant(policy={self.policy.name}, recipients={list(self.policy.recipients)})"
+
+
+def _with_task(task: str, options: RequestOptions) -> RequestOptions:
+    return options if "task" in options else {**options, "task": task}
+
+
+def find_policy(given: PolicyLike | None) -> Policy:
+    """The policy in force: `given`, else the file `RINGFENCE_POLICY` names, else the built-in one.
+
+    Raises:
+        PolicyError: a named policy cannot be used; the built-in one never stands in for it.
+    """
+    if isinstance(given, Policy):
+        return given
+    if given is None:
+        named = os.environ.get("RINGFENCE_POLICY")
+        return load_policy(Path(named)) if named is not None else builtin_policy()
+    return load_policy(Path(given))
+
+
+def _audit_log(audit: bool | str | os.PathLike[str]) -> AuditLog | None:  # noqa: FBT001  (the facade's own argument)
+    if audit is False:
+        return None
+    if audit is True:
+        from ringfence.paths import state_dir  # noqa: PLC0415  (looks the folder up only when it is used)
+
+        return AuditLog(state_dir() / "audit")
+    return AuditLog(Path(audit))

@@ -1,0 +1,112 @@
+"""The policy gate: the one place that decides a request and makes grants for it (invariants 3 and 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ringfence.errors import GateError
+from ringfence.grant import _MINT, Grant  # pyright: ignore[reportPrivateUsage]  (the gate is the only mint)
+from ringfence.request import Message, Part, ReasoningPart, Request
+from ringfence.response import Adjustment
+
+if TYPE_CHECKING:
+    from ringfence.policy import Policy
+    from ringfence.policy.decision import Decision, Recipient, Step
+    from ringfence.policy.facts import Facts
+    from ringfence.privacy.labels import Labeller
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Cleared:
+    """A request that the gate labelled and decided. Only `Gate` makes one."""
+
+    gate: Gate
+    request: Request
+    facts: Facts
+    decision: Decision
+
+    def __repr__(self) -> str:
+        return f"Cleared({self.decision.outcome}, {[step.recipient for step in self.decision.plan]})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Prepared:
+    """A payload ready for one recipient. Only `Gate` makes one."""
+
+    gate: Gate
+    request: Request
+    recipient: Recipient
+    adjustments: tuple[Adjustment, ...]
+
+    def __repr__(self) -> str:
+        return f"Prepared({self.recipient.name})"
+
+
+class Gate:
+    """Decides requests under one policy, and grants the sends that its decisions allow."""
+
+    def __init__(self, policy: Policy, labeller: Labeller) -> None:
+        self.policy = policy
+        self._labeller = labeller
+
+    def clear(self, request: Request) -> Cleared:
+        """Labels and decides `request`. Pure but for detectors; safe in a thread.
+
+        Raises:
+            InvalidRequest: a declared label that the policy does not know.
+        """
+        facts = self._labeller.facts(request, self._labeller.label(request))
+        return Cleared(self, request, facts, self.policy.decide(facts))
+
+    def clear_again(self, earlier: Cleared, request: Request) -> Cleared:
+        """Decides a payload that grew out of `earlier`, such as a continuation.
+
+        INVARIANT: its labels are never fewer than before; the other facts are computed once a request and stay.
+        """
+        facts = replace(earlier.facts, labels=earlier.facts.labels | self._labeller.label(request))
+        return Cleared(self, request, facts, self.policy.decide(facts))
+
+    def prepare(self, cleared: Cleared, recipient: str) -> Prepared:
+        """The payload as `recipient` may see it: another provider's opaque reasoning is dropped.
+
+        Raises:
+            GateError: the decision does not plan this recipient, or an obligation cannot be met.
+        """
+        # INVARIANT: nothing outside the plan of a decision that this gate made for this very payload.
+        if cleared.gate is not self:
+            raise GateError("this request was cleared by another gate")
+        step = next((step for step in cleared.decision.plan if step.recipient == recipient), None)
+        if step is None:
+            raise GateError(f"the policy does not send this request to recipient '{recipient}'")
+        _meet(step)
+        declared = self.policy.recipients[recipient]
+        request, dropped = _without_foreign_reasoning(cleared.request, declared.provider)
+        adjustments = (_DROPPED,) if dropped else ()
+        return Prepared(self, request, declared, adjustments)
+
+    def grant(self, prepared: Prepared) -> Grant:
+        """A new grant to send what was prepared. A retry, a fallback and a restart each prepare and ask again."""
+        if prepared.gate is not self:
+            raise GateError("this payload was prepared by another gate")
+        to = prepared.recipient
+        return Grant(_MINT, prepared.request, recipient=to.name, ring=to.ring, model=to.model)
+
+
+_DROPPED = Adjustment(setting="reasoning", action="ignored", detail="reasoning of another provider is never replayed")
+
+
+def _meet(step: Step) -> None:
+    for obligation in step.obligations:
+        # No obligation can be met in this version: nothing attests, and there is no redaction and no consent yet.
+        raise GateError(f"recipient '{step.recipient}' needs '{obligation}', which this version cannot do")
+
+
+def _without_foreign_reasoning(request: Request, provider: str) -> tuple[Request, bool]:
+    def foreign(part: Part) -> bool:
+        return isinstance(part, ReasoningPart) and part.provider != provider
+
+    if not any(foreign(part) for message in request.messages for part in message.parts):
+        return request, False
+    kept = (Message(m.role, tuple(part for part in m.parts if not foreign(part))) for m in request.messages)
+    return replace(request, messages=tuple(message for message in kept if message.parts)), True

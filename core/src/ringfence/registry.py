@@ -1,0 +1,183 @@
+"""Discovery of provider plugins: names and manifests without importing them, classes on first use.
+
+A broken plugin harms only itself: everything here that can fail raises a `PluginError` naming the plugin and the way
+out, when that plugin is asked for and not before.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from ringfence.errors import InterfaceMismatch, PluginBroken, PluginNotInstalled, RingfenceError
+from ringfence.provider import INTERFACE_VERSION, MANIFEST_FILE, Manifest, Provider
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+GROUP = "ringfence.providers"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """One provider plugin that some installed distribution declares."""
+
+    name: str
+    distribution: str
+    version: str
+    target: str
+    """The entry point's value, `package.module:Class`."""
+
+    @property
+    def package(self) -> str:
+        """The top-level package that holds the manifest."""
+        return self.target.partition(":")[0].partition(".")[0]
+
+
+@cache
+def _entry_points() -> dict[str, tuple[EntryPoint, ...]]:
+    from importlib.metadata import entry_points  # noqa: PLC0415  (costs tens of ms; only routing to a plugin needs it)
+
+    found: dict[str, tuple[EntryPoint, ...]] = {}
+    for entry in entry_points(group=GROUP):
+        found[entry.name] = (*found.get(entry.name, ()), entry)
+    return found
+
+
+def refresh() -> None:
+    """Forgets what was discovered, so that a plugin installed since then is found."""
+    _entry_points.cache_clear()
+
+
+def installed() -> tuple[Installed, ...]:
+    """Every declared provider, by name. Imports nothing of them."""
+    return tuple(_describe(_only(name)) for name in sorted(_entry_points()) if len(_entry_points()[name]) == 1)
+
+
+def duplicates() -> tuple[str, ...]:
+    """Names that more than one distribution declares; such a name is refused, since which one ran would be chance."""
+    return tuple(sorted(name for name, entries in _entry_points().items() if len(entries) > 1))
+
+
+def _describe(entry: EntryPoint) -> Installed:
+    distribution = entry.dist
+    return Installed(
+        name=entry.name,
+        distribution=distribution.name if distribution else "?",
+        version=distribution.version if distribution else "?",
+        target=entry.value,
+    )
+
+
+def _only(name: str) -> EntryPoint:
+    entries = _entry_points().get(name, ())
+    if not entries:
+        raise PluginNotInstalled(f"provider '{name}' is not installed", way_out=f"pip install ringfence-{name}")
+    if len(entries) > 1:
+        owners = ", ".join(sorted(entry.dist.name if entry.dist else "?" for entry in entries))
+        raise PluginBroken(
+            f"provider '{name}' is declared by several distributions: {owners}", way_out="remove all but one"
+        )
+    return entries[0]
+
+
+def manifest(name: str) -> Manifest:
+    """The manifest of the provider `name`, read from its file without importing the plugin.
+
+    Raises:
+        PluginNotInstalled: no distribution declares it.
+        PluginBroken: there is no manifest, or it cannot be read.
+        InterfaceMismatch: it was written for another version of the provider interface.
+    """
+    plugin = _describe(_only(name))
+    found = load_manifest(plugin.package)
+    if found.name != name:
+        raise PluginBroken(
+            f"provider '{name}': its manifest says '{found.name}'", way_out=f"tell the author of {plugin.distribution}"
+        )
+    return found
+
+
+def load_manifest(package: str) -> Manifest:
+    """The manifest file of an installed top-level package; a plugin uses it for its own `manifest` class variable.
+
+    Raises:
+        PluginBroken: there is no manifest, or it cannot be read.
+        InterfaceMismatch: it was written for another version of the provider interface.
+    """
+    # find_spec of a top-level name runs none of the package's code.
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        spec = None
+    folders = spec.submodule_search_locations if spec else None
+    if not folders:
+        raise PluginBroken(f"package '{package}' cannot be found", way_out=f"reinstall the distribution of '{package}'")
+    path = Path(next(iter(folders)), MANIFEST_FILE)
+    import tomllib  # noqa: PLC0415  (a manifest is read once per plugin that is used)
+
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise PluginBroken(
+            f"package '{package}' has no readable {MANIFEST_FILE}", way_out=f"reinstall the distribution of '{package}'"
+        ) from None
+    return _manifest(package, table)
+
+
+_REQUIRED: dict[str, type] = {"name": str, "interface": int, "summary": str, "capabilities": list}
+_OPTIONAL: dict[str, type] = {"hosts": list, "platforms": list, "default_model": str}
+
+
+def _manifest(package: str, table: dict[str, Any]) -> Manifest:
+    version = table.get("interface")
+    if isinstance(version, int) and version != INTERFACE_VERSION:
+        raise InterfaceMismatch(
+            f"package '{package}' implements provider interface {version}; this ringfence speaks {INTERFACE_VERSION}",
+            way_out=f"upgrade {'ringfence' if version > INTERFACE_VERSION else package}",
+        )
+    faults = [f"'{key}' is missing" for key in _REQUIRED if key not in table]
+    for key, value in table.items():
+        expected = _REQUIRED.get(key) or _OPTIONAL.get(key)
+        if expected is None:
+            faults.append(f"unknown key '{key}'")
+        elif not isinstance(value, expected) or isinstance(value, bool):
+            faults.append(f"'{key}' is not of type {expected.__name__}")
+        elif isinstance(value, list) and not all(isinstance(item, str) for item in cast("list[object]", value)):
+            faults.append(f"'{key}' holds something other than strings")
+    if faults:
+        raise PluginBroken(f"package '{package}': {MANIFEST_FILE}: {'; '.join(faults)}", way_out="mend the manifest")
+    return Manifest(
+        name=table["name"],
+        interface=table["interface"],
+        summary=table["summary"],
+        capabilities=frozenset(table["capabilities"]),
+        hosts=tuple(table.get("hosts", ())),
+        platforms=tuple(table.get("platforms", ())),
+        default_model=table.get("default_model"),
+    )
+
+
+def load(name: str) -> type[Provider]:
+    """The provider class `name`; imports the plugin.
+
+    Raises:
+        PluginError: it is not installed, is broken, or speaks another interface version.
+    """
+    manifest(name)
+    entry = _only(name)
+    try:
+        found = entry.load()
+    except RingfenceError:
+        raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001  (a plugin may raise anything while it is imported, and harms only itself)
+        raise PluginBroken(
+            f"provider '{name}' raised {type(error).__name__} while it was imported",
+            way_out=f"reinstall {_describe(entry).distribution}, or look with: python -c 'import {entry.module}'",
+        ) from None
+    if not (isinstance(found, type) and issubclass(found, Provider)):
+        raise PluginBroken(f"provider '{name}': {entry.value} is not a Provider class", way_out="tell its author")
+    return found

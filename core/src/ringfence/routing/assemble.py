@@ -1,0 +1,145 @@
+"""Events to an answer: checks the grammar of what a provider yields, and adds it up (invariants 8 and 9)."""
+
+from __future__ import annotations
+
+from ringfence.errors import ProtocolViolated
+from ringfence.provider import Embeddings
+from ringfence.request import Message, Part, ReasoningPart, TextPart, ToolCallPart
+from ringfence.response import (
+    Finish,
+    ProviderEvent,
+    ReasoningDelta,
+    ReasoningEnd,
+    ReasoningStart,
+    TextDelta,
+    TextEnd,
+    TextStart,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+    Usage,
+    UsageReport,
+)
+
+_GROWS_BY: dict[type, type] = {TextStart: TextDelta, ReasoningStart: ReasoningDelta, ToolCallStart: ToolCallDelta}
+_BEGINS_WITH: dict[type, type] = {TextEnd: TextStart, ReasoningEnd: ReasoningStart, ToolCallEnd: ToolCallStart}
+
+
+class _Open:
+    """A part that has started and not ended."""
+
+    __slots__ = ("chunks", "kind", "start")
+
+    def __init__(self, kind: type, start: TextStart | ReasoningStart | ToolCallStart) -> None:
+        self.kind = kind
+        self.start = start
+        self.chunks: list[str] = []
+
+
+class Assembler:
+    """Adds up the events of one attempt. `add` costs well under a microsecond for a delta."""
+
+    __slots__ = ("_labels", "_next_index", "_open", "_parts", "_provider", "embeddings", "finish", "usage")
+
+    def __init__(self, provider: str, labels: frozenset[str]) -> None:
+        self._provider = provider
+        self._labels = labels
+        self._open: dict[int, _Open] = {}
+        self._parts: dict[int, Part] = {}
+        self._next_index = 0
+        self.embeddings: Embeddings | None = None
+        self.finish: Finish | None = None
+        self.usage = Usage()
+
+    def add(self, event: ProviderEvent | Embeddings) -> None:
+        """Takes the next event.
+
+        Raises:
+            ProtocolViolated: the event breaks the grammar of `ProviderEvent`.
+        """
+        if self.finish is not None:
+            raise _violated(f"{type(event).__name__} after finish")
+        if type(event) is TextDelta:
+            # The hot path: one look-up, one append.
+            part = self._open.get(event.index)
+            if part is None or part.kind is not TextDelta:
+                raise _violated("text_delta without text_start")
+            part.chunks.append(event.text)
+            return
+        match event:
+            case ReasoningDelta(index=index, text=text) | ToolCallDelta(index=index, arguments=text):
+                self._grow(type(event), index, text)
+            case TextStart() | ReasoningStart() | ToolCallStart():
+                self._start(event)
+            case TextEnd() | ReasoningEnd() | ToolCallEnd():
+                self._parts[event.index] = self._end(event)
+            case _:
+                self._note(event)
+
+    def _note(self, event: object) -> None:
+        """Takes an event that belongs to no part. A plugin may yield anything, so the type is not trusted."""
+        match event:
+            case UsageReport(usage=usage):
+                self.usage = usage
+            case Embeddings():
+                self.embeddings = event
+            case Finish():
+                if self._open:
+                    raise _violated("finish inside an open part")
+                self.finish = event
+            case _:
+                raise _violated(f"{type(event).__name__} is no event")
+
+    def _start(self, event: TextStart | ReasoningStart | ToolCallStart) -> None:
+        if event.index != self._next_index:
+            raise _violated(f"{event.type} at index {event.index} where {self._next_index} comes next")
+        self._next_index += 1
+        self._open[event.index] = _Open(_GROWS_BY[type(event)], event)
+
+    def _grow(self, kind: type, index: int, text: str) -> None:
+        part = self._open.get(index)
+        if part is None or part.kind is not kind:
+            raise _violated("a delta without its start")
+        part.chunks.append(text)
+
+    def _end(self, event: TextEnd | ReasoningEnd | ToolCallEnd) -> Part:
+        part = self._open.get(event.index)
+        if part is None or type(part.start) is not _BEGINS_WITH[type(event)]:
+            raise _violated("an end without its start")
+        del self._open[event.index]
+        text = "".join(part.chunks)
+        if isinstance(part.start, ToolCallStart):
+            return ToolCallPart(part.start.id, part.start.name, text, labels=self._labels)
+        if isinstance(event, ReasoningEnd):
+            return ReasoningPart(self._provider, text, state=event.state, labels=self._labels)
+        return TextPart(text, labels=self._labels)
+
+    @property
+    def only_text(self) -> bool:
+        """Whether nothing but text has come, so that another recipient could go on with it."""
+        open_text = all(part.kind is TextDelta for part in self._open.values())
+        return open_text and all(isinstance(part, TextPart) for part in self._parts.values())
+
+    @property
+    def partial_text(self) -> str:
+        """The text so far, of complete and open parts in order of index."""
+        done = {index: part.text for index, part in self._parts.items() if isinstance(part, TextPart)}
+        for index, part in self._open.items():
+            if part.kind is TextDelta:
+                done[index] = "".join(part.chunks)
+        return "".join(done[index] for index in sorted(done))
+
+    def message(self, prefix: str = "") -> Message:
+        """The answer, its complete parts in order of index, after the text `prefix` that an earlier attempt began."""
+        parts = [self._parts[index] for index in sorted(self._parts)]
+        if prefix:
+            first = next((place for place, part in enumerate(parts) if isinstance(part, TextPart)), None)
+            text = prefix
+            if first is not None:
+                text += parts.pop(first).text  # type: ignore[union-attr]
+            parts.insert(first or 0, TextPart(text, labels=self._labels))
+        return Message("assistant", tuple(parts))
+
+
+def _violated(what: str) -> ProtocolViolated:
+    return ProtocolViolated(f"the provider broke the event grammar: {what}", phase="mid_stream")

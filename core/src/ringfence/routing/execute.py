@@ -1,0 +1,282 @@
+"""The attempts of one request: cleared, then recipient after recipient as its decision plans, then a receipt.
+
+    clear ─► step: ready? ─► plan ─► grant ─► provider.run ─► events
+               ▲                                    │ failed
+               └──────── retry, fallback ◄──────────┘
+
+INVARIANT: every send, the first as well as a retry, fallback or restart, asks the gate for a grant of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from ringfence.errors import (
+    AuditError,
+    Denied,
+    GateError,
+    Phase,
+    ProtocolViolated,
+    ProviderError,
+    RingfenceError,
+    StreamBroken,
+    TimedOut,
+)
+from ringfence.provider import Embeddings
+from ringfence.receipt import Outcome, Receipt
+from ringfence.request import Message, Request, TextPart
+from ringfence.response import Event, Joined, Response
+from ringfence.routing.assemble import Assembler
+from ringfence.routing.limits import Retry, Timeouts, Watchdog
+from ringfence.routing.record import Record, message_bytes, request_bytes, utf8_bytes
+from ringfence.routing.send import Send
+from ringfence.routing.walk import Walk
+
+if TYPE_CHECKING:
+    from ringfence.policy.decision import Step
+    from ringfence.privacy.gate import Cleared, Gate
+    from ringfence.routing.providers import Providers
+
+CONTINUE = "Your last message was cut off. Go on exactly where it stopped. Do not repeat any of it."
+"""What the next recipient is told when a broken stream is continued elsewhere."""
+
+_LARGE_BYTES = 64 * 1024
+"""Larger requests are scanned by the detectors in a thread, so that the loop goes on."""
+
+
+class Audit(Protocol):
+    """Where receipts go."""
+
+    def open(self) -> None:
+        """Makes sure that a record can be written, or raises `AuditError`."""
+        ...
+
+    def append(self, receipt: Receipt, /) -> None:
+        """Writes one record, or raises `AuditError`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """What every request of one assistant shares."""
+
+    gate: Gate
+    providers: Providers
+    audit: Audit | None
+    timeouts: Timeouts
+    retry: Retry
+
+
+class Execution:
+    """One request on its way. `events()` is the only execution path; when it has ended, `response` holds the answer."""
+
+    def __init__(self, runtime: Runtime, request: Request) -> None:
+        self._runtime = runtime
+        self._request = request
+        self._record = Record()
+        self._watchdog: Watchdog | None = None
+        self._assembler: Assembler | None = None
+        self._joins: list[Joined] = []
+        self._broken: str | None = None
+        self._prefix = ""
+        self.response: Response[object] | None = None
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """Runs the request. Closing it cancels the work, and the receipt says so.
+
+        Raises:
+            InvalidRequest: a label the policy does not know, or an option the provider does not know.
+            Denied: the policy leaves no recipient.
+            ProviderError: the last recipient that the plan allows failed.
+            StreamBroken: a stream broke after its first event, and the policy does not let it go on elsewhere.
+            AuditError: the record cannot be written: nothing was sent, or `response` on the error holds the answer.
+        """
+        runtime = self._runtime
+        if runtime.audit is not None:
+            runtime.audit.open()
+        outcome: Outcome = "cancelled"
+        failure: BaseException | None = None
+        try:
+            cleared = self._record.cleared = await self._clear()
+            if not cleared.decision.plan:
+                raise denied(cleared)
+            walk = Walk(cleared.decision.plan, runtime.retry)
+            self._watchdog = Watchdog(runtime.timeouts)
+            while True:
+                try:
+                    async with aclosing(self._send(walk.step, cleared)) as sending:
+                        async for event in sending:
+                            yield event
+                    break
+                except (ProviderError, GateError) as error:
+                    cleared = await self._go_on(walk, cleared, error)
+            outcome = "answered"
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException as error:
+            failure = error
+            outcome = "denied" if isinstance(error, Denied) else "failed"
+            raise
+        finally:
+            if self._watchdog is not None:
+                self._watchdog.stop()
+            self._settle(outcome, failure)
+
+    async def _clear(self) -> Cleared:
+        gate = self._runtime.gate
+        if request_bytes(self._request) > _LARGE_BYTES:
+            return await asyncio.to_thread(gate.clear, self._request)
+        return gate.clear(self._request)
+
+    async def _send(self, step: Step, cleared: Cleared) -> AsyncGenerator[Event, None]:
+        """One send to one recipient, complete or raising; either way its attempt is on record."""
+        runtime, record, watchdog = self._runtime, self._record, self._watchdog
+        assert watchdog is not None  # noqa: S101  (events() made it)
+        watchdog.started = False
+        send = record.send = Send(runtime.gate, runtime.providers, cleared, step)
+        provider_name = runtime.gate.policy.recipients[step.recipient].provider
+        assembler = self._assembler = Assembler(provider_name, frozenset(cleared.decision.labels))
+        failure: BaseException | None = None
+        try:
+            run, grant = await send.open()
+            watchdog.start(grant)
+            while (event := await watchdog.next(run)) is not None:
+                assembler.add(event)
+                if self._broken is not None:
+                    yield self._join(self._broken, step.recipient)
+                if record.first_event_s is None:
+                    record.event_came()
+                if not isinstance(event, Embeddings):
+                    yield event
+            if assembler.finish is None:
+                raise StreamBroken("the stream ended without its end")
+        except RingfenceError as error:
+            failure = error
+            raise
+        except Exception as error:  # noqa: BLE001  (a plugin may raise anything)
+            # The provider broke its interface, and what it raised may hold content.
+            failure = error
+            phase: Phase = "mid_stream" if watchdog.started else "before_first_event"
+            raise ProtocolViolated(f"the provider raised {type(error).__name__}", phase=phase) from None
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            await send.close()
+            record.attempts.append(send.attempt(failure))
+
+    async def _go_on(self, walk: Walk, cleared: Cleared, error: ProviderError | GateError) -> Cleared:
+        """Waits and moves `walk` to what is tried after `error`; returns what to send there.
+
+        Raises:
+            RingfenceError: nothing is left to try.
+        """
+        assert self._watchdog is not None  # noqa: S101  (events() made it)
+        recipient = walk.step.recipient
+        if isinstance(error, ProviderError):
+            error.recipient = recipient
+        sent = self._record.send is not None and self._record.send.sent
+        if self._watchdog.started:
+            # INVARIANT: a stream that broke after its first event goes on only as the policy declares.
+            cleared = self._after_break(recipient, cleared, error)
+        worst = self._record.failed(error)
+        wait_s = walk.after(error, sent=sent)
+        if wait_s is None:
+            raise worst if self._broken is None else _stream_broken(recipient, error, self._prefix)
+        if self._watchdog.ends_within(wait_s):
+            raise TimedOut("the request took longer than its total limit", limit="total", phase="before_first_event")
+        await asyncio.sleep(wait_s)
+        return cleared
+
+    def _after_break(self, recipient: str, cleared: Cleared, error: RingfenceError) -> Cleared:
+        """What goes out after a stream broke: the same again (`restart`), or more (`continue`).
+
+        Raises:
+            StreamBroken: the policy says `fail`, or an answer like this cannot be continued.
+        """
+        assert self._assembler is not None  # noqa: S101  (an event has come)
+        text = self._prefix + self._assembler.partial_text
+        how = cleared.decision.on_broken_stream
+        continuable = self._assembler.only_text and self._request.output is None
+        if how == "fail" or (how == "continue" and not continuable):
+            raise _stream_broken(recipient, error, text) from error
+        self._broken = recipient
+        if how == "restart" or not text:
+            return cleared
+        self._prefix = text
+        labels = frozenset(cleared.decision.labels)
+        told = (
+            Message("assistant", (TextPart(text, labels=labels),)),
+            Message("user", (TextPart(CONTINUE, labels=labels),)),
+        )
+        return self._runtime.gate.clear_again(
+            cleared, replace(self._request, messages=(*self._request.messages, *told))
+        )
+
+    def _join(self, broken: str, recipient: str) -> Joined:
+        joined = Joined(broken=broken, recipient=recipient, how="continue" if self._prefix else "restart")
+        self._joins.append(joined)
+        self._broken = None
+        return joined
+
+    def _settle(self, outcome: Outcome, failure: BaseException | None) -> None:
+        """Writes the receipt of whatever became of the request."""
+        record, assembler = self._record, self._assembler
+        message = None
+        if assembler is not None:
+            record.usage, record.finish = assembler.usage, assembler.finish
+            message = assembler.message(self._prefix)
+            whole = outcome == "answered"
+            record.output_bytes = message_bytes(message) if whole else utf8_bytes(self._prefix + assembler.partial_text)
+        receipt = record.receipt(outcome)
+        if receipt is None:
+            return
+        if isinstance(failure, RingfenceError):
+            failure.receipt = receipt
+        if outcome == "answered" and message is not None:
+            self.response = self._respond(message, receipt)
+        if self._runtime.audit is not None:
+            try:
+                self._runtime.audit.append(receipt)
+            except AuditError as error:
+                error.receipt, error.response = receipt, self.response
+                raise
+
+    def _respond(self, message: Message, receipt: Receipt) -> Response[object]:
+        assembler, send = self._assembler, self._record.send
+        assert assembler is not None  # noqa: S101  (a message was made of it)
+        assert assembler.finish is not None  # noqa: S101  (_send would have raised)
+        assert send is not None  # noqa: S101
+        return Response(
+            message=message,
+            output=assembler.embeddings,
+            finish=assembler.finish,
+            usage=assembler.usage,
+            receipt=receipt,
+            adjustments=send.adjustments,
+            labels=frozenset(receipt.labels),
+            joins=tuple(self._joins),
+        )
+
+
+def denied(cleared: Cleared) -> Denied:
+    """The refusal of a request that the policy leaves no recipient for."""
+    decision = cleared.decision
+    labels = ", ".join(decision.labels)
+    asked = f" among {', '.join(sorted(cleared.request.to))}" if cleared.request.to is not None else ""
+    return Denied(
+        f"policy '{decision.policy}' allows no recipient{asked} for task {decision.task} with labels [{labels}]",
+        decision=decision,
+        way_out="ringfence policy explain, which gives the reason for every recipient",
+    )
+
+
+def _stream_broken(recipient: str, error: RingfenceError, text: str) -> StreamBroken:
+    broken = StreamBroken(f"the stream from '{recipient}' broke after {len(text)} characters: {error.message}")
+    broken.recipient = recipient
+    broken.partial_text = text
+    return broken

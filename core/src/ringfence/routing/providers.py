@@ -1,0 +1,122 @@
+"""The providers one assistant has opened: each plugin once, on first use, closed with the assistant."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypeAlias
+
+from ringfence import registry
+from ringfence.errors import Closed, InvalidRequest, PluginError, PluginNotInstalled, Unavailable, UnavailableReason
+from ringfence.paths import cache_dir, state_dir
+from ringfence.provider import (
+    Availability,
+    Available,
+    Downloadable,
+    Downloading,
+    NotAvailable,
+    Provider,
+    ProviderContext,
+)
+
+if TYPE_CHECKING:
+    from ringfence.policy.decision import Recipient
+    from ringfence.provider import ModelCard
+
+_log = logging.getLogger("ringfence")
+
+ProviderSetup: TypeAlias = Mapping[str, Provider | Mapping[str, object]]
+"""By provider name: options for the installed plugin, or a provider object to use instead of it."""
+
+
+class Providers:
+    """Opens providers on first use. Nothing of a plugin is imported before a recipient of it is about to be used."""
+
+    def __init__(self, setup: ProviderSetup | None = None) -> None:
+        self._setup = dict(setup or {})
+        for name, given in self._setup.items():
+            if not isinstance(given, Provider | Mapping):
+                raise InvalidRequest(
+                    f"providers['{name}'] is neither options nor a Provider", way_out='providers={"mlx": {…}}'
+                )
+        self._open: dict[str, Provider] = {}
+        self._lock = asyncio.Lock()
+        self._closed = False
+
+    async def get(self, name: str) -> Provider:
+        """The open provider `name`.
+
+        Raises:
+            Unavailable: the plugin is not installed or broken; the reason and the way out are the plugin error's.
+            Closed: the assistant was closed.
+        """
+        if (provider := self._open.get(name)) is not None:
+            return provider
+        async with self._lock:
+            if self._closed:
+                raise Closed("the assistant is closed", way_out="make a new one")
+            if name not in self._open:
+                self._open[name] = await self._start(name)
+            return self._open[name]
+
+    async def _start(self, name: str) -> Provider:
+        given = self._setup.get(name, {})
+        if isinstance(given, Provider):
+            provider, options = given, {}
+        else:
+            try:
+                provider, options = registry.load(name)(), dict(given)
+            except PluginError as error:
+                missing = isinstance(error, PluginNotInstalled)
+                reason: UnavailableReason = "no_package" if missing else "plugin_broken"
+                raise Unavailable(error.message, reason=reason, way_out=error.way_out) from None
+        await provider.open(
+            ProviderContext(
+                cache_dir=cache_dir() / name,
+                state_dir=state_dir() / name,
+                logger=_log.getChild(name),
+                options=options,
+                monotonic_s=time.monotonic,
+            )
+        )
+        return provider
+
+    async def ready(self, recipient: Recipient) -> tuple[Provider, ModelCard]:
+        """The provider and model card of `recipient`, if it could run now.
+
+        Raises:
+            Unavailable: it could not; with a typed reason and the way out.
+        """
+        provider = await self.get(recipient.provider)
+        require_available(await provider.availability(recipient.model), recipient.model)
+        return provider, await provider.card(recipient.model)
+
+    async def close(self) -> None:
+        """Closes every provider; one that fails does not keep the others open. Idempotent."""
+        async with self._lock:
+            self._closed = True
+            while self._open:
+                name, provider = self._open.popitem()
+                try:
+                    await provider.close()
+                except Exception as error:  # noqa: BLE001  (a provider may raise anything; the rest must still be closed)
+                    _log.warning("provider %s raised %s while it was closed", name, type(error).__name__)
+
+
+def require_available(state: Availability, model: str) -> None:
+    """Does nothing for `Available`.
+
+    Raises:
+        Unavailable: for every other state.
+    """
+    match state:
+        case Available():
+            return
+        case Downloadable(way_out=way_out):
+            raise Unavailable(f"model '{model}' is not on this machine", reason="no_model", way_out=way_out)
+        case Downloading():
+            raise Unavailable(f"model '{model}' is still being downloaded", reason="no_model", way_out="wait for it")
+        case NotAvailable(reason=reason, detail=detail, way_out=way_out):
+            raise Unavailable(detail, reason=reason, way_out=way_out)

@@ -1,0 +1,96 @@
+"""One send to one recipient: ready? plan, grant, run. What it was is kept for the receipt."""
+
+from __future__ import annotations
+
+import time
+from asyncio import CancelledError
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING, TypeAlias
+
+from ringfence.errors import Unsupported
+from ringfence.provider import Embeddings, Embeds
+from ringfence.receipt import Attempt
+from ringfence.response import Finish, ProviderEvent, Usage, UsageReport
+
+if TYPE_CHECKING:
+    from ringfence.grant import Grant
+    from ringfence.policy.decision import Step
+    from ringfence.privacy.gate import Cleared, Gate
+    from ringfence.provider import Plan, Provider
+    from ringfence.response import Adjustment
+    from ringfence.routing.providers import Providers
+
+Yielded: TypeAlias = ProviderEvent | Embeddings
+"""What a send draws from a provider: the events of an answer, or the vectors of an `embed` request."""
+
+
+class Send:
+    """One attempt. After `open`, `run` yields the provider's events; `close` ends it, here and at the backend."""
+
+    __slots__ = ("_began", "_gate", "_grant", "_providers", "adjustments", "cleared", "run", "step")
+
+    def __init__(self, gate: Gate, providers: Providers, cleared: Cleared, step: Step) -> None:
+        self._gate = gate
+        self._providers = providers
+        self._began = time.perf_counter()
+        self._grant: Grant | None = None
+        self.cleared = cleared
+        self.step = step
+        self.adjustments: tuple[Adjustment, ...] = ()
+        self.run: AsyncGenerator[Yielded, None] | None = None
+
+    async def open(self) -> tuple[AsyncGenerator[Yielded, None], Grant]:
+        """Readies the recipient and asks the gate. Sends nothing yet: the first event drawn from the run does.
+
+        Raises:
+            Unavailable: the recipient cannot serve now.
+            Unsupported: its model cannot honour the request.
+            GateError: the gate refuses.
+        """
+        prepared = self._gate.prepare(self.cleared, self.step.recipient)
+        provider, card = await self._providers.ready(prepared.recipient)
+        plan = provider.plan(prepared.request, card)
+        self.adjustments = prepared.adjustments + plan.adjustments
+        self._grant = self._gate.grant(prepared)
+        if prepared.request.task == "embed":
+            self.run = _embed(provider, plan, self._grant)
+        else:
+            self.run = provider.run(plan, self._grant)
+        return self.run, self._grant
+
+    @property
+    def sent(self) -> bool:
+        """Whether anything may have left."""
+        return self._grant is not None and self._grant.spent
+
+    async def close(self) -> None:
+        """Cancels what still runs and makes the grant useless."""
+        try:
+            if self.run is not None:
+                await self.run.aclose()
+        finally:
+            if self._grant is not None:
+                self._grant.revoke()
+
+    def attempt(self, failure: BaseException | None) -> Attempt:
+        """The record of this send, which `failure` ended."""
+        error = None if failure is None else type(failure).__name__
+        return Attempt(
+            recipient=self.step.recipient,
+            ring=self.step.ring,
+            duration_s=time.perf_counter() - self._began,
+            error="cancelled" if isinstance(failure, GeneratorExit | CancelledError) else error,
+            phase=getattr(failure, "phase", None),
+        )
+
+
+async def _embed(provider: Provider, plan: Plan[object], grant: Grant) -> AsyncGenerator[Yielded, None]:
+    """Vectors as a stream of one, so that they take the same way as an answer."""
+    if not isinstance(provider, Embeds) or "embed" not in plan.card.capabilities:
+        raise Unsupported(
+            f"model '{plan.card.name}' makes no embeddings", setting="task", way_out="route task embed elsewhere"
+        )
+    embeddings = await provider.embed(plan, grant)
+    yield embeddings
+    yield UsageReport(usage=Usage(input_tokens=embeddings.input_tokens))
+    yield Finish("stop")

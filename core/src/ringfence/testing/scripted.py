@@ -1,0 +1,136 @@
+"""A scripted provider: the double that apps and plugin authors test against. It speaks the real interface."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from ringfence.errors import Closed, InvalidRequest, ProviderError
+from ringfence.grant import Grant
+from ringfence.provider import (
+    INTERFACE_VERSION,
+    Availability,
+    Available,
+    Manifest,
+    ModelCard,
+    Plan,
+    Provider,
+    ProviderContext,
+)
+from ringfence.request import Request
+from ringfence.response import Finish, ProviderEvent, TextDelta, TextEnd, TextStart, Usage, UsageReport
+
+
+def text_events(*chunks: str, finish: Finish | None = None) -> tuple[ProviderEvent, ...]:
+    """The events of a plain text answer in the given chunks."""
+    return (
+        TextStart(0),
+        *(TextDelta(0, chunk) for chunk in chunks),
+        TextEnd(0),
+        UsageReport(usage=Usage(input_tokens=1, output_tokens=len(chunks))),
+        finish or Finish("stop", "stop"),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """What one send does: yields `events`, each after `delay_s`, then raises `error` if there is one.
+
+    `error_at` is the index of the event in whose place the error comes; by default it comes after the last.
+    """
+
+    events: Sequence[ProviderEvent] = field(default_factory=lambda: text_events("scripted"))
+    error: BaseException | None = None
+    error_at: int | None = None
+    delay_s: float = 0.0
+
+
+class ScriptedProvider(Provider):
+    """Plays scripts in order, the last one again and again; `requests` keeps what it was sent, `cancelled` counts."""
+
+    manifest: ClassVar[Manifest] = Manifest(
+        name="scripted",
+        interface=INTERFACE_VERSION,
+        summary="answers from a script",
+        capabilities=frozenset({"text", "tools", "output_schema", "reasoning"}),
+    )
+
+    def __init__(
+        self, *scripts: Script | Sequence[ProviderEvent] | str, availability: Mapping[str, Availability] | None = None
+    ) -> None:
+        self._scripts = [_as_script(script) for script in scripts] or [Script()]
+        self._availability = dict(availability or {})
+        self._closed = False
+        self.requests: list[Request] = []
+        self.grants: list[Grant] = []
+        self.opened = 0
+        self.cancelled = 0
+
+    async def open(self, context: ProviderContext) -> None:
+        """Takes no options.
+
+        Raises:
+            InvalidRequest: there are some.
+        """
+        if context.options:
+            raise InvalidRequest(f"the scripted provider has no option '{next(iter(context.options))}'")
+        self.opened += 1
+
+    async def close(self) -> None:
+        """Refuses what comes later."""
+        self._closed = True
+
+    async def models(self) -> Sequence[ModelCard]:
+        """One."""
+        return [await self.card("scripted")]
+
+    async def availability(self, model: str) -> Availability:
+        """What the test said, else available."""
+        return self._availability.get(model, Available())
+
+    async def card(self, model: str) -> ModelCard:
+        """A card for any name."""
+        return ModelCard(name=model, context_tokens=1_000_000, capabilities=self.manifest.capabilities)
+
+    def plan(self, request: Request, card: ModelCard) -> Plan[object]:
+        """Takes every setting."""
+        return Plan(request=request, card=card, native=None)
+
+    async def run(self, plan: Plan[object], grant: Grant) -> AsyncGenerator[ProviderEvent, None]:
+        """Plays the next script.
+
+        Raises:
+            BaseException: what the script says.
+        """
+        grant.spend(plan.request)
+        if self._closed:
+            raise Closed("the scripted provider is closed")
+        grant.connected = True
+        self.requests.append(plan.request)
+        self.grants.append(grant)
+        script = self._scripts[min(len(self.requests), len(self._scripts)) - 1]
+        try:
+            for index, event in enumerate(script.events):
+                if script.delay_s:
+                    await asyncio.sleep(script.delay_s)
+                if script.error is not None and index == script.error_at:
+                    raise script.error
+                yield event
+            if script.error is not None and script.error_at is None:
+                raise script.error
+        except (GeneratorExit, asyncio.CancelledError):
+            self.cancelled += 1
+            raise
+
+
+def _as_script(given: Script | Sequence[ProviderEvent] | str) -> Script:
+    if isinstance(given, Script):
+        return given
+    return Script(events=text_events(given) if isinstance(given, str) else given)
+
+
+def failing(error: ProviderError, *, after: Sequence[ProviderEvent] = ()) -> Script:
+    """A send that yields `after` and then fails with `error`."""
+    return Script(events=after, error=error)
