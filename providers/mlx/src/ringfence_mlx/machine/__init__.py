@@ -1,0 +1,1 @@
+"""Facts of the machine the engine runs on: its BLAS and its memory."""
