@@ -14,6 +14,7 @@ import mlx.core as mx
 import numpy as np
 
 from ringfence_mlx.worker.schemas import closed
+from ringfence_mlx.worker.toolgrammar import tool_call_grammar
 
 __all__ = ["Constraint", "ConstraintError", "ConstraintProcessor"]
 
@@ -60,6 +61,20 @@ class Constraint:
         _check_size(schema)
         text = json.dumps(closed(schema))
         return cls._from_grammar(tokenizer, llguidance.LLMatcher.grammar_from_json_schema(text, overrides=_OPTIONS))
+
+    @classmethod
+    def compile_tools(cls, tokenizer: Any, tools: Sequence[Mapping[str, Any]]) -> Constraint:
+        """Compiles a constraint that leaves exactly one valid call of one of `tools`, in the model's own format.
+
+        Raises:
+            ConstraintError: a tool's parameters cannot be enforced, or the format cannot be forced here.
+        """
+        for tool in tools:
+            _check_size(tool)
+        grammar = tool_call_grammar(tokenizer, tools, _OPTIONS, _vocabulary(tokenizer)) if tools else None
+        if grammar is None:
+            raise ConstraintError("the model's format of tool calls cannot be forced")
+        return cls._from_grammar(tokenizer, llguidance.LLMatcher.grammar_from_lark(grammar))
 
     @classmethod
     def _from_grammar(cls, tokenizer: Any, grammar: str) -> Constraint:
