@@ -1,0 +1,135 @@
+"""Telephone numbers: international ones anywhere, national ones in the forms that only telephone numbers have.
+
+An international prefix, a length that its country has, and that is a number: whether the range is assigned raises
+confidence and does not gate. National numbers have many look-alikes, so they need a form of their own (a trunk zero and
+an assigned range, the three groups of North America, a Chinese mobile number) or a word such as "call" before them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+import phonenumbers
+
+from ringfence.privacy.detector import Hit
+from ringfence_detectors.plain import plain_text
+
+TRUNK_ZERO_REGIONS = ("GB", "DE", "FR", "CN", "JP", "NL", "IT", "AU", "KR", "CH", "AT", "SE", "IN")
+"""Where a national number is recognised by its trunk zero."""
+
+_CUE_CHARACTERS = 24
+_FEWEST_DIGITS = 7
+_SOMETHING = re.compile(r"\d(?:[ ().\-/]{0,3}\d){6}")
+_NOT_INSIDE = r"(?<![\w+])(?<!\d[ .,:\-/])(?<![$€£¥])"
+_NOT_GOING_ON = r"(?![\w])(?![.,:\-/]\d)"
+
+_INTERNATIONAL = re.compile(
+    r"(?:(?<![\d+])\+|(?<![\w+])(?<!\d[ .,:\-/])(?:00|011[ \-]))[ (]{0,2}[1-9](?:[ ().\-/]{0,3}\d){6,14}(?!\d)"
+)
+_TRUNK_ZERO = re.compile(_NOT_INSIDE + r"\(?0[1-9]\d{0,3}\)?(?:[ .\-/]{0,2}\d){6,9}" + _NOT_GOING_ON)
+_NORTH_AMERICAN = re.compile(
+    _NOT_INSIDE + r"(?:1[ .\-]?)?(?:\([2-9]\d\d\)[ .\-]?|[2-9]\d\d[ .\-])\d{3}[ .\-]\d{4}" + _NOT_GOING_ON
+)
+_NORTH_AMERICAN_PLAIN = re.compile(_NOT_INSIDE + r"1?[2-9]\d\d[2-9]\d{6}" + _NOT_GOING_ON)
+_CHINESE_MOBILE = re.compile(r"(?<![A-Za-z0-9_+])(?<!\d[ .,:\-/])1[3-9]\d[ \-]?\d{4}[ \-]?\d{4}(?![A-Za-z0-9_])")
+_AFTER_CUE = re.compile(r"(?<![\d+])\(?\d(?:[ ().\-/]{0,3}\d){6,14}(?!\d)")
+
+_CUE = re.compile(
+    r"(?:\b(?:tel|telephone|phone|call|cell|mobile|mob|fax|whatsapp|sms|text me|dial|ring|reach me|telefon|tél|handy)"
+    r"|电话|手机|致电|联系方式|電話|传真)[^\d\n]{0,16}\Z",
+    re.IGNORECASE,
+)
+_NUMBER_OF_SOMETHING_ELSE = re.compile(
+    r"(?:order|invoice|ref(?:erence)?|ticket|tracking|parcel|sku|item|part|serial|case|account|customer|id|no|nr|isbn"
+    r"|bestellung|rechnung|订单|单号|编号|号码|#)[^\d\n]{0,12}\Z",
+    re.IGNORECASE,
+)
+_DATE = re.compile(r"\(?(?:\d{1,2}([./\-])\d{1,2}\1(?:19|20)\d\d|(?:19|20)\d\d([./\-])\d{1,2}\2\d{1,2})(?!\d)")
+_LAST_GROUP = re.compile(r"[ ().\-/]+\d+\Z")
+
+
+class PhoneDetector:
+    """Finds telephone numbers."""
+
+    def detect(self, text: str) -> list[Hit]:
+        """Every number in `text`, in order of start; no two overlap."""
+        plain = plain_text(text)
+        if not _SOMETHING.search(plain.text):
+            return []
+        spans = sorted(_spans(plain.text), key=lambda span: (span[0], -span[1]))
+        hits: list[Hit] = []
+        done = 0
+        for start, end in spans:
+            if start >= done:
+                hits.append(plain.hit(start, end))
+                done = end
+        return hits
+
+
+def _spans(text: str) -> Iterator[tuple[int, int]]:
+    for match in _INTERNATIONAL.finditer(text):
+        yield from _longest(match, _is_international)
+    for match in _TRUNK_ZERO.finditer(text):
+        if not _DATE.match(match[0]):
+            yield from _longest(match, _is_national)
+    for match in _NORTH_AMERICAN.finditer(text):
+        yield match.span()
+    for match in (*_NORTH_AMERICAN_PLAIN.finditer(text), *_CHINESE_MOBILE.finditer(text)):
+        if not _NUMBER_OF_SOMETHING_ELSE.search(_before(text, match.start())) and _is_assigned(match[0]):
+            yield match.span()
+    for match in _AFTER_CUE.finditer(text):
+        if _CUE.search(_before(text, match.start())) and not _DATE.match(match[0]):
+            yield match.span()
+
+
+def _longest(match: re.Match[str], is_number: Callable[[str], bool]) -> Iterator[tuple[int, int]]:
+    """The longest beginning of the match, in whole groups, that is a number: another may follow on the same line."""
+    written = match[0]
+    while sum(character.isdigit() for character in written) >= _FEWEST_DIGITS:
+        if is_number(written):
+            yield match.start(), match.start() + len(written)
+            return
+        shorter = _LAST_GROUP.sub("", written)
+        if shorter == written:
+            return
+        written = shorter
+
+
+def _is_international(written: str) -> bool:
+    if written.startswith("+"):
+        number = _parsed(written, None)
+        return number is not None and phonenumbers.is_possible_number(number)
+    # Zeros begin other numbers too, so here the range must be an assigned one.
+    number = _parsed("+" + written.removeprefix("011" if written.startswith("011") else "00").lstrip(" -("), None)
+    return number is not None and phonenumbers.is_valid_number(number)
+
+
+def _is_national(written: str) -> bool:
+    return any(
+        number is not None and phonenumbers.is_valid_number(number)
+        for number in (_parsed(written, region) for region in TRUNK_ZERO_REGIONS)
+    )
+
+
+def _is_assigned(written: str) -> bool:
+    return any(
+        number is not None and phonenumbers.is_valid_number(number)
+        for number in (_parsed(written, region) for region in ("US", "CN"))
+    )
+
+
+def _parsed(written: str, region: str | None) -> phonenumbers.PhoneNumber | None:
+    try:
+        return phonenumbers.parse(written, region)
+    except phonenumbers.NumberParseException:
+        return None
+
+
+def _before(text: str, start: int) -> str:
+    return text[max(0, start - _CUE_CHARACTERS) : start]
+
+
+DETECTOR = PhoneDetector()
+
+__all__ = ["DETECTOR", "TRUNK_ZERO_REGIONS", "PhoneDetector"]
