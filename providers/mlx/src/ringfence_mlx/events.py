@@ -1,21 +1,10 @@
-"""From a worker's frames to the events and errors of the provider interface."""
+"""From a worker's frames to the events of the provider interface."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Literal, cast
 
-from ringfence.errors import (
-    BackendDied,
-    Closed,
-    ContextLengthExceeded,
-    Phase,
-    ProviderError,
-    RequestRejected,
-    RingfenceError,
-    Unavailable,
-    Unsupported,
-)
 from ringfence.response import (
     Finish,
     FinishReason,
@@ -32,7 +21,6 @@ from ringfence.response import (
     Usage,
     UsageReport,
 )
-from ringfence_mlx.process import WorkerDied, WorkerFault
 from ringfence_mlx.wire import Frame
 
 _Open = Literal["text", "reasoning"]
@@ -90,41 +78,4 @@ def _usage(frame: Frame) -> Usage:
     )
 
 
-def death_error(death: WorkerDied, phase: Phase, *, closed: bool = False) -> RingfenceError:
-    """What a caller is told of a worker that is gone."""
-    if closed:
-        return Closed("the provider mlx was closed during the request")
-    return BackendDied(
-        f"the process of the model ended ({death.how})", phase=phase, way_out="send the request again; a new one starts"
-    )
-
-
-def fault_error(fault: WorkerFault, phase: Phase) -> ProviderError:
-    """What a caller is told of a call that the worker refused or failed; by kind, never by the words of a message."""
-    frame, message = fault.frame, fault.message
-    match fault.kind:
-        case "context_length":
-            return ContextLengthExceeded(
-                message,
-                needed_tokens=int(frame["needed_tokens"]),
-                context_tokens=int(frame["context_tokens"]),
-                phase=phase,
-                way_out="shorten the text, ask for a shorter answer, or use a model with a longer context",
-            )
-        case "unsupported":
-            return Unsupported(message, setting=str(frame.get("setting", "request")), way_out="use another model")
-        case "no_memory":
-            return Unavailable(
-                message, reason="no_memory", phase=phase, way_out="shorten the request, or raise the option memory_bytes"
-            )
-        case "no_package":
-            return Unavailable(message, reason="no_package", phase=phase, way_out="pip install ringfence-mlx")
-        case "no_model":
-            return Unavailable(message, reason="no_model", phase=phase, way_out="download the model again")
-        case "rejected":
-            return RequestRejected(message, phase=phase)
-        case _:
-            return BackendDied(message, phase=phase, way_out="send the request again")
-
-
-__all__ = ["EventStream", "death_error", "fault_error"]
+__all__ = ["EventStream"]

@@ -1,0 +1,218 @@
+"""`MlxProvider`: the provider interface on top of the fleet of workers. It imports no MLX, and neither does the app."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+from typing import ClassVar, cast
+
+from ringfence.errors import InvalidRequest, Phase, Unsupported
+from ringfence.grant import Grant
+from ringfence.provider import (
+    Availability,
+    DownloadProgress,
+    Embeddings,
+    Finding,
+    Manifest,
+    ModelCard,
+    Plan,
+    Provider,
+    ProviderContext,
+)
+from ringfence.registry import load_manifest
+from ringfence.request import Request
+from ringfence.response import ProviderEvent
+from ringfence_mlx.environment import worker_environment
+from ringfence_mlx.events import EventStream
+from ringfence_mlx.failures import as_provider_error, closed_error, forked_error
+from ringfence_mlx.fleet import Fleet, ModelFacts
+from ringfence_mlx.machine import blas, memory
+from ringfence_mlx.models.store import ModelStore
+from ringfence_mlx.options import Options
+from ringfence_mlx.planning import NativePlan, make_plan
+from ringfence_mlx.process import Mode
+from ringfence_mlx.supervisor import Supervisor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Opened:
+    """What `open` made. `owner_pid`: a fork copies this object, and its copy must not touch the workers."""
+
+    store: ModelStore
+    fleet: Fleet
+    loop: asyncio.AbstractEventLoop
+    owner_pid: int
+
+
+class MlxProvider(Provider):
+    """MLX models on this machine, each in a process of its own."""
+
+    manifest: ClassVar[Manifest] = load_manifest("ringfence_mlx")
+
+    def __init__(self) -> None:
+        self._options = Options()
+        self._opened: _Opened | None = None
+
+    # ------------------------------------------------------------ life
+
+    async def open(self, context: ProviderContext) -> None:
+        """Takes the context. No worker is started and nothing is loaded.
+
+        Raises:
+            InvalidRequest: an option is unknown or ill-typed.
+        """
+        self._options = Options.parse(context.options)
+        fleet = Fleet(
+            self._options,
+            budget_bytes=self._options.memory_bytes or memory.default_budget_bytes(),
+            environment=lambda: worker_environment(blas.worker_environment()),
+        )
+        store = ModelStore(context.cache_dir)
+        loop = asyncio.get_running_loop()
+        self._opened = _Opened(store=store, fleet=fleet, loop=loop, owner_pid=os.getpid())
+
+    async def close(self) -> None:
+        """Ends every worker; running requests get `Closed`. Idempotent; a forked child ends nothing of its parent."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            await opened.fleet.close()
+
+    # ------------------------------------------------------------ models
+
+    async def models(self) -> Sequence[ModelCard]:
+        """The models on this machine and those known by name."""
+        return await asyncio.to_thread(self._here().store.cards)
+
+    async def availability(self, model: str) -> Availability:
+        """Whether `model` could run now; loads nothing."""
+        return await asyncio.to_thread(self._here().store.availability, model)
+
+    async def card(self, model: str) -> ModelCard:
+        """The facts of `model`.
+
+        Raises:
+            Unavailable: there is no such model here.
+        """
+        return await asyncio.to_thread(self._here().store.card, model)
+
+    def download(self, model: str) -> AsyncGenerator[DownloadProgress, None]:
+        """Brings `model` to this machine."""
+        return self._here().store.download(model)
+
+    async def remove(self, model: str) -> int:
+        """Deletes `model` from this machine, unloaded first; returns the bytes freed."""
+        opened = self._here()
+        await opened.fleet.drop(model)
+        return await asyncio.to_thread(opened.store.remove, model)
+
+    # ------------------------------------------------------------ requests
+
+    def plan(self, request: Request, card: ModelCard) -> Plan[object]:
+        """Translates; pure.
+
+        Raises:
+            Unsupported: a setting, part or tool that this model cannot honour.
+        """
+        return make_plan(request, card, self._options.adapters)
+
+    async def run(self, plan: Plan[object], grant: Grant) -> AsyncGenerator[ProviderEvent, None]:
+        """Answers `plan` under `grant`; closing the generator cancels at once here and at the worker's next step."""
+        # INVARIANT 4: nothing of the request reaches the worker before the grant is spent.
+        grant.spend(plan.request)
+        native = _native(plan, "generate")
+        stream = EventStream()
+        phase: Phase = "connect"
+        with self._errors(lambda: phase):
+            supervisor = await self._supervisor(native.model, "generate")
+            await supervisor.start()
+            phase = "before_first_event"
+            async with aclosing(supervisor.call("generate", {"job": native.job})) as frames:
+                async for frame in frames:
+                    for event in stream.feed(frame):
+                        phase = "mid_stream"
+                        yield event
+
+    async def embed(self, plan: Plan[object], grant: Grant) -> Embeddings:
+        """Vectors of the texts of `plan`, in order."""
+        grant.spend(plan.request)
+        native = _native(plan, "embed")
+        with self._errors(lambda: "before_first_event"):
+            supervisor = await self._supervisor(native.model, "embed")
+            reply = await supervisor.ask("embed", {"texts": native.texts})
+        vectors = tuple(tuple(map(float, vector)) for vector in reply["vectors"])
+        return Embeddings(
+            vectors=vectors, dimensions=len(vectors[0]) if vectors else 0, input_tokens=int(reply["input_tokens"])
+        )
+
+    async def count_tokens(self, plan: Plan[object]) -> int:
+        """The tokens of the prompt of `plan`, template included; a worker without weights counts if none is loaded."""
+        native = _native(plan, "generate")
+        with self._errors(lambda: "plan"):
+            supervisor = self._here().fleet.running(native.model, "generate")
+            supervisor = supervisor or await self._supervisor(native.model, "tokenizer")
+            return int((await supervisor.ask("count", {"job": native.job}))["tokens"])
+
+    async def prewarm(self, model: str) -> None:
+        """Loads `model`; its first real token has been made when this returns."""
+        with self._errors(lambda: "connect"):
+            card = await self.card(model)
+            supervisor = await self._supervisor(model, "generate" if "text" in card.capabilities else "embed")
+            await supervisor.start()
+
+    async def diagnose(self) -> Sequence[Finding]:
+        """What `doctor` prints; loads no model."""
+        from ringfence_mlx.diagnosis import diagnose  # noqa: PLC0415  (only doctor asks)
+
+        opened = self._here()
+        return await asyncio.to_thread(diagnose, opened.store, opened.fleet)
+
+    # ------------------------------------------------------------ inside
+
+    def _here(self) -> _Opened:
+        opened = self._opened
+        if opened is None:
+            raise closed_error()
+        if opened.owner_pid != os.getpid():
+            raise forked_error()
+        if opened.loop is not asyncio.get_running_loop():
+            raise InvalidRequest("the provider mlx was opened on another event loop", way_out="open one per loop")
+        return opened
+
+    async def _supervisor(self, model: str, mode: Mode) -> Supervisor:
+        opened = self._here()
+        # A loaded model needs no look at the disk.
+        if (running := opened.fleet.running(model, mode)) is not None:
+            return running
+        folder = await asyncio.to_thread(opened.store.resolve, model)
+        facts = ModelFacts(
+            name=model,
+            folder=folder.path,
+            weights_bytes=folder.weights_bytes,
+            kv_bytes_per_token=folder.kv_bytes_per_token,
+            context_tokens=folder.card.context_tokens,
+        )
+        return await opened.fleet.member(facts, mode)
+
+    @contextmanager
+    def _errors(self, phase: Callable[[], Phase]) -> Iterator[None]:
+        """Turns what goes wrong below into errors of the provider interface, in the phase it happened in."""
+        try:
+            yield
+        except Exception as error:
+            mapped = as_provider_error(error, phase(), closed=self._opened is None)
+            if mapped is None:
+                raise
+            raise mapped from None
+
+
+def _native(plan: Plan[object], kind: str) -> NativePlan:
+    native = cast("NativePlan", plan.native)
+    if native.kind != kind:
+        raise Unsupported(f"the plan is for '{native.kind}'", setting="task", way_out=f"use it for {native.kind}")
+    return native
+
+
+__all__ = ["MlxProvider"]
