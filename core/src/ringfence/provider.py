@@ -1,8 +1,8 @@
 """The provider interface, version 1: all that a plugin implements. Standard library only.
 
 A provider translates and sends; it never decides where a request goes, nor claims a ring. The core calls, in
-this order: `open` once; `availability` before a request starts; `plan`, which is pure; `run`, with a grant, which is the
-only execution path; `close` once. Everything runs on one asyncio loop; several `run`s may be under way at once.
+this order: `open` once; `availability` before a request starts; `plan`, which is pure; `run`, with a grant, the only
+execution path; `close` once. Everything runs on one asyncio loop; several `run`s may be under way at once.
 
 Discovery: an entry point in the group `ringfence.providers`, named like the provider, whose value is
 `package.module:ProviderClass`; beside it, in the top-level package, a file `ringfence-provider.toml` with the manifest.

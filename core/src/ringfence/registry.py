@@ -81,7 +81,7 @@ def _only(name: str) -> EntryPoint:
         raise PluginBroken(
             f"provider '{name}' is declared by several distributions: {owners}", way_out="remove all but one"
         )
-    return entries[0]
+    return next(iter(entries))
 
 
 def manifest(name: str) -> Manifest:

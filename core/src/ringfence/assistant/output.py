@@ -135,9 +135,9 @@ def _all_optional(wanted: Any) -> Any:
                 fields = {name: (loosen(f.annotation) | None, None) for name, f in annotation.model_fields.items()}
                 made[annotation] = create_model(f"Partial{annotation.__name__}", **cast("dict[str, Any]", fields))
             return made[annotation]
-        origin, args = get_origin(annotation), get_args(annotation)
-        if origin in (list, tuple, set, frozenset, dict) and args:
-            return list[loosen(args[0])] if origin is list else annotation  # type: ignore[misc]
+        if get_origin(annotation) is list and get_args(annotation):
+            item = loosen(get_args(annotation)[0])
+            return list[item]
         return annotation
 
     return TypeAdapter(loosen(wanted))

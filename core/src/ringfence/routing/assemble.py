@@ -133,11 +133,12 @@ class Assembler:
         """The answer, its complete parts in order of index, after the text `prefix` that an earlier attempt began."""
         parts = [self._parts[index] for index in sorted(self._parts)]
         if prefix:
-            first = next((place for place, part in enumerate(parts) if isinstance(part, TextPart)), None)
-            text = prefix
-            if first is not None:
-                text += parts.pop(first).text  # type: ignore[union-attr]
-            parts.insert(first or 0, TextPart(text, labels=self._labels))
+            place, rest = next(
+                ((place, part.text) for place, part in enumerate(parts) if isinstance(part, TextPart)), (0, None)
+            )
+            if rest is not None:
+                del parts[place]
+            parts.insert(place, TextPart(prefix + (rest or ""), labels=self._labels))
         return Message("assistant", tuple(parts))
 
 
