@@ -137,7 +137,7 @@ def _all_optional(wanted: Any) -> Any:
             return made[annotation]
         if get_origin(annotation) is list and get_args(annotation):
             item = loosen(get_args(annotation)[0])
-            return list[item]
+            return cast("Any", list)[item]
         return annotation
 
     return TypeAdapter(loosen(wanted))
