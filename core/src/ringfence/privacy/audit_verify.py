@@ -115,7 +115,8 @@ class _Check:
         elif record.interrupted is not None:
             self._fault(record.sequence, "what an interrupted write left before it was changed or removed")
         if record.sequence > expected:
-            self._fault(expected, f"changed or missing{_up_to(expected, record.sequence - 1)}")
+            what = "changed" if left.count(b"\n") >= record.sequence - expected else "missing or changed"
+            self._fault(expected, f"{what}{_up_to(expected, record.sequence - 1)}", line or None)
         elif record.sequence < expected:
             self._fault(record.sequence, f"stands again or out of order after record {self.last_sequence}")
         elif record.previous != self.last_mac:
@@ -145,7 +146,7 @@ class _Check:
             )
         elif self.head.count > self.last_sequence:
             first = self.last_sequence + 1
-            self._fault(first, f"changed or missing at the end{_up_to(first, self.head.count)}")
+            self._fault(first, f"missing or changed, at the end{_up_to(first, self.head.count)}")
         elif self.last_sequence - self.head.count > 1:
             self.problems.append(Problem(detail=f"the head is of record {self.head.count}: it was put back"))
         elif self.last_sequence > self.head.count:
@@ -153,8 +154,8 @@ class _Check:
         elif self.head.count and self.mac_at_head != self.head.mac:
             self._fault(self.head.count, "is not the one that the head was made for")
 
-    def _fault(self, record: int, detail: str) -> None:
-        self.problems.append(Problem(record=record, detail=detail, line=self.line))
+    def _fault(self, record: int, detail: str, line: int | None = None) -> None:
+        self.problems.append(Problem(record=record, detail=detail, line=line or self.line))
 
 
 def verify_log(folder: Path, *, kept_head: str | None, lock_timeout_s: float) -> Verification:
