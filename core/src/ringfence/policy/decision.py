@@ -16,7 +16,7 @@ OnBrokenStream: TypeAlias = Literal["fail", "restart", "continue"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipient:
-    """One named place that bytes can go, as the operator declared it. The ring is the operator's word, never a plugin's."""
+    """One named place that bytes can go, as the operator declared it. The ring is theirs to say, never a plugin's."""
 
     name: str
     ring: Ring
@@ -36,7 +36,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One recipient of the plan, what must happen before sending, and whether it stands under `prefer` or `fallback`."""
+    """One recipient of the plan, what must happen before sending, and where it stands: `prefer` or `fallback`."""
 
     recipient: str
     ring: Ring

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, Literal, TypeAlias, cast
+from typing import Literal, TypeAlias, cast
 
 from ringfence.policy.conditions import Condition, Fact
 from ringfence.policy.decision import OnBrokenStream, Recipient
@@ -101,8 +101,7 @@ def _canonical(value: object) -> object:
         items = cast("Mapping[str, object]", value).items()
         return {key: _canonical(item) for key, item in items}
     if isinstance(value, frozenset):
-        members = cast("frozenset[Any]", value)
-        return sorted((_canonical(item) for item in members), key=repr)
+        return sorted((_canonical(item) for item in cast("frozenset[object]", value)), key=repr)
     if isinstance(value, tuple):
         return [_canonical(item) for item in cast("tuple[object, ...]", value)]
     return value

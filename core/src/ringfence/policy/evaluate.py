@@ -26,8 +26,8 @@ Test: TypeAlias = Callable[[Facts], bool | None]
 _NO_BOUND = float("inf")
 
 
-def compile_condition(condition: Condition, facts: Mapping[str, Fact]) -> Test:
-    """The test of `condition`, in three-valued logic: what is absent or not admitted by its fact is neither true nor false."""
+def compile_condition(condition: Condition, facts: Mapping[str, Fact]) -> Test:  # noqa: PLR0911  (one for each kind)
+    """The test of `condition`, in three-valued logic: a fact that is absent or not admitted is `None`."""
     match condition:
         case TaskIn(tasks):
             return lambda request: request.task in tasks

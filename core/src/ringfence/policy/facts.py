@@ -12,8 +12,8 @@ from ringfence.request import Modality
 class Facts:
     """One request as a policy sees it. `labels` is never empty; `input_tokens` = ceil(UTF-8 bytes of all text / 3).
 
-    `modality` holds every modality in the input or asked for as output. `values` are the app's declared facts; an absent
-    one is not evaluable. `to` filters the plan and never adds.
+    `modality` holds every modality in the input or asked for as output. `values` are the app's declared facts; one that
+    is absent is not evaluable. `to` filters the plan and never adds.
     """
 
     task: str

@@ -13,7 +13,7 @@ from ringfence.policy.policy import Policy, enforce
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What a check found. `policy` is there exactly where there is no fault; a warning never keeps a file from loading."""
+    """What a check found. `policy` is there exactly where there is no fault; a warning never keeps it away."""
 
     source: str
     policy: Policy | None

@@ -24,7 +24,7 @@ from ringfence.policy.conditions import (
 from ringfence.policy.decision import Recipient
 from ringfence.policy.faults import Faults, did_you_mean, quoted
 from ringfence.policy.keys import FACT_PREFIX, LATER_FACTS, MODALITIES, RANGE, WHEN, WHEN_LATER
-from ringfence.policy.tree import Entry, Node
+from ringfence.policy.tree import Entry, Node, Position
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +174,7 @@ class ConditionReader:
         return kept if len(kept) == len(parts) else None
 
 
-def check_label(name: str, at: fields.Position, declared: Declared, faults: Faults) -> None:
+def check_label(name: str, at: Position, declared: Declared, faults: Faults) -> None:
     """Notes a fault where the label `name` is not in the file's vocabulary."""
     if declared.labels is not None and name not in declared.labels:
         hint = did_you_mean(name, declared.labels)

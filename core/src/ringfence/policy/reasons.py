@@ -18,29 +18,32 @@ def allowed(ids: Sequence[str]) -> str:
     return f"allowed by rule '{ids[0]}'" if len(ids) == 1 else f"allowed by rules {listed(ids)}"
 
 
-def denied(rule: FlowRule, labels: Sequence[str], unknown: Sequence[str] | None) -> str:
+def denied(rule: FlowRule, labels: Sequence[str], unknown: Sequence[str] | None = None) -> str:
     """Of one deny that fires; `unknown` names what keeps its condition from being evaluated, if anything does."""
     hit = [label for label in labels if rule.labels is None or label in rule.labels]
-    sentence = f"rule '{rule.id}' denies {listed(hit)}"
-    if unknown is not None:
-        why = f"{' and '.join(unknown)} not known" if unknown else "its condition failed"
-        sentence += f" (counts because it cannot be evaluated: {why})"
-    return f"{sentence}: {rule.reason.rstrip('.')}" if rule.reason else sentence
+    counts = f" ({_not_known(unknown)}, so it counts)" if unknown is not None else ""
+    because = f": {rule.reason.rstrip('. ')}" if rule.reason else ""
+    return f"rule '{rule.id}' denies {listed(hit)}{counts}{because}"
 
 
 def uncovered(labels: Sequence[str], declared: Collection[str]) -> str:
     """Of the labels that no allow covers."""
     stray = [label for label in labels if label not in declared]
-    sentence = f"no rule that counts allows {'label' if len(labels) == 1 else 'labels'} {listed(labels)}"
+    sentence = f"no rule allows {'label' if len(labels) == 1 else 'labels'} {listed(labels)}"
     return f"{sentence} (not declared: {listed(stray)})" if stray else sentence
 
 
-def not_counted(rule: FlowRule, recipient: str, unknown: Sequence[str] | None) -> str:
-    """Of an allow that names the recipient and a label, and does not count."""
-    unmet = rule.require.unmet()
-    if unmet is not None:
-        return f"rule '{rule.id}' requires {unmet}, which is not known of '{recipient}'"
-    if unknown is not None:
-        why = f"{' and '.join(unknown)} not known" if unknown else "its condition failed"
-        return f"rule '{rule.id}' does not count: {why}"
-    return f"rule '{rule.id}' does not apply to this request"
+def unmet(rule: FlowRule, recipient: str) -> str:
+    """Of an allow whose requirement the recipient does not show."""
+    return f"rule '{rule.id}' requires {rule.require.unmet()}, which is not known of '{recipient}'"
+
+
+def unclear(rule: FlowRule, unknown: Sequence[str]) -> str:
+    """Of an allow whose condition is not evaluable."""
+    return f"rule '{rule.id}' does not count: {_not_known(unknown)}"
+
+
+def _not_known(unknown: Sequence[str]) -> str:
+    if not unknown:
+        return "its condition cannot be evaluated"
+    return f"{' and '.join(unknown)} {'is' if len(unknown) == 1 else 'are'} not known"

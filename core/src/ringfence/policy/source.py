@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from pathlib import Path
 
 from ringfence.errors import PolicyNotReadable
@@ -24,8 +22,6 @@ def read_bytes(path: Path) -> bytes:
     """
     try:
         with path.open("rb") as file:
-            if stat.S_ISDIR(os.fstat(file.fileno()).st_mode):  # pragma: no cover - most systems refuse to open one
-                raise IsADirectoryError
             return file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise PolicyNotReadable(f"policy file '{path}' does not exist", way_out="check the path") from None

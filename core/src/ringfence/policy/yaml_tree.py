@@ -18,7 +18,6 @@ from ruamel.yaml.events import (
     MappingEndEvent,
     MappingStartEvent,
     NodeEvent,
-    ScalarEvent,
     SequenceEndEvent,
     SequenceStartEvent,
 )
@@ -34,13 +33,15 @@ _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,3
 _WORDS: dict[str, bool | None] = {"": None, "~": None, "null": None, "true": True, "false": False}
 
 
-class Unreadable(Exception):  # noqa: N818  (an answer inside this package, never seen outside it)
+class Unreadable(Exception):
     """The text is not YAML that a policy may use; the fault is noted already."""
 
 
 def read_yaml(text: str, faults: Faults) -> Node | None:
     """The one document in `text`; `None`, with a fault noted, where there is none that can be read."""
-    events: Iterator[Any] = iter(YAML(typ="safe", pure=True).parse(text))
+    # ruamel.yaml has no types: its parser, events and marks are narrowed here, and nowhere else.
+    parser: Any = YAML(typ="safe", pure=True)
+    events: Iterator[Any] = iter(parser.parse(text))
     try:
         return _Builder(events, faults).document()
     except Unreadable:
@@ -52,12 +53,12 @@ def read_yaml(text: str, faults: Faults) -> Node | None:
     return None
 
 
-def _error_position(error: MarkedYAMLError) -> Position:
+def _error_position(error: Any) -> Position:
     mark: Any = error.problem_mark or error.context_mark
     return Position(mark.line + 1, mark.column + 1) if mark is not None else START
 
 
-def _problem(error: MarkedYAMLError) -> str:
+def _problem(error: Any) -> str:
     if error.context and "alias" in str(error.context):
         return 'a star needs quotes. Write "*"'
     problem = str(error.problem or "it breaks off").replace("<stream end>", "the end of the file")
@@ -134,7 +135,7 @@ class _Builder:
         return Entry(key=str(event.value), at=node.at, value=node)
 
 
-def _value(event: ScalarEvent) -> Value:
+def _value(event: Any) -> Value:
     text = str(event.value)
     if event.style is not None:
         return text
