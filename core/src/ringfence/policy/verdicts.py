@@ -1,0 +1,132 @@
+"""The verdicts of one decision, each with its sentence.
+
+What was decided is fixed when this is made; only the putting into words waits until somebody reads it, because most
+decisions are acted on and never read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ringfence.policy import reasons
+from ringfence.policy.bits import Bits, lowest
+from ringfence.policy.conditions import fact_names, reads_task
+from ringfence.policy.decision import Recipient, Verdict
+from ringfence.policy.document import Document, FlowRule
+from ringfence.policy.tables import RuleTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """Which rules name one recipient."""
+
+    recipient: Recipient
+    denies: Bits
+    named: Bits
+    """Every allow that names it."""
+    allows: Bits
+    """Those of them whose requirements on the recipient are met."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """The rules whose conditions let them count for one request, whatever its labels."""
+
+    allows: Bits
+    unclear_allows: Bits
+    denies: Bits
+    """Those that are not evaluable included."""
+    unclear_denies: Bits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One request, as far as its verdicts need it. `unknown` names the facts that are not known, and the task if so."""
+
+    document: Document
+    allows: RuleTable
+    denies: RuleTable
+    labels: Sequence[str]
+    live: Live
+    unknown: frozenset[str]
+    knows_task: bool
+
+    def verdict(self, reach: Reach) -> Verdict:
+        """The verdict for one recipient, from the same sets that decided."""
+        hits = reach.denies & self.live.denies & self.denies.with_labels(self.labels)
+        counting = reach.allows & self.live.allows
+        uncovered = [label for label in self.labels if not counting & self.allows.by_label.get(label, 0)]
+        if hits or uncovered:
+            return self._refused(reach, hits, uncovered)
+        ids = self.allows.chosen_ids(counting & self.allows.with_labels(self.labels))
+        return Verdict(ring=reach.recipient.ring, verdict="allow", rules=ids, reason=reasons.allowed(ids))
+
+    def _refused(self, reach: Reach, hits: Bits, uncovered: Sequence[str]) -> Verdict:
+        sentences = self._denials(hits)
+        if uncovered:
+            sentences.append(reasons.uncovered(uncovered, self.document.labels))
+            sentences += self._near_misses(reach, reach.named & self.allows.with_labels(uncovered))
+        fired = self.denies.chosen_ids(hits)
+        return Verdict(ring=reach.recipient.ring, verdict="deny", rules=fired, reason="; ".join(sentences))
+
+    def _denials(self, hits: Bits) -> list[str]:
+        clear = hits & ~self.live.unclear_denies
+        sentences = [
+            *(reasons.denied(rule, self.labels) for rule in self._first(self.denies, clear)),
+            *(
+                reasons.denied(rule, self.labels, self._unknowns(rule))
+                for rule in self._first(self.denies, hits & self.live.unclear_denies)
+            ),
+        ]
+        left = hits.bit_count() - len(sentences)
+        return [*sentences, f"{left} more deny it"] if left else sentences
+
+    def _near_misses(self, reach: Reach, near: Bits) -> list[str]:
+        unmet = near & ~reach.allows
+        unclear = near & reach.allows & self.live.unclear_allows
+        return [
+            *(reasons.unmet(rule, reach.recipient.name) for rule in self._first(self.allows, unmet)),
+            *(reasons.unclear(rule, self._unknowns(rule)) for rule in self._first(self.allows, unclear)),
+        ]
+
+    def _first(self, table: RuleTable, bits: Bits) -> tuple[FlowRule, ...]:
+        return table.chosen(lowest(bits, reasons.MOST_SENTENCES)) if bits else ()
+
+    def _unknowns(self, rule: FlowRule) -> list[str]:
+        """What keeps the condition of `rule` from being evaluated."""
+        if rule.when is None:
+            return []
+        unknown = sorted(self.unknown & fact_names(rule.when))
+        return unknown if self.knows_task or not reads_task(rule.when) else [*unknown, "the task"]
+
+
+class Verdicts(Mapping[str, Verdict]):
+    """The verdict for every recipient, in the order of the file. Read-only, equal to a dict with the same verdicts."""
+
+    __slots__ = ("_case", "_made", "_reaches")
+
+    def __init__(self, case: Case, reaches: Mapping[str, Reach]) -> None:
+        self._case = case
+        self._reaches = reaches
+        self._made: dict[str, Verdict] = {}
+
+    def __getitem__(self, name: str) -> Verdict:
+        made = self._made.get(name)
+        if made is None:
+            # Two threads may both make it; they make the same.
+            made = self._made[name] = self._case.verdict(self._reaches[name])
+        return made
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._reaches)
+
+    def __len__(self) -> int:
+        return len(self._reaches)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
