@@ -58,6 +58,28 @@ class Fact:
                     and (self.max is None or value <= self.max)
                 )
 
+    def parse(self, written: str) -> FactValue | None:
+        """The value that a person wrote as text; `None` where this fact cannot have it."""
+        value: FactValue | None = written
+        if self.type == "bool":
+            value = {"true": True, "false": False}.get(written)
+        elif self.type in ("int", "number"):
+            try:
+                value = int(written) if self.type == "int" else float(written)
+            except ValueError:
+                return None
+        return value if self.admits(value) else None
+
+    def describe(self) -> str:
+        """The values this fact can have, in words."""
+        if self.type == "enum":
+            return " or ".join(self.values)
+        if self.type == "bool":
+            return "true or false"
+        bounds = [f"at least {self.min:g}"] if self.min is not None else []
+        bounds += [f"at most {self.max:g}"] if self.max is not None else []
+        return " ".join(("a whole number" if self.type == "int" else "a number", " and ".join(bounds))).rstrip()
+
 
 @dataclass(frozen=True, slots=True)
 class TaskIn:
