@@ -6,14 +6,21 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import mlx.core as mx
-from mlx import nn
-from mlx.utils import tree_unflatten
-from mlx_lm.tuner.lora import LoRALinear
+import mlx.nn  # pyright: ignore[reportMissingTypeStubs]
+import mlx.utils
+import mlx_lm.tuner.lora
+
+from ringfence_mlx.worker.jsonlike import is_object
 
 __all__ = ["AdapterError", "AdapterSwitch"]
+
+# Neither has types.
+_nn: Any = mlx.nn
+_utils: Any = mlx.utils
+_lora: Any = mlx_lm.tuner.lora
 
 MAX_RANK: Final = 1024
 _CONFIG: Final = "adapter_config.json"
@@ -32,9 +39,9 @@ class AdapterSwitch:
     with, so adapters may differ in rank and in the layers they change. Base weights are shared, never copied.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         self._model = model
-        self._base: dict[str, nn.Module] = dict(model.named_modules())
+        self._base: dict[str, Any] = dict(model.named_modules())
         self._changed: tuple[str, ...] = ()
         self.current: str | None = None
         """The path given to `use`, or `None` for the base model."""
@@ -55,22 +62,22 @@ class AdapterSwitch:
         self._changed = tuple(layers)
         self.current = path
 
-    def _exchange(self, modules: Mapping[str, nn.Module]) -> None:
+    def _exchange(self, modules: Mapping[str, Any]) -> None:
         if modules:
-            self._model.update_modules(tree_unflatten(list(modules.items())))
+            self._model.update_modules(_utils.tree_unflatten(list(modules.items())))
 
 
-def _layers(folder: Path, base: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+def _layers(folder: Path, base: Mapping[str, Any]) -> dict[str, Any]:
     rank, scale = _settings(folder)
     tensors = _tensors(folder)
     targets = sorted({name.rpartition(".")[0] for name in tensors})
     halves = {f"{target}.{half}" for target in targets for half in _HALVES}
     if set(tensors) != halves:
         raise AdapterError("the adapter's tensors are not pairs of lora_a and lora_b")
-    layers: dict[str, nn.Module] = {}
+    layers: dict[str, Any] = {}
     for target in targets:
         layer = base.get(target)
-        if not isinstance(layer, nn.Linear | nn.QuantizedLinear):
+        if not isinstance(layer, (_nn.Linear, _nn.QuantizedLinear)):
             raise AdapterError("the adapter changes layers that the model does not have, or that are not linear")
         first, second = (tensors[f"{target}.{half}"] for half in _HALVES)
         outputs, inputs = _dimensions(layer)
@@ -80,25 +87,25 @@ def _layers(folder: Path, base: Mapping[str, nn.Module]) -> dict[str, nn.Module]
     return layers
 
 
-def _with_lora(layer: nn.Module, first: mx.array, second: mx.array, scale: float) -> nn.Module:
-    lora = LoRALinear.from_base(layer, r=first.shape[1], dropout=0.0, scale=scale)
+def _with_lora(layer: Any, first: mx.array, second: mx.array, scale: float) -> Any:
+    lora = _lora.LoRALinear.from_base(layer, r=first.shape[1], dropout=0.0, scale=scale)
     lora.update({"lora_a": first, "lora_b": second})
     return lora.eval()
 
 
-def _dimensions(layer: nn.Linear | nn.QuantizedLinear) -> tuple[int, int]:
+def _dimensions(layer: Any) -> tuple[int, int]:
     outputs, inputs = layer.weight.shape
-    return outputs, inputs * 32 // layer.bits if isinstance(layer, nn.QuantizedLinear) else inputs
+    return outputs, inputs * 32 // layer.bits if isinstance(layer, _nn.QuantizedLinear) else inputs
 
 
 def _settings(folder: Path) -> tuple[int, float]:
     """The rank and the scale."""
     try:
-        config = json.loads((folder / _CONFIG).read_text("utf-8"))
+        config: object = json.loads((folder / _CONFIG).read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
         raise AdapterError(f"the adapter has no readable {_CONFIG}") from None
-    parameters = config.get("lora_parameters") if isinstance(config, dict) else None
-    if not isinstance(parameters, dict):
+    parameters = config.get("lora_parameters") if is_object(config) else None
+    if not is_object(config) or not is_object(parameters):
         raise AdapterError(f"{_CONFIG} has no lora_parameters")
     if config.get("fine_tune_type", "lora") != "lora":
         raise AdapterError('only adapters of fine_tune_type "lora" can be exchanged')
@@ -110,7 +117,7 @@ def _settings(folder: Path) -> tuple[int, float]:
     return int(rank), float(scale)
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
 import llguidance
@@ -13,10 +13,17 @@ import llguidance.hf
 import mlx.core as mx
 import numpy as np
 
+from ringfence_mlx.worker.jsonlike import is_array, is_object
 from ringfence_mlx.worker.schemas import closed
 from ringfence_mlx.worker.toolgrammar import tool_call_grammar
 
 __all__ = ["Constraint", "ConstraintError", "ConstraintProcessor"]
+
+if TYPE_CHECKING:
+    from llguidance._lib import JsonCompileOptions
+
+# For what MLX's types know only in part.
+_mx: Any = mx
 
 # A schema is compiled while others wait: these bounds keep the worst one under about half a second.
 MAX_SCHEMA_CHARACTERS = 65_536
@@ -24,7 +31,7 @@ MAX_SCHEMA_VALUES = 4_000
 MAX_SCHEMA_DEPTH = 48
 # One space after a comma and a colon, as in most JSON that models have read, and never more: a model that may write
 # white space without end sometimes does.
-_OPTIONS = {
+_OPTIONS: JsonCompileOptions = {
     "whitespace_flexible": False,
     "item_separator": ", ",
     "key_separator": ": ",
@@ -122,19 +129,19 @@ class ConstraintProcessor:
         """
         try:
             # Starts the model's pass, so that the mask is made meanwhile.
-            mx.async_eval(logits)
+            _mx.async_eval(logits)
             self._consume(tokens)
             allowed = self._allowed(logits.shape[-1])
         except Exception as error:  # noqa: BLE001 - INVARIANT: no exception leaves a processor
             self.failure = self.failure or f"the constraint failed with {type(error).__name__}"
             allowed = _only(self._eos_tokens, logits.shape[-1])
-        return mx.where(mx.array(allowed), logits, mx.array(-mx.inf, dtype=logits.dtype))
+        return mx.where(_mx.array(allowed), logits, mx.array(-mx.inf, dtype=logits.dtype))
 
     def _consume(self, tokens: mx.array) -> None:
         if self._read is None:
             self._read = tokens.size
             return
-        for token in tokens[self._read :].tolist():
+        for token in cast("list[int]", tokens[self._read :].tolist()):
             if self.failure is None and not self._matcher.consume_token(token):
                 self.failure = (
                     "the grammar became too complex" if self._matcher.is_error() else "a token was not allowed"
@@ -209,9 +216,9 @@ def _check_size(schema: Mapping[str, Any]) -> None:
 
 
 def _children(value: Any) -> Iterator[Any]:
-    if isinstance(value, Mapping):
+    if is_object(value):
         yield from value.values()
-    elif isinstance(value, list | tuple):
+    elif is_array(value):
         yield from value
 
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import mlx.core as mx
-import numpy as np
-from mlx import nn
 from tokenizers import Tokenizer
+
+from ringfence_mlx.worker.jsonlike import is_object
 
 __all__ = ["EmbeddingError", "EmbeddingModel", "TextTooLong"]
 
+# For what MLX's types know only in part.
+_mx: Any = mx
+
 # Padding to the longest text of a batch wastes work: texts of like length are computed together, this many at a time.
 _BATCH: Final = 16
+_SENTENCE_TOKENS: Final = 256
 
 
 class EmbeddingError(ValueError):
@@ -36,9 +41,10 @@ class TextTooLong(ValueError):
 class EmbeddingModel:
     """An encoder with mean pooling. Belongs to the thread that loaded it."""
 
-    def __init__(self, encoder: _Encoder, tokenizer: Tokenizer, config: _Config) -> None:
-        self._encoder = encoder
+    def __init__(self, weights: Mapping[str, mx.array], tokenizer: Tokenizer, config: _Config) -> None:
+        self._weights = weights
         self._tokenizer = tokenizer
+        self._config = config
         self.context_tokens = config.context_tokens
         """The longest text, in tokens, with the two that mark its ends."""
         self.dimensions = config.width
@@ -52,17 +58,16 @@ class EmbeddingModel:
         """
         folder = Path(folder)
         config = _config(folder)
-        encoder = _Encoder(config)
         try:
             tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-            encoder.load_weights(_weights(folder), strict=True)
+            weights = _weights(folder)
         except Exception:  # noqa: BLE001 - tokenizers raises bare Exception
-            raise EmbeddingError("the folder's tokenizer or weights cannot be read as a BERT encoder") from None
+            raise EmbeddingError("the folder's tokenizer or weights cannot be read") from None
+        if {name: tensor.shape for name, tensor in weights.items()} != _shapes(config):
+            raise EmbeddingError("the weights are not those of the encoder that config.json describes")
         tokenizer.no_truncation()
         tokenizer.no_padding()
-        encoder.eval()
-        mx.eval(encoder.parameters())
-        return cls(encoder, tokenizer, config)
+        return cls(weights, tokenizer, config)
 
     def embed(self, texts: Sequence[str]) -> tuple[list[list[float]], int]:
         """A vector of `dimensions` numbers and Euclidean norm 1 for each text, in order, and the tokens read.
@@ -92,13 +97,10 @@ class EmbeddingModel:
 
     def _vectors(self, tokens: Sequence[Sequence[int]]) -> list[list[float]]:
         longest = max(len(ids) for ids in tokens)
-        padded = np.zeros((len(tokens), longest), dtype=np.int32)
-        mask = np.zeros((len(tokens), longest), dtype=np.float32)
-        for row, ids in enumerate(tokens):
-            padded[row, : len(ids)] = ids
-            mask[row, : len(ids)] = 1
-        vectors: list[list[float]] = self._encoder(mx.array(padded), mx.array(mask)).tolist()
-        return vectors
+        padded = mx.array([[*ids, *[0] * (longest - len(ids))] for ids in tokens])
+        mask = mx.array([[1.0] * len(ids) + [0.0] * (longest - len(ids)) for ids in tokens])
+        vectors = _encoded(self._weights, self._config, padded, mask)
+        return cast("list[list[float]]", vectors.tolist())
 
 
 # ---------------------------------------------------------------- encoder
@@ -117,104 +119,108 @@ class _Config:
     context_tokens: int
 
 
-class _Encoder(nn.Module):
-    """BERT (Devlin et al. 2018) with the mean over tokens, scaled to length 1. Names are those of the weights."""
+def _encoded(weights: Mapping[str, mx.array], config: _Config, tokens: mx.array, mask: mx.array) -> mx.array:
+    """BERT (Devlin et al. 2018), the mean over tokens, scaled to length 1: float32 of shape [texts, width].
 
-    def __init__(self, config: _Config) -> None:
-        super().__init__()
-        self.embeddings = _Embeddings(config)
-        self.layer = [_Layer(config) for _ in range(config.layers)]
-
-    def __call__(self, tokens: mx.array, mask: mx.array) -> mx.array:
-        """Vectors of shape [texts, width] for tokens and mask (1 where there is a token) of shape [texts, length]."""
-        hidden = self.embeddings(tokens)
-        attended = mx.where(mask[:, None, None, :] > 0, 0.0, -mx.inf)
-        for layer in self.layer:
-            hidden = layer(hidden, attended)
-        weights = mask[:, :, None]
-        mean = (hidden * weights).sum(axis=1) / weights.sum(axis=1)
-        return mean / mx.linalg.norm(mean, axis=-1, keepdims=True)
+    `tokens` and `mask` (1 where there is a token) have the shape [texts, length].
+    """
+    hidden = _embedded(weights, config, tokens)
+    attended = mx.where(mask[:, None, None, :] > 0, 0.0, -mx.inf)
+    for layer in range(config.layers):
+        hidden = _layer(weights, config, f"encoder.layer.{layer}", hidden, attended)
+    present = mask[:, :, None]
+    mean = (hidden * present).sum(axis=1) / present.sum(axis=1)
+    return mean / mx.linalg.norm(mean, axis=-1, keepdims=True)
 
 
-class _Embeddings(nn.Module):
-    def __init__(self, config: _Config) -> None:
-        super().__init__()
-        self.word_embeddings = nn.Embedding(config.vocabulary, config.width)
-        self.position_embeddings = nn.Embedding(config.positions, config.width)
-        self.token_type_embeddings = nn.Embedding(config.types, config.width)
-        self.norm = nn.LayerNorm(config.width, eps=config.epsilon)
-
-    def __call__(self, tokens: mx.array) -> mx.array:
-        positions = self.position_embeddings(mx.arange(tokens.shape[1]))
-        # A single text is all of type 0.
-        summed = self.word_embeddings(tokens) + positions + self.token_type_embeddings(mx.array(0))
-        normed: mx.array = self.norm(summed)
-        return normed
+def _embedded(weights: Mapping[str, mx.array], config: _Config, tokens: mx.array) -> mx.array:
+    words = weights["embeddings.word_embeddings.weight"][tokens]
+    positions = weights["embeddings.position_embeddings.weight"][: tokens.shape[1]]
+    # A single text is all of type 0.
+    types = weights["embeddings.token_type_embeddings.weight"][0]
+    return _normed(weights, config, "embeddings.LayerNorm", words + positions + types)
 
 
-class _Layer(nn.Module):
-    def __init__(self, config: _Config) -> None:
-        super().__init__()
-        self.heads = config.heads
-        self.query, self.key, self.value, self.output = (nn.Linear(config.width, config.width) for _ in range(4))
-        self.attention_norm = nn.LayerNorm(config.width, eps=config.epsilon)
-        self.up = nn.Linear(config.width, config.inner_width)
-        self.down = nn.Linear(config.inner_width, config.width)
-        self.norm = nn.LayerNorm(config.width, eps=config.epsilon)
-
-    def __call__(self, hidden: mx.array, attended: mx.array) -> mx.array:
-        hidden = self.attention_norm(hidden + self.output(self._attention(hidden, attended)))
-        normed: mx.array = self.norm(hidden + self.down(nn.gelu(self.up(hidden))))
-        return normed
-
-    def _attention(self, hidden: mx.array, attended: mx.array) -> mx.array:
-        texts, length, width = hidden.shape
-        size = width // self.heads
-        query, key, value = (
-            part(hidden).reshape(texts, length, self.heads, size).transpose(0, 2, 1, 3)
-            for part in (self.query, self.key, self.value)
+def _layer(
+    weights: Mapping[str, mx.array], config: _Config, name: str, hidden: mx.array, attended: mx.array
+) -> mx.array:
+    texts, length, width = hidden.shape
+    size = width // config.heads
+    query, key, value = (
+        mx.transpose(
+            mx.reshape(_linear(weights, f"{name}.attention.self.{part}", hidden), (texts, length, config.heads, size)),
+            (0, 2, 1, 3),
         )
-        found = mx.fast.scaled_dot_product_attention(query, key, value, scale=size**-0.5, mask=attended)
-        return found.transpose(0, 2, 1, 3).reshape(texts, length, width)
+        for part in ("query", "key", "value")
+    )
+    found = mx.fast.scaled_dot_product_attention(query, key, value, scale=size**-0.5, mask=attended)
+    joined = mx.reshape(mx.transpose(found, (0, 2, 1, 3)), (texts, length, width))
+    attention = _linear(weights, f"{name}.attention.output.dense", joined)
+    hidden = _normed(weights, config, f"{name}.attention.output.LayerNorm", hidden + attention)
+    inner = _gelu(_linear(weights, f"{name}.intermediate.dense", hidden))
+    return _normed(
+        weights, config, f"{name}.output.LayerNorm", hidden + _linear(weights, f"{name}.output.dense", inner)
+    )
+
+
+def _linear(weights: Mapping[str, mx.array], name: str, hidden: mx.array) -> mx.array:
+    return mx.addmm(weights[f"{name}.bias"], hidden, weights[f"{name}.weight"].T)
+
+
+def _normed(weights: Mapping[str, mx.array], config: _Config, name: str, hidden: mx.array) -> mx.array:
+    return mx.fast.layer_norm(hidden, weights[f"{name}.weight"], weights[f"{name}.bias"], config.epsilon)
+
+
+def _gelu(hidden: mx.array) -> mx.array:
+    return hidden * (1 + mx.erf(hidden / math.sqrt(2))) / 2
 
 
 # ---------------------------------------------------------------- files
 
-_RENAMED: Final = (
-    ("embeddings.LayerNorm.", "embeddings.norm."),
-    ("attention.self.", ""),
-    ("attention.output.dense.", "output."),
-    ("attention.output.LayerNorm.", "attention_norm."),
-    ("intermediate.dense.", "up."),
-    ("output.dense.", "down."),
-    ("output.LayerNorm.", "norm."),
-)
+
+def _weights(folder: Path) -> dict[str, mx.array]:
+    """The tensors of the encoder as float32, read to the end; those of the pooler are of no use to mean pooling."""
+    loaded = cast("dict[str, mx.array]", mx.load(str(folder / "model.safetensors")))
+    found = {name.removeprefix("bert."): tensor.astype(mx.float32) for name, tensor in loaded.items()}
+    kept = {
+        name: tensor
+        for name, tensor in found.items()
+        if not name.startswith("pooler.") and name != "embeddings.position_ids"
+    }
+    _mx.eval(list(kept.values()))
+    return kept
 
 
-def _weights(folder: Path) -> list[tuple[str, mx.array]]:
-    loaded: Any = mx.load(str(folder / "model.safetensors"))
-    found: list[tuple[str, mx.array]] = []
-    for name, tensor in loaded.items():
-        short = name.removeprefix("bert.").removeprefix("encoder.")
-        if short.startswith("pooler.") or short == "embeddings.position_ids":
-            continue  # of no use to mean pooling
-        for old, new in _RENAMED:
-            # One replacement a name: "output.dense." also ends the name that was renamed first.
-            if old in short:
-                short = short.replace(old, new)
-                break
-        found.append((short, tensor.astype(mx.float32)))
-    return found
+def _shapes(config: _Config) -> dict[str, tuple[int, ...]]:
+    width, inner = config.width, config.inner_width
+    linear = {f"attention.self.{part}": (width, width) for part in ("query", "key", "value")} | {
+        "attention.output.dense": (width, width),
+        "intermediate.dense": (inner, width),
+        "output.dense": (width, inner),
+    }
+    shapes: dict[str, tuple[int, ...]] = {
+        "embeddings.word_embeddings.weight": (config.vocabulary, width),
+        "embeddings.position_embeddings.weight": (config.positions, width),
+        "embeddings.token_type_embeddings.weight": (config.types, width),
+    }
+    norms = ["embeddings.LayerNorm"]
+    for layer in (f"encoder.layer.{place}." for place in range(config.layers)):
+        norms += [f"{layer}attention.output.LayerNorm", f"{layer}output.LayerNorm"]
+        for name, shape in linear.items():
+            shapes |= {f"{layer}{name}.weight": shape, f"{layer}{name}.bias": shape[:1]}
+    return shapes | {f"{name}.{part}": (width,) for name in norms for part in ("weight", "bias")}
 
 
 def _config(folder: Path) -> _Config:
     try:
-        config = json.loads((folder / "config.json").read_text("utf-8"))
+        config = _read(folder / "config.json")
         if config["model_type"] != "bert" or config.get("hidden_act") != "gelu":
             raise EmbeddingError("only BERT encoders with exact gelu are run here")
         if config.get("position_embedding_type", "absolute") != "absolute":
             raise EmbeddingError("only BERT encoders with absolute positions are run here")
-        _check_pooling(folder)
+        pooling = folder / "1_Pooling" / "config.json"
+        if pooling.exists() and not _read(pooling).get("pooling_mode_mean_tokens"):
+            raise EmbeddingError("only mean pooling is run here")
         return _Config(
             width=int(config["hidden_size"]),
             layers=int(config["num_hidden_layers"]),
@@ -230,13 +236,14 @@ def _config(folder: Path) -> _Config:
         raise EmbeddingError("the folder has no readable config.json of an encoder") from None
 
 
-def _check_pooling(folder: Path) -> None:
-    file = folder / "1_Pooling" / "config.json"
-    if file.exists() and not json.loads(file.read_text("utf-8")).get("pooling_mode_mean_tokens"):
-        raise EmbeddingError("only mean pooling is run here")
-
-
 def _sentence_tokens(folder: Path) -> int:
-    """How long a text the model was trained on: beyond it, the vectors mean little."""
+    """How long a text the model was trained on, 256 if nothing says so: beyond it, the vectors mean little."""
     file = folder / "sentence_bert_config.json"
-    return int(json.loads(file.read_text("utf-8"))["max_seq_length"]) if file.exists() else 512
+    return int(_read(file)["max_seq_length"]) if file.exists() else _SENTENCE_TOKENS
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    value: object = json.loads(file.read_text("utf-8"))
+    if not is_object(value):
+        raise EmbeddingError(f"{file.name} is no JSON object")
+    return value

@@ -6,8 +6,10 @@ about others allows no others. That narrows what is generated; every value that 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from ringfence_mlx.worker.jsonlike import is_array, is_object
 
 # What an object says about properties that it does not list.
 _ABOUT_OTHERS = frozenset({"additionalProperties", "unevaluatedProperties", "patternProperties"})
@@ -58,7 +60,7 @@ class _Walk:
             below = f"{pointer}/{keyword}"
             branches_close = may_close and not lists_properties
             if keyword == "allOf":
-                branches_close = branches_close and isinstance(value, list) and len(value) == 1
+                branches_close = branches_close and is_array(value) and len(value) == 1
             name = "anyOf" if keyword == "oneOf" and _cannot_both_hold(schema, value) else keyword
             result[name] = self._value(keyword, value, below, branches_close=branches_close)
         if may_close and _is_open(schema):
@@ -68,27 +70,27 @@ class _Walk:
     def _value(self, keyword: str, value: Any, pointer: str, *, branches_close: bool) -> Any:
         if keyword in _UNBOUND:
             return value
-        match value:
-            case Mapping() if keyword in _NAMED_SCHEMAS:
+        if is_object(value):
+            if keyword in _NAMED_SCHEMAS:
                 return {name: self._any(item, f"{pointer}/{_escaped(name)}") for name, item in value.items()}
-            case Mapping() if keyword in _ONE_SCHEMA:
+            if keyword in _ONE_SCHEMA:
                 return self._any(value, pointer)
-            case list() if keyword in ("allOf", "anyOf", "oneOf"):
+        if is_array(value):
+            if keyword in ("allOf", "anyOf", "oneOf"):
                 return [
                     self._any(item, f"{pointer}/{place}", may_close=branches_close) for place, item in enumerate(value)
                 ]
-            case list() if keyword == "prefixItems":
+            if keyword == "prefixItems":
                 return [self._any(item, f"{pointer}/{place}") for place, item in enumerate(value)]
-            case _:
-                return value
+        return value
 
     def _any(self, schema: Any, pointer: str, *, may_close: bool = True) -> Any:
-        return self.schema(schema, pointer, may_close=may_close) if isinstance(schema, Mapping) else schema
+        return self.schema(schema, pointer, may_close=may_close) if is_object(schema) else schema
 
 
 def _is_open(schema: Mapping[str, Any]) -> bool:
     properties = schema.get("properties")
-    if not isinstance(properties, Mapping) or not (_ABOUT_OTHERS | _COMPOSED).isdisjoint(schema):
+    if not is_object(properties) or not (_ABOUT_OTHERS | _COMPOSED).isdisjoint(schema):
         return False
     return all(name in properties for name in schema.get("required", ()))
 
@@ -99,7 +101,7 @@ def _escaped(name: str) -> str:
 
 def _cannot_both_hold(schema: Mapping[str, Any], branches: Any) -> bool:
     """Whether at most one branch can hold: told by a discriminator, or by types that share no value."""
-    if "anyOf" in schema or not isinstance(branches, list):
+    if "anyOf" in schema or not is_array(branches):
         return False
     if "discriminator" in schema:
         return True
@@ -108,8 +110,8 @@ def _cannot_both_hold(schema: Mapping[str, Any], branches: Any) -> bool:
 
 
 def _types(branch: Any) -> Iterator[str]:
-    found = branch.get("type", "") if isinstance(branch, Mapping) else ""
+    found: object = branch.get("type", "") if is_object(branch) else ""
     if isinstance(found, str):
         yield found
-    elif isinstance(found, Sequence):
+    elif is_array(found):
         yield from (str(name) for name in found)

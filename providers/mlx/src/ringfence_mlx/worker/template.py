@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from ringfence_mlx.worker.encoding import Range, TextNotEncodable, encode_sealed
+from ringfence_mlx.worker.jsonlike import is_array, is_object
 
 __all__ = [
     "TemplateError",
@@ -230,15 +231,13 @@ def _unless_plain(seals: _Seals) -> Callable[[str], str]:
 
 
 def _sealed_values(seal: Callable[[str], str], value: Any) -> Any:
-    match value:
-        case str():
-            return seal(value)
-        case Mapping():
-            return {_sealed_key(seal, key): _sealed_values(seal, item) for key, item in value.items()}
-        case list() | tuple():
-            return [_sealed_values(seal, item) for item in value]
-        case _:
-            return value
+    if isinstance(value, str):
+        return seal(value)
+    if is_object(value):
+        return {_sealed_key(seal, key): _sealed_values(seal, item) for key, item in value.items()}
+    if is_array(value):
+        return [_sealed_values(seal, item) for item in value]
+    return value
 
 
 def _sealed_key(seal: Callable[[str], str], key: str) -> str:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from mlx_lm.generate import TextStateMachine, make_text_state_machine
+from ringfence_mlx.worker.jsonlike import is_array
 
 __all__ = ["ToolCallStream"]
 
 Event: TypeAlias = dict[str, Any]
+
+# mlx-lm has no types, and a function in the place where the module's name leads.
+_generate: Any = importlib.import_module("mlx_lm.generate")
 
 # States of mlx-lm's machine. In any other the model writes protocol, such as to whom it speaks.
 _KINDS = {"normal": "text", None: "text", "reasoning": "reasoning"}
@@ -37,15 +41,16 @@ class ToolCallStream:
         self._tools = [dict(tool) for tool in tools]
         self._names = {tool["function"]["name"] for tool in tools}
         initial = tokenizer.response_initial_state or ("reasoning" if _reasons(tokenizer, prompt) else "normal")
-        self._state = make_text_state_machine(tokenizer).make_state(initial)
+        self._state: Any = _generate.make_text_state_machine(tokenizer).make_state(initial)
         self._parts = _Parts()
         self._call: list[str] | None = None
         """The text of the call that is under way, without its markers."""
 
     def feed(self, text: str) -> list[Event]:
         """The events that `text` completes; any length, cut anywhere."""
-        before = self._state[0]
-        self._state, segments = TextStateMachine.split(self._state, text)
+        before: str | None = self._state[0]
+        segments: list[tuple[str | None, str]]
+        self._state, segments = _generate.TextStateMachine.split(self._state, text)
         events: list[Event] = []
         for state, segment in segments:
             if before == "tool" and state != "tool":
@@ -56,7 +61,7 @@ class ToolCallStream:
 
     def finish(self, reason: str) -> list[Event]:
         """The last events. `reason` is why generation ended; a call that "length" cut off is text."""
-        self._state, rest, state = TextStateMachine.flush(self._state)
+        self._state, rest, state = _generate.TextStateMachine.flush(self._state)
         events = self._take(state, rest)
         if self._call is not None:
             has_end = bool(self._tokenizer.tool_call_end)
@@ -80,8 +85,8 @@ class ToolCallStream:
     def _parsed(self, body: str) -> list[tuple[str, str]]:
         """Names and arguments of the calls in `body`; none if one of them is not in order."""
         try:
-            found = self._tokenizer.tool_parser(body, self._tools)
-            calls = found if isinstance(found, list) else [found]
+            found: Any = self._tokenizer.tool_parser(body, self._tools)
+            calls = found if is_array(found) else [found]
             return [self._checked(call) for call in calls]
         except Exception:  # noqa: BLE001 - parsers of many formats, on text that a model wrote
             return []
@@ -110,7 +115,7 @@ class _Parts:
     def __init__(self) -> None:
         self._index = -1
         self._open: str | None = None
-        self._space = ""
+        self._space: str = ""
         """White space that is a part's beginning only if something follows it."""
 
     def grow(self, kind: str, text: str) -> Iterator[Event]:
