@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, cast
+from typing import cast
 
+from ringfence.errors import ProtocolViolated
 from ringfence.response import (
     Finish,
     FinishReason,
@@ -23,50 +24,46 @@ from ringfence.response import (
 )
 from ringfence_mlx.wire import Frame
 
-_Open = Literal["text", "reasoning"]
+
+def events_of(frame: Frame) -> Iterator[ProviderEvent]:
+    """The events of one frame, in order: one for a piece of the answer, the usage and the finish for its end.
+
+    Raises:
+        ProtocolViolated: the worker sent what no worker of this version sends.
+    """
+    try:
+        if frame["ev"] == "done":
+            yield UsageReport(usage=_usage(frame))
+            yield Finish(cast("FinishReason", frame["reason"]), frame["raw"])
+        else:
+            yield _part_event(frame)
+    except KeyError:
+        raise ProtocolViolated("the worker sent a malformed event", phase="mid_stream") from None
 
 
-class EventStream:
-    """Frames in, events out: gives every part its index, starts it with its first piece and ends it before the next."""
-
-    def __init__(self) -> None:
-        self._index = -1
-        self._open: _Open | None = None
-
-    def feed(self, frame: Frame) -> Iterator[ProviderEvent]:
-        """The events of one frame, in order."""
-        match frame["ev"]:
-            case "text":
-                yield from self._enter("text")
-                yield TextDelta(self._index, frame["text"])
-            case "reasoning":
-                yield from self._enter("reasoning")
-                yield ReasoningDelta(self._index, frame["text"])
-            case "tool_call":
-                yield from self._leave()
-                self._index += 1
-                yield ToolCallStart(self._index, frame["call_id"], frame["name"])
-                yield ToolCallDelta(self._index, frame["arguments"])
-                yield ToolCallEnd(self._index)
-            case "done":
-                yield from self._leave()
-                yield UsageReport(usage=_usage(frame))
-                yield Finish(cast("FinishReason", frame["reason"]), frame["raw"])
-            case _:
-                return
-
-    def _enter(self, kind: _Open) -> Iterator[ProviderEvent]:
-        if self._open == kind:
-            return
-        yield from self._leave()
-        self._index += 1
-        self._open = kind
-        yield TextStart(self._index) if kind == "text" else ReasoningStart(self._index)
-
-    def _leave(self) -> Iterator[ProviderEvent]:
-        if self._open is not None:
-            yield TextEnd(self._index) if self._open == "text" else ReasoningEnd(self._index)
-            self._open = None
+def _part_event(frame: Frame) -> ProviderEvent:  # noqa: PLR0911  (one event a case)
+    index = frame["index"]
+    match frame["type"]:
+        case "text_delta":
+            return TextDelta(index, frame["text"])
+        case "text_start":
+            return TextStart(index)
+        case "text_end":
+            return TextEnd(index)
+        case "reasoning_delta":
+            return ReasoningDelta(index, frame["text"])
+        case "reasoning_start":
+            return ReasoningStart(index)
+        case "reasoning_end":
+            return ReasoningEnd(index)
+        case "tool_call_start":
+            return ToolCallStart(index, frame["id_of_call"], frame["name"])
+        case "tool_call_delta":
+            return ToolCallDelta(index, frame["arguments"])
+        case "tool_call_end":
+            return ToolCallEnd(index)
+        case _:
+            raise ProtocolViolated("the worker sent an unknown event", phase="mid_stream")
 
 
 def _usage(frame: Frame) -> Usage:
@@ -74,8 +71,7 @@ def _usage(frame: Frame) -> Usage:
         input_tokens=frame["input_tokens"],
         output_tokens=frame["output_tokens"],
         cached_input_tokens=frame["cached_input_tokens"],
-        reasoning_tokens=frame.get("reasoning_tokens"),
     )
 
 
-__all__ = ["EventStream"]
+__all__ = ["events_of"]

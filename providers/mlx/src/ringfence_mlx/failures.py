@@ -23,7 +23,9 @@ from ringfence_mlx.wire import FrameError
 _MIB = 1024 * 1024
 
 
-def as_provider_error(error: Exception, phase: Phase, *, closed: bool) -> RingfenceError | None:
+def as_provider_error(  # noqa: PLR0911  (one error a case)
+    error: Exception, phase: Phase, *, closed: bool
+) -> RingfenceError | None:
     """The error a caller gets for `error`; `None` for one that is not ours to translate. `closed`: the provider was."""
     match error:
         case WorkerDied() if closed:
@@ -63,7 +65,7 @@ def forked_error() -> Closed:
     return Closed("the provider mlx was opened in the process this one was forked from", way_out="open one after fork")
 
 
-def fault_error(fault: WorkerFault, phase: Phase) -> ProviderError:
+def fault_error(fault: WorkerFault, phase: Phase) -> ProviderError:  # noqa: PLR0911  (one error a case)
     """What a caller is told of a call that the worker refused or failed."""
     frame, message = fault.frame, fault.message
     match fault.kind:
@@ -79,7 +81,10 @@ def fault_error(fault: WorkerFault, phase: Phase) -> ProviderError:
             return Unsupported(message, setting=str(frame.get("setting", "request")), way_out="use another model")
         case "no_memory":
             return Unavailable(
-                message, reason="no_memory", phase=phase, way_out="shorten the request, or raise the option memory_bytes"
+                message,
+                reason="no_memory",
+                phase=phase,
+                way_out="shorten the request, or raise the option memory_bytes",
             )
         case "no_package":
             return Unavailable(message, reason="no_package", phase=phase, way_out="pip install ringfence-mlx")

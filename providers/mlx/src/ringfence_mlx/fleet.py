@@ -53,9 +53,7 @@ class _Member:
 class Fleet:
     """Supervisors by model. Used from one event loop."""
 
-    def __init__(
-        self, options: Options, *, budget_bytes: int, environment: Callable[[], Mapping[str, str]]
-    ) -> None:
+    def __init__(self, options: Options, *, budget_bytes: int, environment: Callable[[], Mapping[str, str]]) -> None:
         self._options = options
         self._budget_bytes = budget_bytes
         self._environment = environment

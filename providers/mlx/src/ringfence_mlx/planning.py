@@ -142,7 +142,9 @@ def _encodable(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise InvalidRequest("a text holds half of a surrogate pair", way_out="decode it with errors='replace'") from None
+        raise InvalidRequest(
+            "a text holds half of a surrogate pair", way_out="decode it with errors='replace'"
+        ) from None
     return text
 
 

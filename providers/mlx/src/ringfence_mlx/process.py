@@ -160,15 +160,15 @@ class WorkerProcess:
             while not finished:
                 item = await queue.get()
                 if isinstance(item, WorkerDied):
-                    finished = True
                     raise item
-                finished = item.get("ev") in last or item.get("ev") == "fault"
-                if item.get("ev") == "fault":
+                event = item.get("ev")
+                finished = event in last or event == "fault"
+                if event == "fault":
                     raise WorkerFault(item)
                 yield item
         finally:
             self._calls.pop(number, None)
-            if not finished and self._death is None and os.getpid() == self._owner_pid:
+            if not finished and self.alive and os.getpid() == self._owner_pid:
                 self._send(pack({"op": "cancel", "id": number}))
 
     async def kill(self, how: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import ClassVar, cast
@@ -26,7 +26,7 @@ from ringfence.registry import load_manifest
 from ringfence.request import Request
 from ringfence.response import ProviderEvent
 from ringfence_mlx.environment import worker_environment
-from ringfence_mlx.events import EventStream
+from ringfence_mlx.events import events_of
 from ringfence_mlx.failures import as_provider_error, closed_error, forked_error
 from ringfence_mlx.fleet import Fleet, ModelFacts
 from ringfence_mlx.machine import blas, memory
@@ -123,7 +123,6 @@ class MlxProvider(Provider):
         # INVARIANT 4: nothing of the request reaches the worker before the grant is spent.
         grant.spend(plan.request)
         native = _native(plan, "generate")
-        stream = EventStream()
         phase: Phase = "connect"
         with self._errors(lambda: phase):
             supervisor = await self._supervisor(native.model, "generate")
@@ -131,7 +130,7 @@ class MlxProvider(Provider):
             phase = "before_first_event"
             async with aclosing(supervisor.call("generate", {"job": native.job})) as frames:
                 async for frame in frames:
-                    for event in stream.feed(frame):
+                    for event in events_of(frame):
                         phase = "mid_stream"
                         yield event
 
@@ -197,7 +196,7 @@ class MlxProvider(Provider):
         return await opened.fleet.member(facts, mode)
 
     @contextmanager
-    def _errors(self, phase: Callable[[], Phase]) -> Iterator[None]:
+    def _errors(self, phase: Callable[[], Phase]) -> Generator[None]:
         """Turns what goes wrong below into errors of the provider interface, in the phase it happened in."""
         try:
             yield

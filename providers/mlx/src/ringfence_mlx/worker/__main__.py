@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from ringfence_mlx.sandbox import confine
 from ringfence_mlx.worker.channel import Channel
+from ringfence_mlx.worker.places import place_of
 from ringfence_mlx.worker.service import Pulse, Service
 
 _EXIT_CRASH = 70
@@ -46,12 +47,7 @@ def _tell_crashes(channel: Channel) -> None:
     """Reports an uncaught exception by its type and place alone: messages and values may hold what a user wrote."""
 
     def tell(kind: type[BaseException], _error: BaseException, traceback: TracebackType | None) -> None:
-        place = "unknown"
-        while traceback is not None:
-            code = traceback.tb_frame.f_code
-            place = f"{code.co_name}:{traceback.tb_lineno}"
-            traceback = traceback.tb_next
-        channel.send([{"ev": "crash", "error": kind.__name__, "place": place}])
+        channel.send([{"ev": "crash", "error": kind.__name__, "place": place_of(traceback)}])
         channel.exit(_EXIT_CRASH)
 
     sys.excepthook = tell

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from ringfence_mlx.worker.constrain import ConstraintProcessor
 from ringfence_mlx.worker.guard import Guarded
 from ringfence_mlx.worker.job import Job
 from ringfence_mlx.worker.text import StopMatcher, TextDecoder
 
 
 class TextEvents(Protocol):
-    """Turns detokenized text into events: plain text, or text, reasoning and tool calls told apart."""
+    """Turns detokenized text into events: text, reasoning and tool calls told apart."""
 
     def feed(self, text: str) -> list[dict[str, Any]]:
         """The events that `text`, which is not empty, completes."""
@@ -21,21 +22,6 @@ class TextEvents(Protocol):
     def finish(self, reason: str) -> list[dict[str, Any]]:
         """The last events; `reason` is why generation ended."""
         ...
-
-
-class PlainText:
-    """Every piece of text is one event."""
-
-    __slots__ = ()
-
-    def feed(self, text: str) -> list[dict[str, Any]]:
-        """One event."""
-        return [{"ev": "text", "text": text}]
-
-    def finish(self, reason: str) -> list[dict[str, Any]]:
-        """Nothing is held back."""
-        del reason
-        return []
 
 
 @dataclass(slots=True, kw_only=True, repr=False)
@@ -49,15 +35,23 @@ class Answer:
     arrived_s: float
     decoder: TextDecoder
     events: TextEvents
-    constraint: Any | None = None
+    constraint: ConstraintProcessor | None = None
     guards: list[Guarded] = field(default_factory=list[Guarded])
     uid: int = -1
     cached_tokens: int = 0
     output_tokens: int = 0
+    called_tools: bool = False
     stops: StopMatcher = field(init=False)
 
     def __post_init__(self) -> None:
         self.stops = StopMatcher(self.job.stop)
+
+    @property
+    def failure(self) -> str | None:
+        """What kept a processor from doing its work, as a type's name or a sentence free of content; else `None`."""
+        if self.constraint is not None and self.constraint.failure is not None:
+            return self.constraint.failure
+        return next((guard.failure for guard in self.guards if guard.failure is not None), None)
 
     @property
     def total_tokens(self) -> int:
@@ -78,7 +72,9 @@ class Answer:
                 reason, raw = "stop", "stop_sequence"
             elif rest := self.stops.finish():
                 frames += self._events(rest)
-        frames += [{"id": self.job.id, **event} for event in self.events.finish(reason)]
+        frames += self._framed(self.events.finish(reason))
+        if self.called_tools and reason == "stop":
+            reason = "tool_calls"
         return [*frames, self._done(reason, raw)]
 
     def _deliver(self, text: str) -> tuple[list[dict[str, Any]], bool]:
@@ -88,7 +84,17 @@ class Answer:
         return (self._events(found.text) if found.text else []), found.stopped
 
     def _events(self, text: str) -> list[dict[str, Any]]:
-        return [{"id": self.job.id, **event} for event in self.events.feed(text)]
+        return self._framed(self.events.feed(text))
+
+    def _framed(self, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        frames: list[dict[str, Any]] = []
+        for event in events:
+            if event["type"] == "tool_call_start":
+                self.called_tools = True
+                frames.append({**event, "ev": "event", "id": self.job.id, "id_of_call": event["id"]})
+            else:
+                frames.append({"ev": "event", "id": self.job.id, **event})
+        return frames
 
     def _done(self, reason: str, raw: str) -> dict[str, Any]:
         return {
@@ -102,4 +108,4 @@ class Answer:
         }
 
 
-__all__ = ["Answer", "PlainText", "TextEvents"]
+__all__ = ["Answer", "TextEvents"]

@@ -1,7 +1,8 @@
 """Computed prompt prefixes, kept for the next turn of the same tenant.
 
 INVARIANT: a key holds the adapter and the tenant, so no caller ever meets another's prefix: not in its answer, not in
-its count of cached tokens and not in its time to the first token. A request without a tenant neither finds nor leaves one.
+its count of cached tokens and not in its time to the first token. A request without a tenant neither finds nor leaves
+one.
 """
 
 from __future__ import annotations
@@ -10,8 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import mlx.core as mx
-from mlx_lm.models.cache import LRUPromptCache
+from ringfence_mlx.worker.vendor import evaluate, new_prompt_cache
 
 _MOST_PREFIXES = 64
 
@@ -29,7 +29,7 @@ class PrefixCache:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._entries = LRUPromptCache(max_size=_MOST_PREFIXES, max_bytes=max_bytes)
+        self._entries = new_prompt_cache(entries=_MOST_PREFIXES, max_bytes=max_bytes)
 
     def find(self, adapter: str | None, tenant: str | None, prompt: Sequence[int]) -> Prefix:
         """A copy of the longest prefix of `prompt` known to this tenant; never all of it: one token is left to run."""
@@ -46,7 +46,7 @@ class PrefixCache:
         if tenant is None or not tokens or sum(layer.nbytes for layer in cache) > self._max_bytes:
             return
         # Evaluated now: a lazy slice would keep the whole batch's arrays alive.
-        mx.eval([layer.state for layer in cache])
+        evaluate([layer.state for layer in cache])
         self._entries.insert_cache((adapter, tenant), list(tokens), cache)
 
     def clear(self) -> None:
@@ -56,7 +56,7 @@ class PrefixCache:
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return int(self._entries.nbytes)
+        return self._entries.nbytes
 
 
 __all__ = ["Prefix", "PrefixCache"]

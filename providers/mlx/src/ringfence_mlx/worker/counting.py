@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mlx_lm.tokenizer_utils import load as load_tokenizer
-
 from ringfence_mlx.worker.job import Job, JobFault
 from ringfence_mlx.worker.prompt import render_prompt
+from ringfence_mlx.worker.vendor import load_tokenizer
 
 
 class TokenCounter:

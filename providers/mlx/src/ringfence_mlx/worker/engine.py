@@ -13,17 +13,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
-from mlx_lm.generate import BatchGenerator
 
 from ringfence_mlx.worker.answer import Answer
 from ringfence_mlx.worker.cache import PrefixCache
 from ringfence_mlx.worker.guard import Guarded
 from ringfence_mlx.worker.job import Job, JobFault
 from ringfence_mlx.worker.loader import LoadedModel
+from ringfence_mlx.worker.places import describe
 from ringfence_mlx.worker.prefill import PrefillSizer
 from ringfence_mlx.worker.prepare import prepare
 from ringfence_mlx.worker.prompt import render_prompt
 from ringfence_mlx.worker.sampling import Processor, make_processors, make_sampler
+from ringfence_mlx.worker.vendor import new_batch_generator
 
 _FAIR_WAIT_S = 10.0
 """After this long at the head of the queue a job of another adapter stops the current one from taking more."""
@@ -98,7 +99,7 @@ class Engine:
                 while not self._step_generator():
                     pass
         except Exception as error:  # noqa: BLE001  (a model may fail in any way; the app needs a typed answer)
-            raise JobFault("no_model", f"the model cannot make a token ({type(error).__name__})") from None
+            raise JobFault("no_model", f"the model cannot make a token ({describe(error)})") from None
         mx.clear_cache()
 
     def submit(self, job: Job) -> None:
@@ -127,13 +128,13 @@ class Engine:
                 self._forget(uid)
 
     def step(self) -> None:
-        """One step of the batch: takes in what fits, prefills a piece, decodes one token each, sends what came of it."""
+        """One step of the batch: takes in what fits, prefills a piece, decodes a token each, sends what came of it."""
         self._pulse()
         self._admit()
         try:
             responses = self._step_generator()
         except Exception as error:  # noqa: BLE001  (whatever it is, every caller in the batch must learn of it)
-            self._fail_batch(type(error).__name__)
+            self._fail_batch(describe(error))
             return
         self._failures = 0
         frames: list[dict[str, Any]] = []
@@ -159,7 +160,8 @@ class Engine:
         if not self._waiting:
             return
         if not self._running:
-            self._use_adapter(self._waiting[0].job.adapter)
+            if not self._use_adapter(self._waiting[0].job.adapter):
+                return
         elif self._overdue(self._waiting[0]):
             return
         for answer in [waiting for waiting in self._waiting if waiting.job.adapter == self._adapter]:
@@ -177,15 +179,23 @@ class Engine:
         bytes_needed = longest * (len(self._running) + 1) * self._limits.kv_bytes_per_token
         return not self._running or bytes_needed <= self._limits.kv_bytes
 
-    def _use_adapter(self, adapter: str | None) -> None:
+    def _use_adapter(self, adapter: str | None) -> bool:
+        """Puts `adapter` in force; where that fails, those who wait for it are told."""
         if adapter == self._adapter:
-            return
-        if self._adapters is None:
-            from ringfence_mlx.worker.adapters import AdapterSwitch  # noqa: PLC0415  (only where adapters are used)
+            return True
+        from ringfence_mlx.worker.adapters import AdapterError, AdapterSwitch  # noqa: PLC0415  (only where one is used)
 
-            self._adapters = AdapterSwitch(self._loaded.model)
-        self._adapters.use(adapter)
+        self._adapters = self._adapters or AdapterSwitch(self._loaded.model)
+        try:
+            self._adapters.use(adapter)
+        except AdapterError as error:
+            refused = [answer for answer in self._waiting if answer.job.adapter == adapter]
+            self._waiting = deque(answer for answer in self._waiting if answer.job.adapter != adapter)
+            fault = JobFault("unsupported", str(error), setting="adapter").frame()
+            self._emit([{"id": answer.job.id, **fault} for answer in refused])
+            return False
         self._adapter = adapter
+        return True
 
     def _insert(self, answer: Answer) -> None:
         job, prompt = answer.job, list(answer.prompt)
@@ -194,7 +204,7 @@ class Engine:
         answer.guards = [Guarded(processor) for processor in make_processors(job.sampling)]
         processors: list[Processor] = [*answer.guards]
         if answer.constraint is not None:
-            processors.append(answer.constraint.processor())
+            processors.append(answer.constraint)  # last: what came after it could allow a token again
         (answer.uid,) = self._generator.insert(
             [prompt[prefix.tokens :]],
             max_tokens=[answer.limit_tokens],
@@ -209,24 +219,27 @@ class Engine:
         answer = self._running.get(response.uid)
         if answer is None:
             return []
-        token = int(response.token)
         frames: list[dict[str, Any]] = []
         stopped = False
         if response.finish_reason != "stop":
-            frames, stopped = answer.push(token)
+            frames, stopped = answer.push(int(response.token))
+        if (failure := answer.failure) is not None:
+            self._take_out(answer, response)
+            return [*frames, {"id": answer.job.id, **JobFault("engine", f"the answer failed: {failure}").frame()}]
         if stopped:
             return frames + self._end(answer, response, "stop", "stop_sequence")
+        if answer.constraint is not None and answer.constraint.finished:
+            return frames + self._end(answer, response, "stop", "schema_complete")
         if response.finish_reason is not None:
             return frames + self._end(answer, response, response.finish_reason, response.finish_reason)
         return frames
 
     def _end(self, answer: Answer, response: Any, reason: str, raw: str) -> list[dict[str, Any]]:
-        self._keep_prefix(answer, response)
-        self._forget(answer.uid)
+        self._take_out(answer, response)
         return answer.finish(reason, raw)
 
-    def _keep_prefix(self, answer: Answer, response: Any) -> None:
-        """Takes the finished sequence out of the batch, and its cache into the tenant's."""
+    def _take_out(self, answer: Answer, response: Any) -> None:
+        """Takes a finished sequence out of the batch, and its cache into the tenant's."""
         job = answer.job
         cache, tokens = response.prompt_cache, response.all_tokens
         if response.finish_reason is None:
@@ -234,6 +247,7 @@ class Engine:
             cache, tokens = taken.get(answer.uid, (None, None))
         if cache is not None and tokens is not None:
             self._prefixes.keep(job.adapter, job.tenant, tokens, cache)
+        self._forget(answer.uid)
 
     def _forget(self, uid: int) -> None:
         self._running.pop(uid, None)
@@ -253,8 +267,8 @@ class Engine:
             raise SystemExit(1)
         self._generator = self._new_generator()
 
-    def _new_generator(self) -> BatchGenerator:
-        return BatchGenerator(
+    def _new_generator(self) -> Any:
+        return new_batch_generator(
             self._loaded.model,
             stop_tokens=[[token] for token in sorted(self._loaded.end_tokens)],
             completion_batch_size=self._limits.batch,

@@ -19,6 +19,7 @@ class Guarded:
         self.failure: str | None = None
 
     def __call__(self, tokens: Any, logits: Any) -> Any:
+        """What `inner` makes of `logits`, or `logits`."""
         if self.failure is not None:
             return logits
         try:

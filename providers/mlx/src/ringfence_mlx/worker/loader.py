@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import mlx.core as mx
-from mlx_lm.utils import load
 
 from ringfence_mlx.worker.job import JobFault
+from ringfence_mlx.worker.vendor import evaluate, load
 
 _CONTEXT_KEYS = ("max_position_embeddings", "max_sequence_length", "seq_length", "n_positions", "model_max_length")
 _FALLBACK_CONTEXT = 4096
@@ -35,7 +35,7 @@ def load_model(folder: Path, context_tokens: int | None) -> LoadedModel:
         JobFault: it is not a model that mlx-lm can load.
     """
     try:
-        model, tokenizer, config = load(str(folder), return_config=True)
+        model, tokenizer, config = load(folder)
     except FileNotFoundError:
         raise JobFault("no_model", "the model folder misses a file") from None
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, OSError) as error:
@@ -53,7 +53,7 @@ def load_model(folder: Path, context_tokens: int | None) -> LoadedModel:
 def _vocabulary(model: Any) -> int:
     """The width of the logits, measured: a table may be padded beyond the tokenizer's own count."""
     logits = model(mx.array([[0]]))
-    mx.eval(logits)
+    evaluate(logits)
     return int(logits.shape[-1])
 
 
@@ -68,10 +68,11 @@ def _context(config: dict[str, Any]) -> int:
 def _defaults(folder: Path) -> dict[str, float]:
     """Sampling defaults the model's makers give; none where the file is missing or says greedy."""
     try:
-        facts = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
+        document: object = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    if not isinstance(facts, dict) or not facts.get("do_sample"):
+    facts = cast("dict[str, Any]", document) if isinstance(document, dict) else {}
+    if not facts.get("do_sample"):
         return {}
     names = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
     return {name: facts[name] for name in names if isinstance(facts.get(name), int | float)}

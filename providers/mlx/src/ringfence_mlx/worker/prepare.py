@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from ringfence_mlx.worker.answer import Answer, PlainText
+from ringfence_mlx.worker.answer import Answer
+from ringfence_mlx.worker.constrain import Constraint, ConstraintError, ConstraintProcessor
 from ringfence_mlx.worker.job import Job, JobFault, Sampling
 from ringfence_mlx.worker.loader import LoadedModel
 from ringfence_mlx.worker.prompt import render_prompt
-from ringfence_mlx.worker.sampling import check
+from ringfence_mlx.worker.sampling import check, with_defaults
 from ringfence_mlx.worker.text import TextDecoder
+from ringfence_mlx.worker.toolcalls import ToolCallStream
 
 DEFAULT_OUTPUT_TOKENS = 512
 """The longest answer when the caller sets no limit and the context leaves room."""
@@ -23,6 +26,7 @@ def prepare(job: Job, loaded: LoadedModel) -> Answer:
     Raises:
         JobFault: the prompt is empty or too long, a setting does not fit the model, or a template or schema is refused.
     """
+    job = replace(job, sampling=with_defaults(job.sampling, loaded.defaults))
     check(job.sampling, loaded.vocabulary)
     prompt = render_prompt(job, loaded.tokenizer)
     return Answer(
@@ -32,8 +36,24 @@ def prepare(job: Job, loaded: LoadedModel) -> Answer:
         reserved_bytes=0,
         arrived_s=time.monotonic(),
         decoder=TextDecoder(_decoder(loaded.tokenizer)),
-        events=PlainText(),
+        events=ToolCallStream(loaded.tokenizer, job.tools, prompt=prompt),
+        constraint=_constraint(job, loaded.tokenizer),
     )
+
+
+def _constraint(job: Job, tokenizer: Any) -> ConstraintProcessor | None:
+    try:
+        if job.schema is not None:
+            if job.tools:
+                raise JobFault("unsupported", "a schema and tools cannot be asked for together", setting="output")
+            return Constraint.compile(tokenizer, job.schema).processor()
+        if job.tools and job.tool_required:
+            return Constraint.compile_tools(tokenizer, job.tools).processor()
+    except ConstraintError as error:
+        raise JobFault(
+            "unsupported", str(error), setting="output" if job.schema is not None else "tool_choice"
+        ) from None
+    return None
 
 
 def output_limit(prompt_tokens: int, sampling: Sampling, context_tokens: int) -> int:

@@ -1,15 +1,16 @@
 """From settings to a sampler and logits processors of mlx-lm, checked against the model first.
 
-Several values kill mlx-lm's generation thread once they reach it (a `top_k` not below the vocabulary, a bias for a token
-that does not exist), so none does. mlx-lm has no random state per request: the sampler here carries its own key, so that
-a seed means the same alone and in a batch.
+Several values kill mlx-lm's generation thread once they reach it (a `top_k` not below the vocabulary, a bias for a
+token that does not exist), so none does. mlx-lm has no random state per request: the sampler here carries its own key,
+so that a seed means the same alone and in a batch.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeAlias
 
 import mlx.core as mx
 from mlx_lm.sample_utils import apply_min_p, apply_top_k, apply_top_p, greedy_sampler, make_logits_processors
@@ -24,6 +25,17 @@ _COLDEST = 1e-4
 
 PENALTY_CONTEXT_TOKENS = 64
 """How far back the penalties look, prompt included."""
+
+
+def with_defaults(sampling: Sampling, defaults: Mapping[str, float]) -> Sampling:
+    """`sampling` with the model makers' values for what the caller left open.
+
+    A caller who sets the temperature chooses the way of sampling, so only then the makers' other values are left out.
+    """
+    if not defaults or sampling.temperature is not None:
+        return sampling
+    unset: dict[str, Any] = {name: value for name, value in defaults.items() if getattr(sampling, name) is None}
+    return replace(sampling, **unset)
 
 
 def check(sampling: Sampling, vocabulary: int) -> None:
@@ -85,4 +97,12 @@ def make_processors(sampling: Sampling) -> list[Processor]:
     return processors
 
 
-__all__ = ["PENALTY_CONTEXT_TOKENS", "Processor", "Sampler", "check", "make_processors", "make_sampler"]
+__all__ = [
+    "PENALTY_CONTEXT_TOKENS",
+    "Processor",
+    "Sampler",
+    "check",
+    "make_processors",
+    "make_sampler",
+    "with_defaults",
+]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ringfence_mlx.worker.job import Job, JobFault
+from ringfence_mlx.worker.places import describe
 
 if TYPE_CHECKING:
     from ringfence_mlx.sandbox import NetworkState
@@ -64,7 +65,7 @@ class Service:
         serve()
         self._channel.exit()
 
-    def _prepare(self, start: Frame) -> Any:
+    def _prepare(self, start: Frame) -> Callable[[], None]:
         match start.get("mode"):
             case "generate":
                 return self._prepare_engine(start)
@@ -75,7 +76,7 @@ class Service:
             case _:
                 raise JobFault("rejected", "the start frame is malformed")
 
-    def _prepare_engine(self, start: Frame) -> Any:
+    def _prepare_engine(self, start: Frame) -> Callable[[], None]:
         began = time.monotonic()
         # These import MLX: a worker that only counts tokens, and one whose package is broken, must get this far.
         from ringfence_mlx.worker.engine import Engine, Limits  # noqa: PLC0415
@@ -113,26 +114,40 @@ class Service:
             if engine.busy:
                 engine.step()
 
-    def _prepare_tokenizer(self, start: Frame) -> Any:
+    def _prepare_tokenizer(self, start: Frame) -> Callable[[], None]:
         from ringfence_mlx.worker.counting import TokenCounter  # noqa: PLC0415  (imports the tokenizer's packages)
 
         counter = TokenCounter.load(Path(start["folder"]))
         self._ready({})
-        return lambda: self._serve_each("count", lambda frame: {"tokens": counter.count(Job.from_frame(0, frame["job"]))})
 
-    def _prepare_embedding(self, start: Frame) -> Any:
-        from ringfence_mlx.worker.embedding import EmbeddingModel  # noqa: PLC0415  (imports MLX)
+        def count(frame: Frame) -> dict[str, Any]:
+            return {"tokens": counter.count(Job.from_frame(0, frame["job"]))}
 
-        model = EmbeddingModel.load(Path(start["folder"]))
-        self._ready({})
+        return lambda: self._serve_each("count", count)
+
+    def _prepare_embedding(self, start: Frame) -> Callable[[], None]:
+        from ringfence_mlx.worker.embedding import EmbeddingError, EmbeddingModel, TextTooLong  # noqa: PLC0415  (MLX)
+
+        try:
+            model = EmbeddingModel.load(Path(start["folder"]))
+            model.embed(["ready"])
+        except EmbeddingError as error:
+            raise JobFault("no_model", str(error)) from None
+        self._ready({"dimensions": model.dimensions, "context_tokens": model.context_tokens})
 
         def embed(frame: Frame) -> dict[str, Any]:
-            vectors, input_tokens = model.embed(list(frame["texts"]))
+            try:
+                vectors, input_tokens = model.embed(list(frame["texts"]))
+            except TextTooLong as error:
+                needed, context = error.needed_tokens, error.context_tokens
+                raise JobFault("context_length", str(error), needed_tokens=needed, context_tokens=context) from None
+            except EmbeddingError as error:
+                raise JobFault("rejected", str(error)) from None
             return {"vectors": vectors, "input_tokens": input_tokens}
 
         return lambda: self._serve_each("embed", embed)
 
-    def _serve_each(self, op: str, answer: Any) -> None:
+    def _serve_each(self, op: str, answer: Callable[[Frame], dict[str, Any]]) -> None:
         for frames in self._batches(lambda: True):
             for frame in frames:
                 if frame.get("op") == op:
@@ -141,7 +156,7 @@ class Service:
                 elif frame.get("op") != "cancel":
                     self._refuse(frame)
 
-    def _batches(self, idle: Any) -> Iterator[list[Frame]]:
+    def _batches(self, idle: Callable[[], bool]) -> Generator[list[Frame]]:
         """Frames as they come, in order; ends with the frame `close`."""
         frames, self._backlog = self._backlog, []
         while True:
@@ -155,14 +170,14 @@ class Service:
             frames = self._channel.receive(wait=resting)
 
     @contextmanager
-    def _faults(self, frame: Frame) -> Iterator[None]:
+    def _faults(self, frame: Frame) -> Generator[None]:
         """Turns what a job does wrong into its fault; the worker goes on."""
         try:
             yield
         except JobFault as fault:
             self._reply(frame, fault.frame())
         except Exception as error:  # noqa: BLE001  (one job must not end the others)
-            self._reply(frame, JobFault("engine", f"the engine failed ({type(error).__name__})").frame())
+            self._reply(frame, JobFault("engine", f"the engine failed ({describe(error)})").frame())
 
     def _refuse(self, frame: Frame) -> None:
         self._reply(frame, JobFault("rejected", "this worker does not know the operation").frame())
