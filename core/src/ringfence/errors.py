@@ -67,6 +67,17 @@ class RingfenceError(Exception):
         return f"{self.message} (try: {self.way_out})" if self.way_out else self.message
 
 
+def describe(error: BaseException) -> str:
+    """A foreign exception without its message, which may hold content: `KeyError at worker.py:41`."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return type(error).__name__
+    file = trace.tb_frame.f_code.co_filename.replace("\\", "/").rpartition("/")[2]
+    return f"{type(error).__name__} at {file}:{trace.tb_lineno}"
+
+
 class InvalidRequest(RingfenceError):
     """The caller's arguments are wrong; nothing was sent."""
 

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ringfence.errors import InterfaceMismatch, PluginBroken, PluginNotInstalled, RingfenceError
+from ringfence.errors import InterfaceMismatch, PluginBroken, PluginNotInstalled, RingfenceError, describe
 from ringfence.provider import INTERFACE_VERSION, MANIFEST_FILE, Manifest, Provider
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def load(name: str) -> type[Provider]:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001  (a plugin may raise anything while it is imported, and harms only itself)
         raise PluginBroken(
-            f"provider '{name}' raised {type(error).__name__} while it was imported",
+            f"provider '{name}' raised {describe(error)} while it was imported",
             way_out=f"reinstall {_describe(entry).distribution}, or look with: python -c 'import {entry.module}'",
         ) from None
     if not (isinstance(found, type) and issubclass(found, Provider)):

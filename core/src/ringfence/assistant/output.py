@@ -134,7 +134,7 @@ def _all_optional(wanted: Any) -> Any:
                 made[annotation] = Any  # a model inside itself stays loose
                 fields = {name: (loosen(f.annotation) | None, None) for name, f in annotation.model_fields.items()}
                 made[annotation] = create_model(f"Partial{annotation.__name__}", **cast("dict[str, Any]", fields))
-            return made[annotation]
+            return cast("Any", made[annotation])
         if get_origin(annotation) is list and get_args(annotation):
             item = loosen(get_args(annotation)[0])
             return cast("Any", list)[item]

@@ -25,6 +25,7 @@ from ringfence.errors import (
     RingfenceError,
     StreamBroken,
     TimedOut,
+    describe,
 )
 from ringfence.provider import Embeddings
 from ringfence.receipt import Outcome, Receipt
@@ -161,7 +162,7 @@ class Execution:
             # The provider broke its interface, and what it raised may hold content.
             failure = error
             phase: Phase = "mid_stream" if watchdog.started else "before_first_event"
-            raise ProtocolViolated(f"the provider raised {type(error).__name__}", phase=phase) from None
+            raise ProtocolViolated(f"the provider raised {describe(error)}", phase=phase) from None
         except BaseException as error:
             failure = error
             raise
