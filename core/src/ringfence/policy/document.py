@@ -75,6 +75,8 @@ class Document:
     clean: str | None = None
     tasks: tuple[str, ...] = ()
     facts: Mapping[str, Fact] = field(default_factory=dict[str, Fact])
+    places: Mapping[str, Position] = field(default_factory=dict[str, Position], compare=False)
+    """Where each recipient and label is declared, by `recipients.NAME` and `labels.NAME`."""
 
     def digest(self) -> str:
         """`sha256:` and the hash of all that the file says; comments, layout and the order of keys do not count."""

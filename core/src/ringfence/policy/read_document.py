@@ -57,7 +57,15 @@ def read_document(root: Node, faults: Faults) -> Document | None:
         facts=facts,
         flow=flow,
         route=route,
+        places={
+            f"{key}.{entry.key}": entry.at for key in ("recipients", "labels") for entry in _declarations(top, key)
+        },
     )
+
+
+def _declarations(top: Mapping[str, Entry], key: str) -> tuple[Entry, ...]:
+    node = top[key].value if key in top else None
+    return node.entries if isinstance(node, MapNode) else ()
 
 
 def _version(top: Mapping[str, Entry], faults: Faults) -> None:

@@ -2,11 +2,77 @@
 
 from __future__ import annotations
 
-from ringfence.policy.document import Document
-from ringfence.policy.faults import Fault
+from collections.abc import Iterator
+
+from ringfence.policy.document import Document, FlowRule
+from ringfence.policy.faults import Fault, Faults, did_you_mean, listed, quoted
+from ringfence.policy.tree import NOWHERE, Position
+
+_PROVIDERS = "ringfence.providers"
+_DETECTORS = "ringfence.detectors"
 
 
 def find_warnings(document: Document) -> tuple[Fault, ...]:
     """The warnings for `document` on this machine, in file order."""
-    del document
-    return ()
+    found = Faults()
+    for at, message in (*_plugins(document), *_rules(document), *_recipients(document)):
+        found.add(at, message)
+    return found.in_file_order()
+
+
+def _installed(group: str) -> frozenset[str]:
+    """The names of installed plugins; none of them is imported."""
+    from importlib.metadata import entry_points  # noqa: PLC0415  (64 ms, and only a check needs it)
+
+    return frozenset(entry.name for entry in entry_points(group=group))
+
+
+def _plugins(document: Document) -> Iterator[tuple[Position, str]]:
+    providers = _installed(_PROVIDERS)
+    for name, recipient in document.recipients.items():
+        if recipient.provider not in providers:
+            hint = did_you_mean(recipient.provider, providers)
+            yield (
+                document.places.get(f"recipients.{name}", NOWHERE),
+                f"provider {quoted(recipient.provider)} is not installed, so {quoted(name)} is unavailable.{hint}",
+            )
+    detectors = _installed(_DETECTORS)
+    for name, label in document.labels.items():
+        missing = [kind for kind in label.detect if kind not in detectors]
+        if missing:
+            hint = did_you_mean(missing[0], detectors)
+            yield (
+                document.places.get(f"labels.{name}", NOWHERE),
+                f"no detector for {listed(missing)} is installed: every text carries {quoted(document.unknown)}.{hint}",
+            )
+
+
+def _rules(document: Document) -> Iterator[tuple[Position, str]]:
+    always_denying = [rule for rule in document.flow if rule.effect == "deny" and rule.when is None]
+    for rule in document.flow:
+        unmet = rule.require.unmet()
+        if unmet is not None:
+            yield rule.at, f"rule {quoted(rule.id)} requires {unmet}, which no recipient can show in this version."
+        elif rule.effect == "allow":
+            denying = next((deny for deny in always_denying if _covers(deny, rule, document)), None)
+            if denying is not None:
+                yield rule.at, f"rule {quoted(rule.id)} allows nothing: rule {quoted(denying.id)} denies all of it."
+
+
+def _covers(deny: FlowRule, allow: FlowRule, document: Document) -> bool:
+    to = document.reached(allow.to)
+    return (
+        bool(to) and to <= document.reached(deny.to) and document.covered(allow.labels) <= document.covered(deny.labels)
+    )
+
+
+def _recipients(document: Document) -> Iterator[tuple[Position, str]]:
+    routed = frozenset(name for rule in document.route for name in (*rule.prefer, *rule.fallback))
+    allows = [rule for rule in document.flow if rule.effect == "allow" and rule.require.unmet() is None]
+    allowed = frozenset(name for rule in allows for name in document.reached(rule.to))
+    for name in document.recipients:
+        at = document.places.get(f"recipients.{name}", NOWHERE)
+        if name not in routed:
+            yield at, f"recipient {quoted(name)} is in no route, so nothing is ever sent to it."
+        elif name not in allowed:
+            yield at, f"recipient {quoted(name)} is in a route, but no rule under flow: allows anything to reach it."
