@@ -7,16 +7,15 @@ the first word come up to 17 times sooner. A candidate counts only if a child pr
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import platform
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
 from ringfence.provider import Finding
 
@@ -43,12 +42,16 @@ class Blas:
         return self.name != "reference"
 
 
-@functools.cache
-def best_blas() -> Blas:
-    """The fastest BLAS here, proved in a child process. Blocking: up to a second the first time, then remembered."""
+def best_blas(cache_dir: Path | None = None) -> Blas:
+    """The fastest BLAS here, proved in a child process. Blocking: up to a second.
+
+    With a `cache_dir` the proof of a library is kept there, and asked for again only when its file changes; finding
+    the best one then takes about a millisecond.
+    """
     if sys.platform == "darwin":
         return Blas(name="metal")
-    return next(_working(), Blas(name="reference"))
+    proofs = _Proofs(None if cache_dir is None else cache_dir / "blas.json")
+    return next(_working(proofs), Blas(name="reference"))
 
 
 def worker_environment(blas: Blas, base: Mapping[str, str]) -> dict[str, str]:
@@ -82,22 +85,75 @@ def faster_command() -> str:
     return "apt-get install libopenblas0-pthread"
 
 
-def _working() -> Iterator[Blas]:
+def _working(proofs: _Proofs) -> Iterator[Blas]:
     for name, library in _candidates():
         extra = _MKL_ENVIRONMENT if name == "mkl" else {}
         environment = {"LD_PRELOAD": str(library), **extra}
-        proof = _probe(environment)
+        proof = proofs.of(library, environment)
         # INVARIANT: a library is named only if the symbol was found in it, or in the library behind it.
-        if proof is not None and proof["right"] and _is_same(name, library, Path(str(proof["library"]))):
-            version = proof["version"]
-            yield Blas(name=name, version=str(version) if version else None, library=library, environment=environment)
+        if proof.right and _is_same(name, library, Path(proof.library)):
+            yield Blas(name=name, version=proof.version, library=library, environment=environment)
 
 
 def _is_same(name: str, library: Path, found: Path) -> bool:
     return found.resolve() == library.resolve() or name in found.resolve().name
 
 
-def _probe(environment: Mapping[str, str]) -> dict[str, Any] | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Proof:
+    """What the child found: the file that `cblas_sgemm` came from, and whether the product was right."""
+
+    library: str = ""
+    right: bool = False
+    version: str | None = None
+
+
+class _Proofs:
+    """Proofs by library, kept in a file where there is one. A file that cannot be read or written is done without."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+
+    def of(self, library: Path, environment: Mapping[str, str]) -> _Proof:
+        """The proof of `library` as it is now."""
+        status = library.stat()
+        key = f"{library} {status.st_size} {status.st_mtime_ns} {status.st_ino}"
+        kept = self._kept()
+        found = _as_proof(kept.get(key))
+        if found is None:
+            found = _probe(environment)
+            self._keep(kept | {key: asdict(found)})
+        return found
+
+    def _kept(self) -> dict[str, object]:
+        try:
+            document: object = {} if self._path is None else json.loads(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return cast("dict[str, object]", document) if isinstance(document, dict) else {}
+
+    def _keep(self, proofs: Mapping[str, object]) -> None:
+        if self._path is None:
+            return
+        temporary = self._path.with_name(f"{self._path.name}.{os.getpid()}.tmp")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(json.dumps(proofs), encoding="utf-8")
+            temporary.replace(self._path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+
+
+def _as_proof(document: object) -> _Proof | None:
+    match document:
+        case {"library": str(library), "right": bool(right), "version": str() | None as version}:
+            return _Proof(library=library, right=right, version=version)
+        case _:
+            return None
+
+
+def _probe(environment: Mapping[str, str]) -> _Proof:
+    """Asks a child process; a child that fails or hangs proves nothing."""
     command = [sys.executable, "-I", "-S", str(_PROBE)]
     try:
         answer = subprocess.run(  # noqa: S603 - this file's neighbour, with a library of this machine
@@ -108,10 +164,9 @@ def _probe(environment: Mapping[str, str]) -> dict[str, Any] | None:
             check=False,
             env=dict(os.environ) | dict(environment),
         )
-        proof: Any = json.loads(answer.stdout) if answer.returncode == 0 else None
+        return _as_proof(json.loads(answer.stdout)) or _Proof()
     except (OSError, ValueError, subprocess.TimeoutExpired):
-        return None
-    return proof
+        return _Proof()
 
 
 def _candidates() -> Iterator[tuple[BlasName, Path]]:

@@ -55,7 +55,7 @@ def _version(loaded: ctypes.CDLL) -> str | None:
     if hasattr(loaded, "mkl_get_version_string"):
         loaded.mkl_get_version_string(text, _LONGEST_VERSION - 1)
         words = text.value.decode(errors="replace").split()
-        return next((word for word in words if word[:1].isdigit()), None)
+        return next((word.partition("-")[0] for word in words if word[:1].isdigit()), None)
     if hasattr(loaded, "openblas_get_config"):
         loaded.openblas_get_config.restype = ctypes.c_char_p
         words = (loaded.openblas_get_config() or b"").decode(errors="replace").split()

