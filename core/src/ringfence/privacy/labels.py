@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from ringfence.errors import InvalidRequest
 from ringfence.policy.facts import Facts
+from ringfence.policy.faults import nearest
 from ringfence.privacy.detection import DetectorSet, installed_detectors
 from ringfence.privacy.material import (
     Material,
@@ -28,46 +29,11 @@ from ringfence.privacy.material import (
 )
 from ringfence.request import NO_LABELS, FilePart, Message, Request, TextPart
 
+if TYPE_CHECKING:
+    from ringfence.policy.policy import Policy
+
 MAX_REMEMBERED_SCHEMAS = 1_024
 _MAX_NAME_CHARACTERS = 40
-
-
-class LabelRule(Protocol):
-    """One declared label: the kinds of detector hits that give it."""
-
-    @property
-    def detect(self) -> tuple[str, ...]:
-        """Detector kinds."""
-        ...
-
-
-class LabelPolicy(Protocol):
-    """What labelling reads of a policy."""
-
-    @property
-    def name(self) -> str:
-        """The policy's name."""
-        ...
-
-    @property
-    def labels(self) -> Mapping[str, LabelRule]:
-        """The closed vocabulary."""
-        ...
-
-    @property
-    def unknown(self) -> str:
-        """What a part carries that nothing is known of."""
-        ...
-
-    @property
-    def clean(self) -> str | None:
-        """What a part carries that every detector scanned without a hit, if the policy names one."""
-        ...
-
-    @property
-    def detect_kinds(self) -> AbstractSet[str]:
-        """Every detector kind the policy names."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +50,11 @@ class Labeller:
     The labels of a message are remembered as long as the message lives, so that a long session scans each turn once.
     Nothing here keeps content alive: messages are held weakly, schemas by digest.
 
-    INVARIANT: the labels of a request are never empty, and one more part or declared label never removes one.
+    INVARIANT: the labels of a request are never empty; what one part carries does not depend on the others, and a
+    declared label is only ever added.
     """
 
-    def __init__(self, policy: LabelPolicy, detectors: DetectorSet | None = None) -> None:
+    def __init__(self, policy: Policy, detectors: DetectorSet | None = None) -> None:
         self._policy_name = policy.name
         self._names = frozenset(policy.labels)
         self._kinds = tuple(sorted(policy.detect_kinds))
@@ -239,17 +206,15 @@ class Labeller:
             self._refuse(sorted(declared - self._names))
 
     def _refuse(self, undeclared: list[str]) -> None:
-        from difflib import get_close_matches  # noqa: PLC0415  (only a misspelt label needs it)
-
         name = undeclared[0][:_MAX_NAME_CHARACTERS]
-        close = get_close_matches(name, self._names, n=1)
+        close = nearest(name, self._names)
         raise InvalidRequest(
             f"label '{name}' is not declared in policy '{self._policy_name}'",
-            way_out=f"'{close[0]}'" if close else f"one of {', '.join(sorted(self._names))}",
+            way_out=f"'{close}'" if close else f"one of {', '.join(sorted(self._names))}",
         )
 
 
-def label_text(policy: LabelPolicy, text: str, declared: Iterable[str] = NO_LABELS) -> frozenset[str]:
+def label_text(policy: Policy, text: str, declared: Iterable[str] = NO_LABELS) -> frozenset[str]:
     """The labels of `text` under `policy`, with the installed detectors: what `policy explain` decides on.
 
     Raises:
@@ -258,4 +223,4 @@ def label_text(policy: LabelPolicy, text: str, declared: Iterable[str] = NO_LABE
     return Labeller(policy).label_text(text, declared)
 
 
-__all__ = ["LabelPolicy", "LabelRule", "Labeller", "label_text"]
+__all__ = ["Labeller", "label_text"]
