@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
@@ -13,7 +13,7 @@ import llguidance.hf
 import mlx.core as mx
 import numpy as np
 
-from ringfence_mlx.worker.jsonlike import is_array, is_object
+from ringfence_mlx.worker.schemalimits import ConstraintError, check_limits
 from ringfence_mlx.worker.schemas import closed
 from ringfence_mlx.worker.toolgrammar import tool_call_grammar
 
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
 # For what MLX's types know only in part.
 _mx: Any = mx
 
-# A schema is compiled while others wait: these bounds keep the worst one under about half a second.
-MAX_SCHEMA_CHARACTERS = 65_536
-MAX_SCHEMA_VALUES = 4_000
-MAX_SCHEMA_DEPTH = 48
 # One space after a comma and a colon, as in most JSON that models have read, and never more: a model that may write
 # white space without end sometimes does.
 _OPTIONS: JsonCompileOptions = {
@@ -38,17 +34,6 @@ _OPTIONS: JsonCompileOptions = {
     "coerce_one_of": False,
     "lenient": False,
 }
-
-
-class ConstraintError(ValueError):
-    """The schema cannot be enforced. The message names keywords of JSON Schema and limits, nothing else of it.
-
-    `keywords` are those that cannot be enforced, if that is the reason.
-    """
-
-    def __init__(self, message: str, *, keywords: Sequence[str] = ()) -> None:
-        super().__init__(message)
-        self.keywords = tuple(keywords)
 
 
 class Constraint:
@@ -65,9 +50,12 @@ class Constraint:
         Raises:
             ConstraintError: a keyword cannot be enforced, nothing satisfies the schema, or it is too large.
         """
-        _check_size(schema)
-        text = json.dumps(closed(schema))
-        return cls._from_grammar(tokenizer, llguidance.LLMatcher.grammar_from_json_schema(text, overrides=_OPTIONS))
+        check_limits(schema)
+        try:
+            grammar = llguidance.LLMatcher.grammar_from_json_schema(json.dumps(closed(schema)), overrides=_OPTIONS)
+        except ValueError:
+            raise ConstraintError("the schema is not JSON") from None
+        return cls._from_grammar(tokenizer, grammar)
 
     @classmethod
     def compile_tools(cls, tokenizer: Any, tools: Sequence[Mapping[str, Any]]) -> Constraint:
@@ -77,7 +65,7 @@ class Constraint:
             ConstraintError: a tool's parameters cannot be enforced, or the format cannot be forced here.
         """
         for tool in tools:
-            _check_size(tool)
+            check_limits(tool)
         grammar = tool_call_grammar(tokenizer, tools, _OPTIONS, _vocabulary(tokenizer)) if tools else None
         if grammar is None:
             raise ConstraintError("the model's format of tool calls cannot be forced")
@@ -87,8 +75,12 @@ class Constraint:
     def _from_grammar(cls, tokenizer: Any, grammar: str) -> Constraint:
         vocabulary = _vocabulary(tokenizer)
         matcher = llguidance.LLMatcher(vocabulary, grammar, log_level=0, limits=_limits())
-        if matcher.is_error():
-            raise _refusal(matcher.get_error())
+        # Some grammars show only at the first mask that they are too complex.
+        trial = matcher.deep_copy()
+        if not trial.is_error():
+            trial.compute_bitmask()
+        if trial.is_error():
+            raise _refusal(trial.get_error())
         return cls(matcher, vocabulary.eos_tokens)
 
     def processor(self) -> ConstraintProcessor:
@@ -188,38 +180,11 @@ def _limits() -> llguidance.LLParserLimits:
         initial_lexer_fuel=1_000_000,
         step_lexer_fuel=500_000,
         step_max_items=50_000,
+        max_items_in_row=20_000,
         max_lexer_states=20_000,
         max_grammar_size=200_000,
         verbose_errors=False,
     )
-
-
-def _check_size(schema: Mapping[str, Any]) -> None:
-    """Walking a schema, llguidance recurses on the native stack, where going too deep ends the process."""
-    level: list[Any] = [schema]
-    values = 0
-    for _ in range(MAX_SCHEMA_DEPTH):
-        values += len(level)
-        if values > MAX_SCHEMA_VALUES:
-            raise ConstraintError(f"the schema has more than {MAX_SCHEMA_VALUES:,} values")
-        level = [item for value in level for item in _children(value)]
-        if not level:
-            break
-    else:
-        raise ConstraintError(f"the schema is more than {MAX_SCHEMA_DEPTH} levels deep")
-    try:
-        size = len(json.dumps(schema, allow_nan=False))
-    except (TypeError, ValueError):
-        raise ConstraintError("the schema is not JSON") from None
-    if size > MAX_SCHEMA_CHARACTERS:
-        raise ConstraintError(f"the schema is longer than {MAX_SCHEMA_CHARACTERS:,} characters")
-
-
-def _children(value: Any) -> Iterator[Any]:
-    if is_object(value):
-        yield from value.values()
-    elif is_array(value):
-        yield from value
 
 
 # What llguidance 1.9 says, and the keyword it is about. Its text may quote the schema, so none of it is passed on.
@@ -229,6 +194,9 @@ _KEYWORD_OF = (
     ("oneOf", "oneOf"),
     ("Resource", "$ref"),
     ("Invalid type", "type"),
+    ("multipleOf", "multipleOf"),
+    ("integer range", "minimum or maximum"),
+    ("float range", "minimum or maximum"),
 )
 
 

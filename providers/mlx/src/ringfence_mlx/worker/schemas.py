@@ -92,7 +92,8 @@ def _is_open(schema: Mapping[str, Any]) -> bool:
     properties = schema.get("properties")
     if not is_object(properties) or not (_ABOUT_OTHERS | _COMPOSED).isdisjoint(schema):
         return False
-    return all(name in properties for name in schema.get("required", ()))
+    required = schema.get("required", ())
+    return is_array(required) and all(name in properties for name in required)
 
 
 def _escaped(name: str) -> str:
