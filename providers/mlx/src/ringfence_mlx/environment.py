@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
 
 _PASSED_ON = (
+    "LD_PRELOAD",
     "PATH",
     "HOME",
     "USER",
@@ -36,14 +36,13 @@ _OWN = {
 }
 
 
-def worker_environment(chosen: Mapping[str, str]) -> dict[str, str]:
-    """The whole environment of a worker; `chosen` is what the machine asks for, such as a fast BLAS, and wins."""
-    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    environment |= _OWN
+def worker_environment() -> dict[str, str]:
+    """The environment of a worker before the machine adds its choices, such as a fast BLAS."""
+    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | _OWN
     if sys.platform == "linux":
         # On its CPU, MLX would write C++ to a folder that all users share, compile it there and load the result.
         environment["MLX_DISABLE_COMPILE"] = "1"
-    return environment | dict(chosen)
+    return environment
 
 
 __all__ = ["worker_environment"]

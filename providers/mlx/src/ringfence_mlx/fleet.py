@@ -53,9 +53,18 @@ class _Member:
 class Fleet:
     """Supervisors by model. Used from one event loop."""
 
-    def __init__(self, options: Options, *, budget_bytes: int, environment: Callable[[], Mapping[str, str]]) -> None:
+    def __init__(
+        self,
+        options: Options,
+        *,
+        budget_bytes: int,
+        available_bytes: Callable[[], int],
+        environment: Callable[[], Mapping[str, str]],
+    ) -> None:
+        """`available_bytes` and `environment` are asked, in a thread, whenever a worker is about to start."""
         self._options = options
         self._budget_bytes = budget_bytes
+        self._available_bytes = available_bytes
         self._environment = environment
         self._members: dict[tuple[str, Mode], _Member] = {}
         self._admitting = asyncio.Lock()
@@ -92,7 +101,7 @@ class Fleet:
             share = self._share(facts, mode)
             await self._make_room(share, without=(facts.name, mode))
             if found is None:
-                found = self._add(facts, mode, share)
+                found = self._add(facts, mode, share, await asyncio.to_thread(self._environment))
             self._ensure_sweeper()
             return found.supervisor
 
@@ -133,18 +142,21 @@ class Fleet:
             for (name, mode), member in self._members.items()
             if (name, mode) != without and (member.supervisor.pid is not None or not member.supervisor.idle)
         ]
-        admission = admit(share.total_bytes, self._budget_bytes, residents)
+        # The budget is a promise of the app; what the machine has left may by now be less.
+        available = await asyncio.to_thread(self._available_bytes)
+        budget = min(self._budget_bytes, sum(one.admitted_bytes for one in residents) + available)
+        admission = admit(share.total_bytes, budget, residents)
         if admission.short_bytes:
-            raise NoMemory(share.total_bytes, self._budget_bytes, could_wait=admission.could_wait)
+            raise NoMemory(share.total_bytes, budget, could_wait=admission.could_wait)
         for (name, mode), member in list(self._members.items()):
             if f"{name}/{mode}" in admission.unload:
                 await member.supervisor.unload()
 
-    def _add(self, facts: ModelFacts, mode: Mode, share: MemoryShare) -> _Member:
+    def _add(self, facts: ModelFacts, mode: Mode, share: MemoryShare, environment: Mapping[str, str]) -> _Member:
         spec = WorkerSpec(
             mode=mode,
             folder=facts.folder,
-            environment=self._environment(),
+            environment=environment,
             context_tokens=facts.context_tokens,
             limits={
                 "kv_bytes": share.kv_bytes,

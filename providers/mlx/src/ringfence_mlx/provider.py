@@ -36,6 +36,9 @@ from ringfence_mlx.planning import NativePlan, make_plan
 from ringfence_mlx.process import Mode
 from ringfence_mlx.supervisor import Supervisor
 
+_SHARE_OF_AVAILABLE = 0.8
+"""Of the memory that is available when the provider is opened, if the app sets no budget."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Opened:
@@ -67,8 +70,9 @@ class MlxProvider(Provider):
         self._options = Options.parse(context.options)
         fleet = Fleet(
             self._options,
-            budget_bytes=self._options.memory_bytes or memory.default_budget_bytes(),
-            environment=lambda: worker_environment(blas.worker_environment()),
+            budget_bytes=self._options.memory_bytes or int(memory.available_bytes() * _SHARE_OF_AVAILABLE),
+            available_bytes=memory.available_bytes,
+            environment=lambda: blas.worker_environment(blas.best_blas(), worker_environment()),
         )
         store = ModelStore(context.cache_dir)
         loop = asyncio.get_running_loop()
@@ -84,7 +88,7 @@ class MlxProvider(Provider):
 
     async def models(self) -> Sequence[ModelCard]:
         """The models on this machine and those known by name."""
-        return await asyncio.to_thread(self._here().store.cards)
+        return [entry.card for entry in await asyncio.to_thread(self._here().store.list)]
 
     async def availability(self, model: str) -> Availability:
         """Whether `model` could run now; loads nothing."""
@@ -126,7 +130,6 @@ class MlxProvider(Provider):
         phase: Phase = "connect"
         with self._errors(lambda: phase):
             supervisor = await self._supervisor(native.model, "generate")
-            await supervisor.start()
             phase = "before_first_event"
             async with aclosing(supervisor.call("generate", {"job": native.job})) as frames:
                 async for frame in frames:
@@ -158,15 +161,14 @@ class MlxProvider(Provider):
         """Loads `model`; its first real token has been made when this returns."""
         with self._errors(lambda: "connect"):
             card = await self.card(model)
-            supervisor = await self._supervisor(model, "generate" if "text" in card.capabilities else "embed")
-            await supervisor.start()
+            await self._supervisor(model, "generate" if "text" in card.capabilities else "embed")
 
     async def diagnose(self) -> Sequence[Finding]:
         """What `doctor` prints; loads no model."""
         from ringfence_mlx.diagnosis import diagnose  # noqa: PLC0415  (only doctor asks)
 
         opened = self._here()
-        return await asyncio.to_thread(diagnose, opened.store, opened.fleet)
+        return await asyncio.to_thread(diagnose, opened.store, opened.fleet.budget_bytes)
 
     # ------------------------------------------------------------ inside
 
@@ -181,6 +183,7 @@ class MlxProvider(Provider):
         return opened
 
     async def _supervisor(self, model: str, mode: Mode) -> Supervisor:
+        """The supervisor of `model` with its worker ready, loaded first if need be."""
         opened = self._here()
         # A loaded model needs no look at the disk.
         if (running := opened.fleet.running(model, mode)) is not None:
@@ -193,7 +196,19 @@ class MlxProvider(Provider):
             kv_bytes_per_token=folder.kv_bytes_per_token,
             context_tokens=folder.card.context_tokens,
         )
-        return await opened.fleet.member(facts, mode)
+        supervisor = await opened.fleet.member(facts, mode)
+        if mode == "tokenizer":
+            return supervisor
+        # The hashes are checked while the worker starts; no request reaches it before they are right.
+        checked, started = await asyncio.gather(
+            asyncio.to_thread(opened.store.verify, model), supervisor.start(), return_exceptions=True
+        )
+        if isinstance(checked, BaseException):
+            await opened.fleet.drop(model)
+            raise checked
+        if isinstance(started, BaseException):
+            raise started
+        return supervisor
 
     @contextmanager
     def _errors(self, phase: Callable[[], Phase]) -> Generator[None]:

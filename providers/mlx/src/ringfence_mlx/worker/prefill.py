@@ -24,7 +24,7 @@ class PrefillSizer:
     def observe(self, tokens: int, duration_s: float) -> None:
         """Takes in that a step of `tokens`, all sequences together, lasted `duration_s`.
 
-        Small steps say little, for the fixed cost of a step outweighs them: under half the size they only ever lower it.
+        Small steps say little, since the fixed cost outweighs them: under half the size they only ever lower it.
         """
         if tokens <= 0 or duration_s <= 0:
             return

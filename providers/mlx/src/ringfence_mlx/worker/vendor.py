@@ -22,9 +22,17 @@ class PromptCache(Protocol):
 
     nbytes: int
 
-    def fetch_nearest_cache(self, key: object, tokens: list[int]) -> tuple[list[Any] | None, list[int]]: ...
-    def insert_cache(self, key: object, tokens: list[int], prompt_cache: list[Any]) -> None: ...
-    def trim_to(self, *, n_sequences: int) -> None: ...
+    def fetch_nearest_cache(self, key: object, tokens: list[int]) -> tuple[list[Any] | None, list[int]]:
+        """A copy of the best cache, and the tokens it lacks."""
+        ...
+
+    def insert_cache(self, key: object, tokens: list[int], prompt_cache: list[Any]) -> None:
+        """Keeps a cache of exactly these tokens."""
+        ...
+
+    def trim_to(self, *, n_sequences: int) -> None:
+        """Drops the oldest beyond so many."""
+        ...
 
 
 def new_prompt_cache(*, entries: int, max_bytes: int) -> PromptCache:
