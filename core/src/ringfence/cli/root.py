@@ -1,0 +1,137 @@
+"""The command `ringfence` itself: its table of commands, and how every one of them ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+from ringfence.cli import failure, terminal
+from ringfence.cli.interrupts import Interrupted, orderly
+from ringfence.cli.lazy import Lazy, LazyGroup
+from ringfence.errors import RingfenceError
+
+PROGRAM = "ringfence"
+
+COMMANDS = {
+    "ask": Lazy("ringfence.cli.ask:ask", "Ask for one answer: TEXT or stdin in, the answer on stdout."),
+    "chat": Lazy("ringfence.cli.chat:chat", "Hold a conversation in the terminal."),
+    "policy": Lazy("ringfence.cli.policy:policy", "Check a policy file, and see what it decides and why."),
+    "providers": Lazy("ringfence.cli.providers:providers", "The provider plugins that are installed, and their state."),
+    "models": Lazy("ringfence.cli.models:models", "The models on this machine: list, pull, remove."),
+    "doctor": Lazy("ringfence.cli.doctor:doctor", "What works on this machine, what does not, and how to mend it."),
+    "audit": Lazy("ringfence.cli.audit:audit", "The record of every request: list, verify, export."),
+    "completion": Lazy("ringfence.cli.completion:completion", "The shell's completion script for this command."),
+}
+
+EPILOG = """\b
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 after Ctrl-C
+(a second one ends at once), 141 if whoever read stdout went away.
+RINGFENCE_POLICY names the policy file where --policy does not; with
+neither, nothing leaves this machine."""
+
+
+class Root(LazyGroup):
+    """The top group. Whatever a command raises becomes an exit code here, and nowhere else."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,  # noqa: FBT001, FBT002  (click's own signature)
+        windows_expand_args: bool = True,  # noqa: FBT001, FBT002
+        **extra: Any,
+    ) -> NoReturn:
+        """Runs the command that `args` name, and exits."""
+        del standalone_mode, windows_expand_args
+        name = prog_name or PROGRAM
+        self._main_shell_completion(extra, name, complete_var)
+        terminal.prepare()
+        with orderly():
+            code = self._run(list(sys.argv[1:] if args is None else args), name, extra)
+        sys.exit(code)
+
+    def _run(self, args: list[str], name: str, extra: dict[str, Any]) -> int:
+        try:
+            code = self._invoke(args, name, extra)
+            terminal.finish()
+        except terminal.ClosedPipe:
+            terminal.discard()
+            return failure.CLOSED_PIPE
+        except terminal.CannotWrite as error:
+            failure.show_error(error)
+            terminal.discard()
+            return failure.REFUSED
+        except Interrupted as signal:
+            terminal.discard()
+            return signal.exit_code
+        return code
+
+    def _invoke(self, args: list[str], name: str, extra: dict[str, Any]) -> int:
+        meta: dict[str, Any] = {}
+        code = failure.DONE
+        try:
+            with self.make_context(name, args, **extra) as ctx:
+                meta = ctx.meta
+                self.invoke(ctx)
+        except click.exceptions.Exit as end:
+            code = end.exit_code
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else failure.DONE if end.code is None else failure.REFUSED
+        except click.UsageError as error:
+            failure.show_usage_error(error)
+            code = failure.WRONG_USAGE
+        except click.Abort:
+            code = failure.REFUSED
+        except terminal.CannotWrite:
+            raise
+        except RingfenceError as error:
+            failure.report(error, as_json=bool(meta.get(failure.JSON)))
+            code = failure.exit_code_of(error)
+        except OSError as error:
+            # click.echo and rich write to stdout as well.
+            raise terminal.writing_failed(error) from None
+        return code
+
+
+def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: FBT001  (click's callback)
+    del param
+    if value and not ctx.resilient_parsing:
+        from ringfence import __version__  # noqa: PLC0415
+
+        terminal.write(f"ringfence {__version__}\n")
+        ctx.exit()
+
+
+def _no_colour(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: FBT001  (click's callback)
+    del param
+    if value:
+        # Rich reads the variable, and so does everything here.
+        os.environ["NO_COLOR"] = "1"
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False
+
+
+@click.command(
+    name=PROGRAM, cls=Root, lazy=COMMANDS, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show the version."
+)
+@click.option(
+    "--no-color",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_no_colour,
+    help="No colour, as NO_COLOR=1 in the environment; a pipe or file never gets any.",
+)
+def root() -> None:
+    """Ask assistant models on three rings of trust, under a policy that says what may go where."""
+
+
+__all__ = ["root"]
