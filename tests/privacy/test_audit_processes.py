@@ -46,8 +46,8 @@ def test_four_processes_write_one_chain(folder: Path) -> None:
         log.append(receipt(f"{sys.argv[2]}-{number}"))
     """
     writers = [_start(program, folder, str(writer)) for writer in range(4)]
-    for writer in writers:
-        writer.communicate(timeout=60)
+    for process in writers:
+        process.communicate(timeout=60)
     assert [writer.returncode for writer in writers] == [0] * 4
     log = AuditLog(folder)
     found = log.verify()

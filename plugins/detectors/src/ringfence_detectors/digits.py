@@ -13,13 +13,31 @@ _GROUP = re.compile(r"\d+")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Groups:
-    """Neighbouring groups of digits: `digits` joined, the length of each group, and what stands between them."""
+    """Neighbouring groups of digits, as `(start, end)` in `text`, and their digits joined."""
 
-    start: int
-    end: int
+    text: str
+    spans: tuple[tuple[int, int], ...]
     digits: str
-    lengths: tuple[int, ...]
-    separators: frozenset[str]
+
+    @property
+    def start(self) -> int:
+        """Where the first group begins."""
+        return self.spans[0][0]
+
+    @property
+    def end(self) -> int:
+        """Where the last group ends."""
+        return self.spans[-1][1]
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """How many digits each group has."""
+        return tuple(end - start for start, end in self.spans)
+
+    @property
+    def separators(self) -> frozenset[str]:
+        """What stands between the groups."""
+        return frozenset(self.text[left[1] : right[0]] for left, right in pairwise(self.spans))
 
 
 def group_windows(text: str, *, shortest: int, longest: int, first_digits: str) -> Iterator[Groups]:
@@ -30,32 +48,27 @@ def group_windows(text: str, *, shortest: int, longest: int, first_digits: str) 
     for run in _RUN.finditer(text):
         if run.end() - run.start() < shortest:
             continue
-        groups = [(group.start(), group.end()) for group in _GROUP.finditer(text, *run.span())]
-        for first, (start, _) in enumerate(groups):
+        spans = [group.span() for group in _GROUP.finditer(text, *run.span())]
+        digits = "".join(text[start:end] for start, end in spans)
+        offset = 0
+        for first, (start, end) in enumerate(spans):
             if text[start] in first_digits:
-                yield from _windows_from(text, groups, first, shortest=shortest, longest=longest)
+                for last, length in _lasts(spans, first, shortest=shortest, longest=longest):
+                    yield Groups(text, tuple(spans[first : last + 1]), digits[offset : offset + length])
+            offset += end - start
 
 
-def _windows_from(
-    text: str, groups: list[tuple[int, int]], first: int, *, shortest: int, longest: int
-) -> Iterator[Groups]:
-    digits = 0
-    lasts: list[int] = []
-    for last in range(first, len(groups)):
-        digits += groups[last][1] - groups[last][0]
-        if digits > longest:
+def _lasts(spans: list[tuple[int, int]], first: int, *, shortest: int, longest: int) -> Iterator[tuple[int, int]]:
+    """The last group of each window that begins with `first`, and the digits in it; the longest first."""
+    found: list[tuple[int, int]] = []
+    length = 0
+    for last in range(first, len(spans)):
+        length += spans[last][1] - spans[last][0]
+        if length > longest:
             break
-        if digits >= shortest:
-            lasts.append(last)
-    for last in reversed(lasts):
-        window = groups[first : last + 1]
-        yield Groups(
-            start=window[0][0],
-            end=window[-1][1],
-            digits="".join(text[start:end] for start, end in window),
-            lengths=tuple(end - start for start, end in window),
-            separators=frozenset(text[left[1] : right[0]] for left, right in pairwise(window)),
-        )
+        if length >= shortest:
+            found.append((last, length))
+    yield from reversed(found)
 
 
 __all__ = ["Groups", "group_windows"]

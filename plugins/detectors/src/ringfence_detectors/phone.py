@@ -29,7 +29,8 @@ _INTERNATIONAL = re.compile(
 )
 _TRUNK_ZERO = re.compile(_NOT_INSIDE + r"\(?0[1-9]\d{0,3}\)?(?:[ .\-/]{0,2}\d){6,9}" + _NOT_GOING_ON)
 _NORTH_AMERICAN = re.compile(
-    _NOT_INSIDE + r"(?:1[ .\-]?)?(?:\([2-9]\d\d\)[ .\-]?|[2-9]\d\d[ .\-])\d{3}[ .\-]\d{4}" + _NOT_GOING_ON
+    r"(?<![\w+])(?<!\d[.,:\-/])(?<![$€£¥])"
+    r"(?:1[ .\-]?)?(?:\([2-9]\d\d\)[ .\-]?|[2-9]\d\d[ .\-])\d{3}[ .\-]\d{4}" + _NOT_GOING_ON
 )
 _NORTH_AMERICAN_PLAIN = re.compile(_NOT_INSIDE + r"1?[2-9]\d\d[2-9]\d{6}" + _NOT_GOING_ON)
 _CHINESE_MOBILE = re.compile(r"(?<![A-Za-z0-9_+])(?<!\d[ .,:\-/])1[3-9]\d[ \-]?\d{4}[ \-]?\d{4}(?![A-Za-z0-9_])")
@@ -46,6 +47,7 @@ _NUMBER_OF_SOMETHING_ELSE = re.compile(
     re.IGNORECASE,
 )
 _DATE = re.compile(r"\(?(?:\d{1,2}([./\-])\d{1,2}\1(?:19|20)\d\d|(?:19|20)\d\d([./\-])\d{1,2}\2\d{1,2})(?!\d)")
+_GROUP_AND_SPACE = re.compile(r"\d \Z")
 _LAST_GROUP = re.compile(r"[ ().\-/]+\d+\Z")
 
 
@@ -74,7 +76,10 @@ def _spans(text: str) -> Iterator[tuple[int, int]]:
         if not _DATE.match(match[0]):
             yield from _longest(match, _is_national)
     for match in _NORTH_AMERICAN.finditer(text):
-        yield match.span()
+        # Bare groups with spaces between them, after a group and a space, are part of a longer number.
+        in_a_row = " " in match[0] and "(" not in match[0]
+        if not (in_a_row and _GROUP_AND_SPACE.search(_before(text, match.start()))):
+            yield match.span()
     for match in (*_NORTH_AMERICAN_PLAIN.finditer(text), *_CHINESE_MOBILE.finditer(text)):
         if not _NUMBER_OF_SOMETHING_ELSE.search(_before(text, match.start())) and _is_assigned(match[0]):
             yield match.span()
