@@ -1,0 +1,131 @@
+"""The embedded model and a provider on it: real parts, brought once and shared by the tests of a module."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+import ringfence.grant
+from ringfence.grant import Grant
+from ringfence.paths import cache_dir
+from ringfence.provider import Available, ModelCard, Plan, ProviderContext
+from ringfence.request import Message, Request, Settings, TextPart
+from ringfence.response import Finish, ProviderEvent, TextDelta, Usage, UsageReport
+from ringfence_mlx.models.catalog import EMBEDDED_MODEL
+from ringfence_mlx.models.store import ModelStore
+from ringfence_mlx.provider import MlxProvider
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What one run gave."""
+
+    events: list[ProviderEvent]
+
+    @property
+    def text(self) -> str:
+        return "".join(event.text for event in self.events if isinstance(event, TextDelta))
+
+    @property
+    def finish(self) -> Finish:
+        last = self.events[-1]
+        assert isinstance(last, Finish)
+        return last
+
+    @property
+    def usage(self) -> Usage:
+        return next(event.usage for event in self.events if isinstance(event, UsageReport))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kit:
+    """A provider with the embedded model, and short ways to ask it."""
+
+    provider: MlxProvider
+    card: ModelCard
+
+    def request(self, text: str = "What is the capital of France?", **fields: Any) -> Request:
+        """`fields` are those of `Request`, and those of `Settings` by name; at most 12 tokens unless said otherwise."""
+        names = set(Settings.__dataclass_fields__)
+        settings = {name: fields.pop(name) for name in list(fields) if name in names}
+        settings.setdefault("max_output_tokens", 12)
+        messages = fields.pop("messages", (Message("user", (TextPart(text),)),))
+        return Request(messages=messages, settings=Settings(**settings), **fields)
+
+    def plan(self, request: Request) -> Plan[object]:
+        return self.provider.plan(request, self.card)
+
+    def grant(self, request: Request) -> Grant:
+        mint = ringfence.grant._MINT  # pyright: ignore[reportPrivateUsage]  # tests stand in for the gate
+        return Grant(mint, request, recipient="mlx", ring="device", model=self.card.name)
+
+    def run(self, request: Request) -> AsyncGenerator[ProviderEvent, None]:
+        return self.provider.run(self.plan(request), self.grant(request))
+
+    async def answer(self, text: str = "What is the capital of France?", **fields: Any) -> Answer:
+        async with aclosing(self.run(self.request(text, **fields))) as events:
+            return Answer(events=[event async for event in events])
+
+    def worker_pid(self) -> int | None:
+        supervisor = self.fleet.running(self.card.name, "generate")
+        return None if supervisor is None else supervisor.pid
+
+    @property
+    def fleet(self) -> Any:
+        opened = self.provider._opened  # pyright: ignore[reportPrivateUsage]  # what no caller can see
+        assert opened is not None
+        return opened.fleet
+
+    async def stats(self) -> dict[str, Any]:
+        """The engine's own counts."""
+        supervisor = self.fleet.running(self.card.name, "generate")
+        return dict(await supervisor.ask("stats"))
+
+
+async def _bring(store: ModelStore, name: str) -> None:
+    async for _ in store.download(name):
+        pass
+
+
+@pytest.fixture(scope="session")
+def mlx_cache_dir() -> Path:
+    """Where the embedded model is kept; it is brought there if it is not."""
+    folder = cache_dir() / "mlx"
+    store = ModelStore(folder)
+    if not isinstance(store.availability(EMBEDDED_MODEL), Available):
+        asyncio.run(_bring(store, EMBEDDED_MODEL))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def provider_context(mlx_cache_dir: Path) -> Callable[..., ProviderContext]:
+    """Makes the context of a provider; keywords are options."""
+
+    def make(**options: object) -> ProviderContext:
+        return ProviderContext(
+            cache_dir=mlx_cache_dir,
+            state_dir=mlx_cache_dir / "state",
+            logger=logging.getLogger("ringfence"),
+            options=options,
+            monotonic_s=time.monotonic,
+        )
+
+    return make
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def kit(provider_context: Callable[..., ProviderContext]) -> AsyncIterator[Kit]:
+    """One provider for the tests of a module; the model is loaded once."""
+    provider = MlxProvider()
+    await provider.open(provider_context())
+    yield Kit(provider=provider, card=await provider.card(EMBEDDED_MODEL))
+    await provider.close()
