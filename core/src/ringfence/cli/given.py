@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -89,6 +89,27 @@ def _read_stdin() -> bytes:
     if len(data) > MAX_TEXT_BYTES:
         raise Misuse(f"standard input is larger than {MAX_TEXT_BYTES >> 20} MiB", way_out="a part of it")
     return data
+
+
+def lines_of_stdin() -> Iterator[str]:
+    """The lines of stdin that are not blank, as they come.
+
+    Raises:
+        Misuse: one is too large or no text.
+    """
+    while line := _read_stdin_line():
+        text = _decoded(line).rstrip("\r\n")
+        if text.strip():
+            yield text
+
+
+def _read_stdin_line() -> bytes:
+    if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]
+        return b""
+    line = sys.stdin.buffer.readline(MAX_TEXT_BYTES + 1)
+    if len(line) > MAX_TEXT_BYTES:
+        raise Misuse(f"a line of standard input is larger than {MAX_TEXT_BYTES >> 20} MiB", way_out="a part of it")
+    return line
 
 
 def _decoded(data: bytes) -> str:
@@ -220,4 +241,4 @@ def read_facts(policy: Policy, given: Sequence[str]) -> dict[str, str | int | fl
     return facts
 
 
-__all__ = ["check_names", "read_attachments", "read_facts", "read_file", "read_schema", "read_text"]
+__all__ = ["check_names", "lines_of_stdin", "read_attachments", "read_facts", "read_file", "read_schema", "read_text"]

@@ -16,7 +16,7 @@ import click
 from ringfence.errors import RingfenceError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.table import Table
 
 WIDTH_WITHOUT_TERMINAL = 200
 """Columns of a table that goes into a file or pipe."""
@@ -103,11 +103,18 @@ def harmless(text: str) -> str:
     return text.translate(_CONTROL)
 
 
-def console() -> Console:
-    """Tables on stdout. Rich honours NO_COLOR, and writes no colour where stdout is not a terminal."""
+def write_table(table: Table) -> None:
+    """Writes a table to stdout: as wide as the terminal, or wide and without trailing blanks where there is none.
+
+    Rich honours NO_COLOR, and writes no colour where stdout is not a terminal.
+    """
     from rich.console import Console  # noqa: PLC0415  (45 ms, and only tables need it)
 
-    return Console(highlight=False, width=None if is_terminal(sys.stdout) else WIDTH_WITHOUT_TERMINAL)
+    console = Console(highlight=False, width=None if is_terminal(sys.stdout) else WIDTH_WITHOUT_TERMINAL)
+    with console.capture() as captured:
+        console.print(table)
+    lines = captured.get().splitlines()
+    write("".join(f"{line.rstrip()}\n" for line in lines))
 
 
 def finish() -> None:
@@ -142,7 +149,6 @@ __all__ = [
     "CannotWrite",
     "ClosedPipe",
     "colour_wanted",
-    "console",
     "discard",
     "finish",
     "harmless",
@@ -152,5 +158,6 @@ __all__ = [
     "styled",
     "write",
     "write_json",
+    "write_table",
     "writing_failed",
 ]

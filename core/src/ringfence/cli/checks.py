@@ -1,0 +1,192 @@
+"""What `ringfence doctor` looks at. Each check says what it found and never raises; a broken part hides no other."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ringfence import __version__, registry
+from ringfence.cli.bring import opened
+from ringfence.cli.options import policy_in_force, policy_source
+from ringfence.cli.providers import provider_rows
+from ringfence.errors import AuditError, PolicyError, PolicyInvalid, RingfenceError
+from ringfence.paths import cache_dir, state_dir
+from ringfence.provider import Diagnoses, Finding
+
+if TYPE_CHECKING:
+    from ringfence.policy import Policy
+
+_IGNORED_ENDINGS = ("_PROXY", "_API_KEY", "_BASE_URL", "_CA_BUNDLE")
+_IGNORED_NAMES = frozenset({"SSL_CERT_FILE", "SSL_CERT_DIR"})
+
+
+async def all_findings(policy_file: str | None) -> list[Finding]:
+    """Everything, from the machine to the audit log."""
+    findings = [*machine(), *paths()]
+    policy, found = policy_state(policy_file)
+    findings.append(found)
+    findings += [finding async for finding in providers(policy)]
+    return [*findings, *detectors(policy), *audit(), *environment()]
+
+
+def machine() -> Iterator[Finding]:
+    """The interpreter, the system, this package."""
+    yield Finding(level="ok", subject="ringfence", detail=__version__)
+    yield Finding(level="ok", subject="python", detail=f"{platform.python_version()} at {sys.executable}")
+    yield Finding(
+        level="ok", subject="platform", detail=f"{platform.system()} {platform.release()}, {platform.machine()}"
+    )
+
+
+def paths() -> Iterator[Finding]:
+    """Where models and the record are kept, and whether that can be written."""
+    for subject, folder, variable in (
+        ("models", cache_dir(), "RINGFENCE_CACHE_DIR"),
+        ("state", state_dir(), "RINGFENCE_STATE_DIR"),
+    ):
+        if _writable(folder):
+            yield Finding(level="ok", subject=subject, detail=str(folder))
+        else:
+            yield Finding(
+                level="fault",
+                subject=subject,
+                detail=f"{folder} cannot be written",
+                way_out=f"name another folder in {variable}",
+            )
+
+
+def _writable(folder: Path) -> bool:
+    """Whether `folder` can be written, or made; nothing is made here."""
+    existing = next((path for path in (folder, *folder.parents) if path.exists()), None)
+    return existing is not None and existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+
+
+def policy_state(given: str | None) -> tuple[Policy | None, Finding]:
+    """The policy in force, if it can be used."""
+    source = policy_source(given)
+    try:
+        policy = policy_in_force(given)
+    except PolicyError as error:
+        detail = "\n".join((error.message, *(error.faults if isinstance(error, PolicyInvalid) else ())))
+        return None, Finding(
+            level="fault",
+            subject="policy",
+            detail=f"{source}: {detail}",
+            way_out=error.way_out or "ringfence policy check",
+        )
+    recipients = ", ".join(f"{name} ({recipient.ring})" for name, recipient in policy.recipients.items())
+    return policy, Finding(
+        level="ok", subject="policy", detail=f"{policy.name}, {source}; recipients {recipients or 'none'}"
+    )
+
+
+async def providers(policy: Policy | None) -> AsyncIterator[Finding]:
+    """Every plugin, loaded and asked how it stands. One that is broken harms only its own line."""
+    names = [row.name for row in provider_rows(policy)] if policy is not None else _installed_names()
+    if not names:
+        yield Finding(
+            level="fault", subject="providers", detail="none is installed", way_out="pip install ringfence-mlx"
+        )
+    for name in names:
+        subject = f"provider {name}"
+        try:
+            async with opened(name) as provider:
+                own = list(await provider.diagnose()) if isinstance(provider, Diagnoses) else []
+        except RingfenceError as error:
+            yield Finding(level="fault", subject=subject, detail=error.message, way_out=error.way_out)
+        except Exception as error:  # noqa: BLE001  (a plugin may raise anything, and harms only itself)
+            yield Finding(
+                level="fault",
+                subject=subject,
+                detail=f"it raised {type(error).__name__} when it was asked how it stands",
+                way_out="reinstall or upgrade it, or tell its author",
+            )
+        else:
+            yield Finding(level="ok", subject=subject, detail=f"loads; {registry.manifest(name).summary}")
+            for finding in own:
+                yield Finding(
+                    level=finding.level,
+                    subject=f"{name} {finding.subject}",
+                    detail=finding.detail,
+                    way_out=finding.way_out,
+                )
+
+
+def _installed_names() -> list[str]:
+    return sorted({*(plugin.name for plugin in registry.installed()), *registry.duplicates()})
+
+
+def detectors(policy: Policy | None) -> Iterator[Finding]:
+    """Every detector that is installed or that the policy asks for, loaded."""
+    from importlib.metadata import entry_points  # noqa: PLC0415  (costs tens of ms)
+
+    from ringfence.privacy.detection import ENTRY_POINT_GROUP, DetectorSet  # noqa: PLC0415
+
+    found = DetectorSet()
+    wanted = policy.detect_kinds if policy is not None else frozenset[str]()
+    installed = {entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)}
+    works = sorted(kind for kind in installed if found.available(kind))
+    if works:
+        yield Finding(level="ok", subject="detectors", detail=", ".join(works))
+    for kind in sorted(installed - set(works)):
+        yield Finding(
+            level="fault",
+            subject=f"detector {kind}",
+            detail="it cannot be loaded; what it should scan is labelled as unknown",
+            way_out="reinstall the plugin that brings it",
+        )
+    for kind in sorted(wanted - installed):
+        yield Finding(
+            level="fault",
+            subject=f"detector {kind}",
+            detail="the policy asks for it, and it is not installed; what it should scan is labelled as unknown",
+            way_out="pip install ringfence-detectors, or another plugin that brings it",
+        )
+
+
+def audit() -> Iterator[Finding]:
+    """Whether the record can be written and is whole."""
+    from ringfence.privacy.audit import AuditLog  # noqa: PLC0415
+    from ringfence.privacy.audit_files import RECORDS_FILE  # noqa: PLC0415
+
+    folder = state_dir() / "audit"
+    if not (folder / RECORDS_FILE).exists():
+        yield Finding(level="ok", subject="audit log", detail=f"no record yet; it will be kept in {folder}")
+        return
+    log = AuditLog(folder)
+    try:
+        log.open()
+        state = log.verify()
+    except AuditError as error:
+        yield Finding(level="fault", subject="audit log", detail=error.message, way_out=error.way_out)
+        return
+    finally:
+        log.close()
+    if state.ok:
+        yield Finding(level="ok", subject="audit log", detail=f"{state.count:,} records in {folder}, whole")
+    else:
+        yield Finding(
+            level="fault",
+            subject="audit log",
+            detail=f"{folder} is not whole: {state.problems[0]}",
+            way_out="ringfence audit verify",
+        )
+    for note in state.notes:
+        yield Finding(level="warning", subject="audit log", detail=note)
+
+
+def environment() -> Iterator[Finding]:
+    """What other tools read from the environment and nothing here does."""
+    ignored = sorted(
+        name for name in os.environ if name.upper().endswith(_IGNORED_ENDINGS) or name.upper() in _IGNORED_NAMES
+    )
+    said = "requests take no proxy, certificate, address or key from the environment"
+    detail = f"{said}; set and ignored: {', '.join(ignored)}" if ignored else said
+    yield Finding(level="ok", subject="environment", detail=detail)
+
+
+__all__ = ["all_findings"]

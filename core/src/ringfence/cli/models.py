@@ -1,0 +1,202 @@
+"""`ringfence models`: the models of a provider on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TypeVar, assert_never
+
+import click
+
+from ringfence.cli import options, terminal
+from ringfence.cli.failure import Misuse
+from ringfence.errors import Unavailable
+from ringfence.provider import Availability, Available, Downloadable, Downloading, Downloads, NotAvailable, Provider
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ringfence.provider import ModelCard
+
+_STATES: dict[type[Availability], str] = {
+    Available: "available",
+    Downloadable: "downloadable",
+    Downloading: "downloading",
+    NotAvailable: "unavailable",
+}
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def _provider_option(command: Decorated) -> Decorated:
+    return click.option("--provider", default="mlx", show_default=True, metavar="NAME", help="Whose models.")(command)
+
+
+@click.group()
+def models() -> None:
+    """The models on this machine."""
+
+
+@models.command("list")
+@_provider_option
+@options.json_option()
+def list_models(*, provider: str, as_json: bool) -> None:
+    """Lists the models a provider has here, and those it can bring."""
+    found = asyncio.run(_states(provider))
+    folder = _folder(provider)
+    if as_json:
+        rows = [{**_card_document(card), "availability": _state_document(state)} for card, state in found]
+        terminal.write_json({"provider": provider, "folder": folder, "models": rows}, indent=2)
+        return
+    if not found:
+        terminal.say(f"provider {provider} knows no model")
+        return
+    terminal.write_table(_table(found))
+    terminal.say(f"kept in {folder}", dim=True)
+
+
+@models.command()
+@click.argument("model", required=False)
+@_provider_option
+@options.json_option()
+def pull(*, model: str | None, provider: str, as_json: bool) -> None:
+    """Brings MODEL to this machine, or the provider's own default model.
+
+    Stopped half-way, what came is kept, and the next pull goes on from there. What came is verified before it is used.
+    """
+    chosen = model or _default_model(provider)
+    document = asyncio.run(_pull(provider, chosen))
+    if as_json:
+        terminal.write_json(document, indent=2)
+
+
+@models.command()
+@click.argument("model")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_provider_option
+@options.json_option()
+def rm(*, model: str, yes: bool, provider: str, as_json: bool) -> None:
+    """Deletes MODEL from this machine."""
+    if not yes:
+        if not terminal.is_terminal(sys.stdin):
+            raise Misuse(
+                "this deletes a model, and there is nobody to ask", way_out=f"ringfence models rm --yes {model}"
+            )
+        if not click.confirm(f"delete model {model} from this machine?", err=True):
+            raise click.Abort
+    freed = asyncio.run(_remove(provider, model))
+    if as_json:
+        terminal.write_json({"provider": provider, "model": model, "freed_bytes": freed}, indent=2)
+    else:
+        from ringfence.cli.bring import megabytes  # noqa: PLC0415
+
+        terminal.say(f"model {model} is deleted; {megabytes(freed)} are free again")
+
+
+def _folder(provider: str) -> str:
+    from ringfence.paths import cache_dir  # noqa: PLC0415
+
+    return str(cache_dir() / provider)
+
+
+def _default_model(provider: str) -> str:
+    from ringfence import registry  # noqa: PLC0415  (scans what is installed)
+
+    found = registry.manifest(provider).default_model
+    if found is None:
+        raise Misuse(f"provider '{provider}' has no default model", way_out="name one: ringfence models list")
+    return found
+
+
+async def _states(name: str) -> list[tuple[ModelCard, Availability]]:
+    from ringfence.cli.bring import opened  # noqa: PLC0415
+
+    async with opened(name) as provider:
+        return [(card, await provider.availability(card.name)) for card in await provider.models()]
+
+
+async def _pull(name: str, model: str) -> dict[str, Any]:
+    from ringfence.cli.bring import bring, opened  # noqa: PLC0415
+
+    async with opened(name) as provider:
+        state = await provider.availability(model)
+        path = None
+        match state:
+            case Available():
+                terminal.say(f"model {model} is on this machine already")
+            case NotAvailable(reason=reason, detail=detail, way_out=way_out):
+                raise Unavailable(detail, reason=reason, way_out=way_out)
+            case Downloadable() | Downloading():
+                path = await bring(
+                    _downloads(provider, name), model, state if isinstance(state, Downloadable) else None
+                )
+            case _:
+                assert_never(state)
+    came = not isinstance(state, Available)
+    return {"provider": name, "model": model, "downloaded": came, "path": None if path is None else str(path)}
+
+
+async def _remove(name: str, model: str) -> int:
+    from ringfence.cli.bring import opened  # noqa: PLC0415
+
+    async with opened(name) as provider:
+        return await _downloads(provider, name).remove(model)
+
+
+def _downloads(provider: Provider, name: str) -> Downloads:
+    if not isinstance(provider, Downloads):
+        raise Misuse(f"provider '{name}' keeps no models on this machine")
+    return provider
+
+
+def _card_document(card: ModelCard) -> dict[str, Any]:
+    return {**asdict(card), "capabilities": sorted(card.capabilities)}
+
+
+def _state_document(state: Availability) -> dict[str, Any]:
+    return {"state": _STATES[type(state)], **asdict(state)}
+
+
+def _table(found: list[tuple[ModelCard, Availability]]) -> Table:
+    from rich.table import Table  # noqa: PLC0415  (45 ms, and only a table needs it)
+    from rich.text import Text  # noqa: PLC0415
+
+    from ringfence.cli.bring import megabytes  # noqa: PLC0415
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("model", overflow="fold")
+    table.add_column("state", overflow="fold")
+    for name in ("size", "context"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("can", "what it is"):
+        table.add_column(name, overflow="fold")
+    for card, state in found:
+        words, style = _state_words(state)
+        table.add_row(
+            Text(card.name),
+            Text(words, style=style),
+            Text(megabytes(card.size_bytes) if card.size_bytes is not None else "–"),
+            Text(f"{card.context_tokens:,}"),
+            Text(", ".join(sorted(card.capabilities))),
+            Text(" · ".join(part for part in (card.summary, card.license) if part) or "–"),
+        )
+    return table
+
+
+def _state_words(state: Availability) -> tuple[str, str]:
+    match state:
+        case Available():
+            return "available", "green"
+        case Downloadable(way_out=way_out):
+            return f"not here yet (try: {way_out})", "yellow"
+        case Downloading(done_bytes=done, total_bytes=total):
+            return f"downloading {100 * done // total} %" if total else "downloading", "yellow"
+        case NotAvailable(detail=detail, way_out=way_out):
+            return f"{detail} (try: {way_out})", "red"
+        case _:
+            assert_never(state)
+
+
+__all__ = ["models"]
