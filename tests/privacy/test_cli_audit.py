@@ -6,13 +6,14 @@ import csv
 import io
 import json
 import re
+import stat
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from ringfence.cli.audit import audit
+from ringfence.cli.root import root
 from ringfence.privacy.audit import AuditLog
 from ringfence.privacy.audit_files import KEY_FILE, RECORDS_FILE
 from ringfence.receipt import Attempt, Receipt
@@ -28,7 +29,7 @@ def filled(log: AuditLog, folder: Path, receipt: Receipt) -> Path:
 
 
 def _run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(audit, list(map(str, arguments)))
+    return CliRunner().invoke(root, ["audit", *map(str, arguments)])
 
 
 def test_list_shows_a_row_a_record(filled: Path) -> None:
@@ -43,7 +44,7 @@ def test_list_shows_a_row_a_record(filled: Path) -> None:
         ["failed (StreamBroken)", "house", "own-dc/smollm2-135m-instruct", *asked, "device-any"],
     ]
     assert [row[1:] for row in rows] == cells
-    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", row[0]) for row in rows)
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d", row[0]) for row in rows)
 
 
 def test_list_has_no_colour_when_it_is_not_a_terminal(filled: Path) -> None:
@@ -104,20 +105,47 @@ def test_export_writes_to_stdout_or_a_file(filled: Path, tmp_path: Path) -> None
     assert [row["outcome"] for row in csv.DictReader(io.StringIO(out.read_text()))] == ["answered", "denied", "failed"]
 
 
-@pytest.mark.parametrize("command", [["list"], ["verify"], ["export"], ["list", "--json"], ["verify", "--json"]])
-def test_a_missing_log_is_wrong_usage_and_makes_nothing(command: list[str], folder: Path) -> None:
-    shown = _run(*command, "--log", folder)
-    assert shown.exit_code == 2
-    assert f"there is no audit log in {folder} (try: " in (shown.stdout if "--json" in command else shown.stderr)
-    assert (shown.stderr if "--json" in command else shown.stdout) == ""
+@pytest.mark.parametrize("command", ["list", "verify", "export"])
+def test_a_missing_log_is_wrong_usage_and_makes_nothing(command: str, folder: Path) -> None:
+    shown = _run(command, "--log", folder)
+    assert (shown.exit_code, shown.stdout) == (2, "")
+    assert shown.stderr.splitlines() == [
+        f"error: there is no audit log in {folder}",
+        "try: ask something first, or name its folder with --log",
+    ]
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("command", ["list", "verify"])
+def test_a_missing_log_is_said_in_json(command: str, folder: Path) -> None:
+    shown = _run(command, "--json", "--log", folder)
+    assert (shown.exit_code, shown.stderr) == (2, "")
+    assert "there is no audit log" in json.loads(shown.stdout)["error"]["message"]
 
 
 def test_a_lost_key_is_a_failure(filled: Path) -> None:
     (filled / KEY_FILE).unlink()
     shown = _run("verify", "--log", filled)
     assert shown.exit_code == 1
-    assert "is lost, so nothing can be verified (try: restore audit.key from a backup)" in shown.stderr
+    assert "is lost, so nothing can be verified\ntry: restore audit.key from a backup" in shown.stderr
+
+
+def test_an_export_that_cannot_be_written_says_where(filled: Path, tmp_path: Path) -> None:
+    shown = _run("export", "-o", tmp_path / "no" / "folder.json", "--log", filled)
+    assert shown.exit_code == 2
+    assert "folder.json cannot be written: no such file or directory" in shown.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full: a device of Linux")
+def test_an_export_to_a_full_disk_says_so(filled: Path) -> None:
+    shown = _run("export", "-o", "/dev/full", "--log", filled)
+    assert shown.exit_code == 1
+    assert "error: /dev/full cannot be written: no space left on device" in shown.stderr
+
+
+def test_an_exported_file_is_for_its_owner_alone(filled: Path, tmp_path: Path) -> None:
+    _run("export", "-o", tmp_path / "out.json", "--log", filled)
+    assert stat.S_IMODE((tmp_path / "out.json").stat().st_mode) == 0o600
 
 
 def test_the_log_is_the_one_in_the_state_folder(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,15 +85,21 @@ class AuditLog:
     def open(self) -> None:
         """Makes the log ready to be written, so that a log that cannot be is known before anything is sent.
 
+        Cheap when the log is open already: call it before every request.
+
         Raises:
             AuditError: the folder is not writable, or its key or head is lost or another log's.
             Closed: the log was closed.
         """
         with self._mine():
-            handle = self._opened()
             try:
-                with locked(handle.records, timeout_s=self._lock_timeout_s):
-                    self._look(handle, os.fstat(handle.records).st_size)
+                if self._handle is not None and self._handle.size >= 0 and self._size(self._handle) is not None:
+                    return
+                handle, size = self._locked_handle()
+                try:
+                    self._look(handle, size)
+                finally:
+                    unlock(handle.records)
             except OSError as fault:
                 raise not_writable(self.folder, fault) from None
 
