@@ -144,7 +144,8 @@ def _table(records: Sequence[AuditRecord]) -> Table:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("time", "outcome", "ring", "recipient", "task", "labels"):
-        table.add_column(name, overflow="ellipsis", no_wrap=name in ("time", "ring"))
+        fewest = len("answered") if name == "outcome" else None
+        table.add_column(name, overflow="ellipsis", no_wrap=name in ("time", "ring"), min_width=fewest)
     table.add_column("tokens", justify="right", no_wrap=True)
     table.add_column("rules", overflow="ellipsis")
     for record in records:
