@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ringfence.policy import Fact
     from ringfence.request import Modality
 
-_WIDTH_WITHOUT_TERMINAL = 200
+_WIDTH_WITHOUT_TERMINAL = 10_000  # one line a row, for whatever reads the pipe
 _BYTES_PER_TOKEN = 3
 _RING_STYLES = {"device": "green", "house": "cyan", "partner": "magenta"}
 _VERDICT_STYLES = {"allow": "green", "deny": "red"}

@@ -135,7 +135,7 @@ def _labels(top: Mapping[str, Entry], faults: Faults) -> dict[str, Label | None]
 
 
 def _label(entry: Entry, faults: Faults) -> Label | None:
-    where = f"labels.{entry.key}"
+    where, before = f"labels.{entry.key}", len(faults.found)
     fields.checked_name(entry.key, entry.at, "labels", faults)
     if fields.mapping(entry.value, where, faults, " such as {}") is None:
         return None
@@ -144,6 +144,8 @@ def _label(entry: Entry, faults: Faults) -> Label | None:
     kinds = fields.names(found["detect"].value, f"{where}.detect", faults, "[email]") if "detect" in found else []
     for kind, at in kinds or ():
         fields.checked_name(kind, at, f"{where}.detect", faults)
+    if len(faults.found) > before:
+        return None
     return Label(detect=tuple(kind for kind, _ in kinds or ()), declare=bool(declare))
 
 
@@ -232,7 +234,7 @@ def _clean(
     if label is None:
         return None
     check_label(label, top["clean"].value.at, declared, faults)
-    if labels and not any(one is not None and one.detect for one in labels.values()):
+    if labels and not any(one is None or one.detect for one in labels.values()):
         faults.add(
             top["clean"].at,
             f"clean: {label} needs a label with detect: without a detector no text can be found clean.",

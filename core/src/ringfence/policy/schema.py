@@ -170,7 +170,11 @@ def _flow_rule() -> dict[str, Any]:
         require=_ref("require"),
         reason=_TEXT,
     )
-    return {**schema, "oneOf": [{"required": ["allow"]}, {"required": ["deny"], "not": _any_key("require")}]}
+    return {
+        **schema,
+        "oneOf": [{"required": ["allow"]}, {"required": ["deny"], "not": _any_key("require")}],
+        "not": {"required": ["allow", "deny"]},
+    }
 
 
 def _condition(name: str, *, may_read_labels: bool) -> dict[str, Any]:

@@ -110,7 +110,7 @@ class _Builder:
         for event in self._events:
             if isinstance(event, SequenceEndEvent):
                 break
-            items.append(self._node(event, depth + 1))
+            items.append(self._placed(event, at, depth))
         return ListNode(items=tuple(items), at=at)
 
     def _mapping(self, at: Position, depth: int) -> MapNode:
@@ -119,13 +119,19 @@ class _Builder:
             if isinstance(event, MappingEndEvent):
                 break
             key = self._key(event, depth)
-            value = self._node(next(self._events), depth + 1)
+            value = self._placed(next(self._events), key.at, depth)
             if key.key in entries:
                 first = entries[key.key].at.line
                 self._faults.add(key.at, f"key {quoted(key.key)} appears twice (first on line {first}).")
             else:
                 entries[key.key] = Entry(key=key.key, at=key.at, value=value)
         return MapNode(entries=tuple(entries.values()), at=at)
+
+    def _placed(self, event: Any, owner: Position, depth: int) -> Node:
+        """The node, where an empty one stands at its key or list: its own mark is that of whatever comes next."""
+        node = self._node(event, depth + 1)
+        is_empty = isinstance(node, Scalar) and node.value is None and not event.value
+        return Scalar(value=None, at=owner) if is_empty else node
 
     def _key(self, event: Any, depth: int) -> Entry:
         node = self._node(event, depth + 1)

@@ -1,0 +1,462 @@
+"""Every message of the policy loader: its words, its line and its column.
+
+In each case the character `§` stands before the place that the fault must name; it is taken out before reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from ringfence.errors import PolicyInvalid
+from ringfence.policy import read_policy
+
+MARK = "§"
+GOOD: Mapping[str, str] = {
+    "version": "version: 1",
+    "name": "name: acme",
+    "recipients": """recipients:
+  mlx:    {ring: device, provider: mlx, model: small}
+  own-dc: {ring: house, provider: house, model: large}
+  openai: {ring: partner, provider: openai, model: gpt}""",
+    "facts": """facts:
+  user.age_band: {type: enum, values: [adult, minor]}
+  user.staff: {type: bool}
+  user.level: {type: int, min: 0, max: 9}""",
+    "labels": """labels:
+  public: {}
+  contact: {detect: [email]}
+  health: {declare: true}
+  unclassified: {}""",
+    "unknown": "unknown: unclassified",
+    "clean": "clean: public",
+    "tasks": "tasks: [minutes]",
+    "flow": """flow:
+  - id: device-any
+    allow: {labels: "*", to: [device]}""",
+    "route": """route:
+  - id: otherwise
+    prefer: [mlx]""",
+}
+
+
+def faults_of(text: str, source: str = "policy.yaml") -> list[str]:
+    with pytest.raises(PolicyInvalid) as caught:
+        read_policy(text, source=source)
+    return list(caught.value.faults)
+
+
+def marked(text: str) -> tuple[str, list[str]]:
+    """The text without its marks, and `line:col` of each."""
+    places: list[str] = []
+    lines: list[str] = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        rest = line
+        while MARK in rest:
+            places.append(f"{number}:{rest.index(MARK) + 1}")
+            rest = rest.replace(MARK, "", 1)
+        lines.append(rest)
+    return "\n".join(lines), places
+
+
+def check(text: str, *messages: str) -> None:
+    plain, places = marked(text)
+    assert faults_of(plain) == [
+        f"policy.yaml:{place}: {message}" for place, message in zip(places, messages, strict=True)
+    ]
+
+
+def good(**sections: str) -> str:
+    """The good file with some sections replaced; an empty one is left out."""
+    return "\n".join(text for text in {**GOOD, **sections}.values() if text)
+
+
+def flow(rule: str) -> str:
+    return good(flow=f"{GOOD['flow']}\n{rule}")
+
+
+def route(rule: str) -> str:
+    return good(route=f"route:\n{rule}\n  - id: otherwise\n    prefer: [mlx]")
+
+
+def test_the_good_file_has_no_fault() -> None:
+    assert read_policy(good()).name == "acme"
+
+
+CANNOT_ASK = (
+    'allows a partner without consent. Add "consent: ask". '
+    "This version of ringfence cannot ask yet, so deny partners instead."
+)
+FROM_POLICY_MD = {
+    "unknown key": (
+        flow("  - id: x\n    deny: {labels: [health], to: [house]}\n    §redcat: mask"),
+        "unknown key 'redcat' in flow[1]. Did you mean 'redact'?",
+    ),
+    "label not declared": (
+        flow("  - id: x\n    deny: {labels: [§heatlh], to: [house]}"),
+        "label 'heatlh' is not declared under labels:. Did you mean 'health'?",
+    ),
+    "partner without consent": (
+        flow("  - §id: partner-public\n    allow: {labels: [public], to: [partner]}"),
+        f"rule 'partner-public' {CANNOT_ASK}",
+    ),
+    "partner by name without consent": (
+        flow("  - §id: x\n    allow: {labels: [public], to: [device, openai]}"),
+        f"rule 'x' {CANNOT_ASK}",
+    ),
+    "unknown is public": (
+        good(unknown="§unknown: public", clean=""),
+        "unknown: public would let unscanned content go wherever public data may go. Use a restricted label.",
+    ),
+    "fact not declared": (
+        flow("  - id: x\n    deny: {labels: [health], to: [house]}\n    when: {§user.age_bnd: [minor]}"),
+        "'user.age_bnd' is not declared under facts:. Did you mean 'user.age_band'?",
+    ),
+    "last route has when": (
+        good(route="route:\n  - §id: x\n    prefer: [mlx]\n    when: {task: [rewrite]}"),
+        "the last route has a when:, so some requests match no route. End with a route that has none.",
+    ),
+    "duplicate key": (
+        good(unknown="unknown: unclassified\n§unknown: unclassified"),
+        "key 'unknown' appears twice (first on line 16).",
+    ),
+    "deny with redact": (
+        flow("  - §id: rented-not-work\n    deny: {labels: [health], to: [house]}\n    redact: mask"),
+        "rule 'rented-not-work' is a deny: it cannot carry redact or consent.",
+    ),
+    "deny with consent": (
+        flow("  - §id: x\n    deny: {labels: [health], to: [house]}\n    consent: ask"),
+        "rule 'x' is a deny: it cannot carry redact or consent.",
+    ),
+    "can never match": (
+        flow(
+            "  - §id: tiny\n    deny: {labels: [health], to: [house]}\n    when: {input_tokens: {over: 100, max: 50}}"
+        ),
+        "rule 'tiny' can never match: input_tokens over 100 and max 50.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), FROM_POLICY_MD.values(), ids=FROM_POLICY_MD)
+def test_the_messages_of_the_policy_language(text: str, message: str) -> None:
+    check(text, message)
+
+
+NOT_YET = "is not supported by this version of ringfence. Remove it."
+LATER_AT_THE_TOP = ("consent", "tools", "budgets", "audit", "invariants", "tests", "include", "shadow")
+LATER_IN_A_RECIPIENT = (
+    *("url", "secret", "region", "retention", "capacity", "directory", "trust", "min_tier"),
+    *("capabilities", "options"),
+)
+
+
+@pytest.mark.parametrize("key", LATER_AT_THE_TOP)
+def test_a_key_that_does_not_work_yet_is_refused_by_name_at_the_top(key: str) -> None:
+    check(good() + f"\n§{key}: {{}}", f"key '{key}' {NOT_YET}")
+
+
+@pytest.mark.parametrize("key", LATER_IN_A_RECIPIENT)
+def test_a_key_that_does_not_work_yet_is_refused_by_name_in_a_recipient(key: str) -> None:
+    line = f"  own: {{ring: house, provider: house, model: m, §{key}: x}}"
+    check(good(recipients=f"{GOOD['recipients']}\n{line}"), f"key '{key}' in recipients.own {NOT_YET}")
+
+
+@pytest.mark.parametrize(("key", "value"), [("redact", "mask"), ("consent", "ask")])
+def test_a_key_that_does_not_work_yet_is_refused_by_name_on_an_allow(key: str, value: str) -> None:
+    rule = f"  - id: x\n    allow: {{labels: [public], to: [house]}}\n    §{key}: {value}"
+    check(flow(rule), f"key '{key}' in flow[1] {NOT_YET}")
+
+
+def test_an_allow_of_a_partner_that_asks_is_refused_for_the_consent_alone() -> None:
+    rule = "  - id: x\n    allow: {labels: [public], to: [partner]}\n    §consent: ask"
+    check(flow(rule), f"key 'consent' in flow[1] {NOT_YET}")
+
+
+@pytest.mark.parametrize("key", ["cel", "time", "device.os", "app.version", "time.hour"])
+@pytest.mark.parametrize("section", ["flow", "route"])
+def test_a_condition_that_does_not_work_yet_is_refused_by_name(key: str, section: str) -> None:
+    body = "deny: {labels: [health], to: [house]}" if section == "flow" else "prefer: [mlx]"
+    rule = f"  - id: x\n    {body}\n    when: {{§{key}: x}}"
+    index = 1 if section == "flow" else 0
+    check(flow(rule) if section == "flow" else route(rule), f"key '{key}' in {section}[{index}].when {NOT_YET}")
+
+
+def test_overflow_does_not_work_yet() -> None:
+    check(
+        route("  - id: x\n    prefer: [mlx]\n    when: {task: [embed]}\n    §overflow: {to: [own-dc]}"),
+        f"key 'overflow' in route[0] {NOT_YET}",
+    )
+
+
+def test_a_fact_of_the_device_does_not_work_yet() -> None:
+    check(good(facts=f"{GOOD['facts']}\n  §device.os: {{type: bool}}"), f"key 'device.os' in facts {NOT_YET}")
+
+
+DENY = "deny: {labels: [health], to: [house]}"
+OURS = {
+    "version": (
+        good(version="version: §2"),
+        "this version of ringfence reads policy files of version 1. Write version: 1.",
+    ),
+    "version is text": (
+        good(version='version: §"1"'),
+        "this version of ringfence reads policy files of version 1. Write version: 1.",
+    ),
+    "misspelt at the top": (good() + "\n§bugdets: []", "unknown key 'bugdets'. Did you mean 'budgets'?"),
+    "misspelt and like nothing": (good() + "\n§zzz: []", "unknown key 'zzz'."),
+    "missing section": ("§" + good(route=""), "key 'route' is missing."),
+    "name is a number": (good(name="name: §7"), "name must be text, not a number. Put it in quotes."),
+    "name with a space": (
+        good(name="name: §my policy"),
+        "'my policy' cannot be a name in name: write 1 to 64 letters, digits, '_', '-' and '.'.",
+    ),
+    "recipients is a list": (
+        good(recipients="recipients: §[mlx]"),
+        "recipients must be a mapping, not a list.",
+    ),
+    "ring misspelt": (
+        good(recipients=GOOD["recipients"].replace("ring: house", "ring: §hous")),
+        "'hous' is not a value of recipients.own-dc.ring: 'device', 'house' or 'partner'. Did you mean 'house'?",
+    ),
+    "ring missing": (
+        good(recipients=GOOD["recipients"].replace("{ring: house, ", "§{")),
+        "key 'ring' in recipients.own-dc is missing.",
+    ),
+    "recipient named like a ring": (
+        good(recipients=f"{GOOD['recipients']}\n  §partner: {{ring: house, provider: p, model: m}}"),
+        "a recipient cannot be named 'partner': that is a ring.",
+    ),
+    "url on the device": (
+        good(
+            recipients=f'{GOOD["recipients"]}\n  x: {{ring: device, provider: p, model: m, §url: "http://localhost"}}'
+        ),
+        "recipient 'x' is on the device: it takes no url. A server on localhost is house or partner.",
+    ),
+    "label is empty": (
+        good(labels=GOOD["labels"].replace("public: {}", "§public:")),
+        "labels.public must be a mapping such as {}, not empty.",
+    ),
+    "declare: yes": (
+        good(labels=GOOD["labels"].replace("declare: true", "declare: §yes")),
+        "labels.health.declare must be true or false, not 'yes'.",
+    ),
+    "declare: True": (
+        good(labels=GOOD["labels"].replace("declare: true", "declare: §True")),
+        "labels.health.declare must be true or false, not 'True'.",
+    ),
+    "detect is text": (
+        good(labels=GOOD["labels"].replace("[email]", "§email")),
+        "labels.contact.detect must be a list such as [email], not text.",
+    ),
+    "detect twice": (
+        good(labels=GOOD["labels"].replace("[email]", "[email, §email]")),
+        "'email' appears twice in labels.contact.detect.",
+    ),
+    "unknown not declared": (
+        good(unknown="unknown: §unclasified"),
+        "label 'unclasified' is not declared under labels:. Did you mean 'unclassified'?",
+    ),
+    "unknown is clean": (
+        good(unknown="§unknown: health", clean="clean: health"),
+        "unknown: health would let unscanned content go wherever health data may go. Use a restricted label.",
+    ),
+    "clean not declared": (
+        good(clean="clean: §publc"),
+        "label 'publc' is not declared under labels:. Did you mean 'public'?",
+    ),
+    "clean without detect": (
+        good(labels=GOOD["labels"].replace("{detect: [email]}", "{}"), clean="§clean: public"),
+        "clean: public needs a label with detect: without a detector no text can be found clean.",
+    ),
+    "task other": (
+        good(tasks="tasks: [§other]"),
+        "task 'other' cannot be declared: it is what a task that no file declares is matched as.",
+    ),
+    "fact without user.": (
+        good(facts="facts:\n  §age: {type: bool}"),
+        "fact 'age' must begin with user., such as user.age_band.",
+    ),
+    "fact type": (
+        good(facts="facts:\n  user.age: {type: §enumm, values: [a]}"),
+        "'enumm' is not a value of facts.user.age.type: 'enum', 'bool', 'int' or 'number'. Did you mean 'enum'?",
+    ),
+    "enum without values": (
+        good(facts="facts:\n  user.age: §{type: enum}"),
+        "facts.user.age is an enum: it needs values, such as [adult, minor].",
+    ),
+    "bool with values": (
+        good(facts="facts:\n  user.age: {type: bool, §values: [a]}"),
+        "facts.user.age is of type bool: it takes no values.",
+    ),
+    "fact without a value": (
+        good(facts="facts:\n  user.age: {type: int, §min: 9, max: 3}"),
+        "facts.user.age can have no value: min 9 is over max 3.",
+    ),
+    "neither allow nor deny": (flow("  - §id: x"), "rule 'x' must have exactly one of allow and deny."),
+    "both allow and deny": (
+        flow(f"  - §id: x\n    allow: {{labels: [public], to: [house]}}\n    {DENY}"),
+        "rule 'x' must have exactly one of allow and deny.",
+    ),
+    "deny with require": (
+        flow(f"  - §id: x\n    {DENY}\n    require: {{attested: true}}"),
+        "rule 'x' is a deny: it cannot carry require.",
+    ),
+    "attested false": (
+        flow("  - id: x\n    allow: {labels: [public], to: [house]}\n    require: {§attested: false}"),
+        "flow[1].require.attested can only be true. Leave it out.",
+    ),
+    "same id": (
+        flow(f"  - id: §device-any\n    {DENY}"),
+        "id 'device-any' appears twice (first on line 20).",
+    ),
+    "id missing": (flow(f"  - §{DENY}"), "key 'id' in flow[1] is missing."),
+    "to misspelt": (
+        flow("  - id: x\n    deny: {labels: [health], to: [§partnr]}"),
+        "'partnr' is neither a ring nor declared under recipients:. Did you mean 'partner'?",
+    ),
+    "to is text": (
+        flow("  - id: x\n    deny: {labels: [health], to: §house}"),
+        "flow[1].deny.to must be a list such as [device], not text.",
+    ),
+    "labels is empty": (
+        flow("  - id: x\n    deny: {labels: §[], to: [house]}"),
+        "flow[1].deny.labels is empty. Name at least one, or leave it out.",
+    ),
+    "star among labels": (
+        flow('  - id: x\n    deny: {labels: [health, §"*"], to: [house]}'),
+        '"*" stands alone: write labels: "*" in flow[1].deny.labels.',
+    ),
+    "star without quotes": (
+        flow("  - id: x\n    deny: {labels: *§, to: [house]}"),
+        'not valid YAML: a star needs quotes. Write "*".',
+    ),
+    "labels read in flow": (
+        flow(f"  - id: x\n    {DENY}\n    when: {{§labels: [public]}}"),
+        "flow[1].when cannot read labels: one label more could widen. Name them in the rule's own labels:.",
+    ),
+    "empty when": (
+        flow(f"  - id: x\n    {DENY}\n    when: §{{}}"),
+        "flow[1].when is empty. Leave it out if the rule always applies.",
+    ),
+    "misspelt matcher": (
+        flow(f"  - id: x\n    {DENY}\n    when: {{§tsk: [rewrite]}}"),
+        "unknown key 'tsk' in flow[1].when. Did you mean 'task'?",
+    ),
+    "task misspelt": (
+        flow(f"  - id: x\n    {DENY}\n    when: {{task: [§rewrit]}}"),
+        "task 'rewrit' is not declared under tasks:. Did you mean 'rewrite'?",
+    ),
+    "modality misspelt": (
+        flow(f"  - id: x\n    {DENY}\n    when: {{modality: [§imgae]}}"),
+        "'imgae' is not a value of flow[1].when.modality: 'text', 'image', 'file' or 'audio'. Did you mean 'image'?",
+    ),
+    "fact value misspelt": (
+        flow(f"  - id: x\n    {DENY}\n    when: {{user.age_band: [§minr]}}"),
+        "'minr' is not a value of user.age_band: 'adult' or 'minor'. Did you mean 'minor'?",
+    ),
+    "bool fact with text": (
+        flow(f"  - id: x\n    {DENY}\n    when: {{user.staff: §yes}}"),
+        "flow[1].when.user.staff must be true or false, not 'yes'.",
+    ),
+    "int fact with a list": (
+        flow(f"  - id: x\n    {DENY}\n    when: {{user.level: §[1]}}"),
+        "flow[1].when.user.level must be a mapping, not a list.",
+    ),
+    "tokens without bounds": (
+        flow(f"  - id: x\n    {DENY}\n    when: {{input_tokens: §{{}}}}"),
+        "flow[1].when.input_tokens needs max (inclusive), over (exclusive), or both.",
+    ),
+    "tokens with a fraction": (
+        flow(f"  - id: x\n    {DENY}\n    when: {{input_tokens: {{max: §1.5}}}}"),
+        "flow[1].when.input_tokens.max must be a whole number, not a number.",
+    ),
+    "misspelt bound": (
+        flow(f"  - id: x\n    {DENY}\n    when: {{input_tokens: {{max: 5, §ovr: 3}}}}"),
+        "unknown key 'ovr' in flow[1].when.input_tokens. Did you mean 'over'?",
+    ),
+    "bounds that contradict across all": (
+        flow(
+            f"  - §id: x\n    {DENY}\n    when: {{all: [{{input_tokens: {{over: 9}}}}, {{input_tokens: {{max: 9}}}}]}}"
+        ),
+        "rule 'x' can never match: input_tokens over 9 and max 9.",
+    ),
+    "contradiction": (
+        flow(f"  - §id: x\n    {DENY}\n    when: {{task: [embed], not: {{task: [embed, rewrite]}}}}"),
+        "rule 'x' can never match: its when: contradicts itself or what is declared.",
+    ),
+    "beyond the fact's bounds": (
+        flow("  - §id: x\n    allow: {labels: [public], to: [house]}\n    when: {user.level: {over: 9}}"),
+        "rule 'x' can never match: its when: contradicts itself or what is declared.",
+    ),
+    "a part that can never match": (
+        flow(f"  - §id: x\n    {DENY}\n    when: {{any: [{{task: [embed]}}, {{input_tokens: {{over: 2, max: 1}}}}]}}"),
+        "rule 'x' has a part that can never match: input_tokens over 2 and max 1.",
+    ),
+    "route is empty": (
+        good(route="route: §[]"),
+        "route is empty, so nothing would ever be tried. Add a route with prefer:.",
+    ),
+    "route names a ring": (
+        good(route="route:\n  - id: x\n    prefer: [§house]"),
+        "'house' is a ring: route[0].prefer names recipients.",
+    ),
+    "route misspells a recipient": (
+        good(route="route:\n  - id: x\n    prefer: [mlx]\n    fallback: [§own-cd]"),
+        "recipient 'own-cd' is not declared under recipients:. Did you mean 'own-dc'?",
+    ),
+    "fallback is another word": (
+        good(route="route:\n  - id: x\n    prefer: [mlx]\n    fallback: §nothing"),
+        "route[0].fallback must be a list such as [mlx], or none, not text.",
+    ),
+    "on_broken_stream": (
+        good(route="route:\n  - id: x\n    prefer: [mlx]\n    on_broken_stream: §retry"),
+        "'retry' is not a value of route[0].on_broken_stream: 'fail', 'restart' or 'continue'. Did you mean 'restart'?",
+    ),
+    "route after one without when": (
+        good(route="route:\n  - id: x\n    prefer: [mlx]\n  - §id: y\n    prefer: [own-dc]"),
+        "rule 'y' can never be reached: rule 'x' before it has no when:.",
+    ),
+    "shadowed route": (
+        route(
+            "  - id: x\n    prefer: [mlx]\n    when: {input_tokens: {max: 100}}\n"
+            "  - §id: y\n    prefer: [mlx]\n    when: {task: [embed], input_tokens: {max: 50}}"
+        ),
+        "rule 'y' can never be reached: rule 'x' before it matches every request that it does.",
+    ),
+    "route shadowed by several": (
+        route(
+            "  - id: x\n    prefer: [mlx]\n    when: {input_tokens: {max: 100}}\n"
+            "  - id: y\n    prefer: [mlx]\n    when: {input_tokens: {over: 100}, task: [embed, rewrite]}\n"
+            "  - §id: z\n    prefer: [mlx]\n    when: {task: [embed]}"
+        ),
+        "rule 'z' can never be reached: the rules before it match every request that it does.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), OURS.values(), ids=OURS)
+def test_the_messages_of_the_loader(text: str, message: str) -> None:
+    check(text, message)
+
+
+def test_all_faults_are_reported_in_the_order_of_the_file() -> None:
+    text = good(
+        recipients=GOOD["recipients"].replace("ring: house", "ring: §hous"),
+        unknown="unknown: §unclasified",
+        flow="flow:\n  - id: x\n    allow: {labels: [§publc], to: [§hous]}\n    §redcat: mask",
+        route="route:\n  - id: y\n    prefer: [§mlxx]",
+    )
+    plain, places = marked(text)
+    assert [fault.split(": ")[0] for fault in faults_of(plain)] == [f"policy.yaml:{place}" for place in places]
+    assert len(places) == 6
+
+
+def test_a_missing_section_does_not_make_every_use_of_it_a_fault() -> None:
+    assert faults_of(good(labels="")) == ["policy.yaml:1:1: key 'labels' is missing."]
+
+
+def test_a_message_holds_no_control_character_and_no_endless_name() -> None:
+    (fault,) = faults_of(good() + '\n"\\e[31m' + "x" * 1000 + '": 1')
+    assert fault.isprintable()
+    assert len(fault) < 150

@@ -1,0 +1,100 @@
+"""The JSON Schema accepts what loads, and refuses what a schema can see."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from ruamel.yaml import YAML
+
+from ringfence.policy import json_schema
+
+POLICIES = [
+    *sorted((Path(__file__).parents[2] / "examples" / "policies").glob("*.yaml")),
+    Path(__file__).parents[2] / "core/src/ringfence/policy/builtin.yaml",
+]
+SMALL = """version: 1
+recipients: {mlx: {ring: device, provider: mlx, model: m}}
+facts: {user.age: {type: enum, values: [adult, minor]}}
+labels: {work: {detect: [email]}, unclassified: {}}
+unknown: unclassified
+flow:
+  - {id: any, allow: {labels: "*", to: [device]}, require: {attested: true}, when: {user.age: [adult]}}
+  - {id: none, deny: {labels: [work], to: [device]}, when: {not: {input_tokens: {over: 5}}}}
+route:
+  - {id: some, prefer: [mlx], when: {labels: [work], any: [{task: [rewrite]}, {modality: [image]}]}}
+  - {id: all, prefer: [mlx], fallback: none, on_broken_stream: restart}
+"""
+
+
+def parse(text: str) -> Any:
+    parser: Any = YAML(typ="safe", pure=True)
+    return parser.load(text)
+
+
+@pytest.fixture(scope="module")
+def validator() -> jsonschema_rs.Draft202012Validator:
+    return jsonschema_rs.Draft202012Validator(json_schema())
+
+
+@pytest.mark.parametrize("path", POLICIES, ids=lambda path: path.name)
+def test_the_schema_accepts_what_ships(path: Path, validator: jsonschema_rs.Draft202012Validator) -> None:
+    assert [error.message for error in validator.iter_errors(parse(path.read_text(encoding="utf-8")))] == []
+
+
+def test_the_schema_accepts_every_kind_of_key(validator: jsonschema_rs.Draft202012Validator) -> None:
+    assert [error.message for error in validator.iter_errors(parse(SMALL))] == []
+
+
+def test_the_schema_is_a_schema() -> None:
+    assert jsonschema_rs.meta.is_valid(json_schema())
+
+
+FAULTY = {
+    "version": ("version: 1", "version: 2"),
+    "unknown key": ("unknown:", "unknwon:"),
+    "a key of later": ("version: 1", "version: 1\naudit: {}"),
+    "unknown is public": ("unknown: unclassified", "unknown: public"),
+    "ring": ("ring: device", "ring: devise"),
+    "a recipient's missing key": (", model: m", ""),
+    "a recipient's key of later": ("model: m", "model: m, region: eu"),
+    "a recipient named like a ring": ("{mlx: {", "{house: {"),
+    "fact without user.": ("{user.age: {type", "{age: {type"),
+    "enum without values": ("type: enum, values: [adult, minor]", "type: enum"),
+    "bool with values": ("type: enum", "type: bool"),
+    "label is empty": ("unclassified: {}", "unclassified:"),
+    "declare": ("detect: [email]", 'declare: "yes"'),
+    "detect is text": ("detect: [email]", "detect: email"),
+    "both": ("allow: {labels", "deny: {labels: [work], to: [device]}, allow: {labels"),
+    "neither": ("deny: {labels: [work], to: [device]}, ", ""),
+    "deny with require": ("deny: {labels", "require: {attested: true}, deny: {labels"),
+    "attested false": ("attested: true", "attested: false"),
+    "star among labels": ("labels: [work], to", 'labels: ["*"], to'),
+    "labels read in flow": ("when: {user.age: [adult]}", "when: {labels: [work]}"),
+    "cel": ("when: {user.age: [adult]}", "when: {cel: x}"),
+    "device fact": ("when: {user.age: [adult]}", "when: {device.os: [x]}"),
+    "modality": ("modality: [image]", "modality: [imgae]"),
+    "bound": ("over: 5", "ovr: 5"),
+    "fraction": ("over: 5", "over: 5.5"),
+    "empty when": ("when: {user.age: [adult]}", "when: {}"),
+    "redact": ("allow: {labels", "redact: mask, allow: {labels"),
+    "overflow": ("fallback: none", "overflow: {to: [mlx]}"),
+    "fallback": ("fallback: none", "fallback: nothing"),
+    "on_broken_stream": ("restart", "retry"),
+    "empty prefer": ("prefer: [mlx], fallback", "prefer: [], fallback"),
+}
+
+
+@pytest.mark.parametrize(("good", "bad"), FAULTY.values(), ids=FAULTY)
+def test_the_schema_refuses(good: str, bad: str, validator: jsonschema_rs.Draft202012Validator) -> None:
+    assert good in SMALL
+    assert not validator.is_valid(parse(SMALL.replace(good, bad, 1)))
+
+
+def test_every_part_of_the_schema_is_described_or_referred_to() -> None:
+    schema = json_schema()
+    referred = set(re.findall(r"#/\$defs/(\w+)", str(schema)))
+    assert referred == set(schema["$defs"])
