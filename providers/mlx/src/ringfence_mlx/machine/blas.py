@@ -100,7 +100,7 @@ def _is_same(name: str, library: Path, found: Path) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Proof:
+class Proof:
     """What the child found: the file that `cblas_sgemm` came from, and whether the product was right."""
 
     library: str = ""
@@ -114,7 +114,7 @@ class _Proofs:
     def __init__(self, path: Path | None) -> None:
         self._path = path
 
-    def of(self, library: Path, environment: Mapping[str, str]) -> _Proof:
+    def of(self, library: Path, environment: Mapping[str, str]) -> Proof:
         """The proof of `library` as it is now."""
         status = library.stat()
         key = f"{library} {status.st_size} {status.st_mtime_ns} {status.st_ino}"
@@ -122,7 +122,8 @@ class _Proofs:
         found = _as_proof(kept.get(key))
         if found is None:
             found = _probe(environment)
-            self._keep(kept | {key: asdict(found)})
+            if found.right:  # a failure may pass, such as a time limit on a busy machine
+                self._keep(kept | {key: asdict(found)})
         return found
 
     def _kept(self) -> dict[str, object]:
@@ -144,15 +145,15 @@ class _Proofs:
             temporary.unlink(missing_ok=True)
 
 
-def _as_proof(document: object) -> _Proof | None:
+def _as_proof(document: object) -> Proof | None:
     match document:
         case {"library": str(library), "right": bool(right), "version": str() | None as version}:
-            return _Proof(library=library, right=right, version=version)
+            return Proof(library=library, right=right, version=version)
         case _:
             return None
 
 
-def _probe(environment: Mapping[str, str]) -> _Proof:
+def _probe(environment: Mapping[str, str]) -> Proof:
     """Asks a child process; a child that fails or hangs proves nothing."""
     command = [sys.executable, "-I", "-S", str(_PROBE)]
     try:
@@ -164,9 +165,9 @@ def _probe(environment: Mapping[str, str]) -> _Proof:
             check=False,
             env=dict(os.environ) | dict(environment),
         )
-        return _as_proof(json.loads(answer.stdout)) or _Proof()
+        return _as_proof(json.loads(answer.stdout)) or Proof()
     except (OSError, ValueError, subprocess.TimeoutExpired):
-        return _Proof()
+        return Proof()
 
 
 def _candidates() -> Iterator[tuple[BlasName, Path]]:
@@ -203,4 +204,4 @@ def _triplet() -> str:
     return f"{platform.machine()}-linux-gnu"
 
 
-__all__ = ["Blas", "BlasName", "best_blas", "blas_finding", "faster_command", "worker_environment"]
+__all__ = ["Blas", "BlasName", "Proof", "best_blas", "blas_finding", "faster_command", "worker_environment"]

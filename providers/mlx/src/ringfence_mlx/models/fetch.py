@@ -20,7 +20,7 @@ from ringfence_mlx.models.part import PartFile, disk_failure
 if TYPE_CHECKING:
     import httpx2
 
-_CHUNK_BYTES = 1 << 18
+_FILE_PIECE_BYTES = 1 << 18
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 _OK, _PARTIAL, _RANGE_NOT_SATISFIABLE = 200, 206, 416
 _TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -155,7 +155,8 @@ async def _pieces(
     try:
         async with client.stream("GET", source.url or "", headers=headers) as response:
             await _begin(response, wheel, source, part)
-            async for chunk in response.aiter_raw(_CHUNK_BYTES):
+            # As they come: pieces of a fixed size would lose the beginning of one at every drop.
+            async for chunk in response.aiter_raw():
                 yield chunk
     except httpx2.TimeoutException:
         raise _Dropped("no byte came in time") from None
@@ -200,7 +201,7 @@ async def _file_pieces(path: Path, part: PartFile) -> AsyncGenerator[bytes, None
     try:
         with await asyncio.to_thread(path.open, "rb") as file:
             file.seek(part.done_bytes)
-            while chunk := await asyncio.to_thread(file.read, _CHUNK_BYTES):
+            while chunk := await asyncio.to_thread(file.read, _FILE_PIECE_BYTES):
                 yield chunk
     except OSError:
         raise _Dropped("the file cannot be read") from None

