@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -12,10 +12,8 @@ from ringfence.errors import ContextLengthExceeded, GateError, InvalidRequest, R
 from ringfence.request import FilePart, Message, TextPart
 from ringfence.response import TextDelta, TextEnd, TextStart
 
-if TYPE_CHECKING:
-    from conftest import Kit
-else:
-    Kit = Any
+Kit: TypeAlias = Any
+"""`conftest.Kit`, which no test module can import."""
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.model]
 

@@ -64,13 +64,9 @@ def test_broken_bytes_are_not_held_back_for_ever() -> None:
 @pytest.mark.parametrize("pieces", [["one END two"], ["one E", "ND two"], ["one ", "E", "N", "D", " two"]])
 def test_a_stop_sequence_ends_the_text_before_itself(pieces: list[str]) -> None:
     matcher = StopMatcher(["END"])
-    delivered = ""
-    for piece in pieces:
-        found = matcher.push(piece)
-        delivered += found.text
-        if found.stopped:
-            break
-    assert (delivered, found.stopped) == ("one ", True)
+    found = [matcher.push(piece) for piece in pieces]
+    stopped = [result.stopped for result in found]
+    assert "".join(result.text for result in found[: stopped.index(True) + 1]) == "one "
 
 
 def test_a_beginning_that_was_no_stop_sequence_is_delivered() -> None:

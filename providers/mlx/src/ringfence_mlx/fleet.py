@@ -81,10 +81,6 @@ class Fleet:
         member = self._members.get((name, mode))
         return member.supervisor if member is not None and member.supervisor.pid is not None else None
 
-    def supervisors(self) -> dict[tuple[str, Mode], Supervisor]:
-        """Those with a live worker."""
-        return {key: one.supervisor for key, one in self._members.items() if one.supervisor.pid is not None}
-
     async def member(self, facts: ModelFacts, mode: Mode) -> Supervisor:
         """The supervisor of a model, admitted to memory; idle models are unloaded for it, the longest unused first.
 
@@ -102,6 +98,7 @@ class Fleet:
             await self._make_room(share, without=(facts.name, mode))
             if found is None:
                 found = self._add(facts, mode, share, await asyncio.to_thread(self._environment))
+            found.supervisor.begin()  # from here on it counts as resident
             self._ensure_sweeper()
             return found.supervisor
 
@@ -177,7 +174,7 @@ class Fleet:
 
     async def _sweep(self) -> None:
         """Unloads what nobody used for long enough; ends once nothing is loaded."""
-        while self.supervisors() or any(not member.supervisor.idle for member in self._members.values()):
+        while any(member.supervisor.pid is not None or not member.supervisor.idle for member in self._members.values()):
             await asyncio.sleep(min(_SWEEP_S, self._options.idle_unload_s or _SWEEP_S))
             for member in list(self._members.values()):
                 limit_s = _TOKENIZER_IDLE_S if member.mode == "tokenizer" else self._options.idle_unload_s

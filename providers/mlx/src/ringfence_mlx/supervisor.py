@@ -64,6 +64,25 @@ class Supervisor:
         """What the worker said when it was ready; empty before."""
         return self._worker.facts if self._worker is not None else {}
 
+    def begin(self) -> None:
+        """Begins to start a worker if none lives; `start` waits for it.
+
+        Raises:
+            WorkerPaused: it died too often to be started already.
+            WorkerDied: the supervisor was closed.
+            ForkedProcess: this is not the process that owns it.
+        """
+        if os.getpid() != self._owner_pid:
+            raise ForkedProcess
+        if self._closed:
+            raise WorkerDied("it was closed")
+        if self._starting is not None or (self._worker is not None and self._worker.alive):
+            return
+        if (pause_s := self._not_before_s - time.monotonic()) > 0:
+            raise WorkerPaused(self._deaths, pause_s)
+        self._starting = asyncio.create_task(self._start(), name="ringfence-mlx-start")
+        self._starting.add_done_callback(self._started)
+
     async def start(self) -> WorkerProcess:
         """The live worker, started first if need be.
 
@@ -73,19 +92,13 @@ class Supervisor:
             WorkerDied: the process ended while it was starting.
             ForkedProcess: this is not the process that owns it.
         """
-        if os.getpid() != self._owner_pid:
-            raise ForkedProcess
-        if self._closed:
-            raise WorkerDied("it was closed")
-        if self._worker is not None and self._worker.alive:
-            return self._worker
-        if (pause_s := self._not_before_s - time.monotonic()) > 0:
-            raise WorkerPaused(self._deaths, pause_s)
-        if self._starting is None:
-            self._starting = asyncio.create_task(self._start(), name="ringfence-mlx-start")
-            self._starting.add_done_callback(self._started)
-        # One caller who gives up must not stop a start that others wait for.
-        return await asyncio.shield(self._starting)
+        self.begin()
+        if self._starting is not None:
+            # One caller who gives up must not stop a start that others wait for.
+            return await asyncio.shield(self._starting)
+        if self._worker is None:
+            raise WorkerDied("it was unloaded")
+        return self._worker
 
     async def call(
         self, op: str, body: Mapping[str, Any], *, last: frozenset[str] = frozenset({"done"})
