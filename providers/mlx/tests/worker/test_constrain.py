@@ -20,7 +20,10 @@ ORDER: dict[str, Any] = {
         "Color": {"enum": ["red", "dark blue"], "type": "string"},
         "Item": {
             "type": "object",
-            "properties": {"name": {"type": "string", "maxLength": 6}, "count": {"type": "integer", "minimum": 1}},
+            "properties": {
+                "name": {"type": "string", "maxLength": 6},
+                "count": {"type": "integer", "minimum": 1, "maximum": 12},
+            },
             "required": ["name", "count"],
         },
     },
@@ -30,13 +33,14 @@ ORDER: dict[str, Any] = {
         "color": {"anyOf": [{"$ref": "#/$defs/Color"}, {"type": "null"}], "default": None},
         "day": {"type": "string", "format": "date"},
         "code": {"type": "string", "pattern": "^[A-Z]{2}[0-9]{3}$"},
-        "price": {"type": "number", "minimum": 0, "exclusiveMaximum": 9.5},
+        "price": {"type": "integer", "minimum": 0, "exclusiveMaximum": 95},
     },
     "required": ["items", "day", "code", "price"],
 }
 SCHEMAS: dict[str, dict[str, Any]] = {
     "order": ORDER,
     "boolean": {"type": "boolean"},
+    "number": {"type": "number", "minimum": 0, "exclusiveMaximum": 9.5},
     "bounded integer": {"type": "integer", "minimum": -3, "maximum": 12},
     "multiples": {"type": "integer", "multipleOf": 7, "minimum": 0, "maximum": 70},
     "constant": {"const": {"a": [1, "ü"]}},
@@ -118,37 +122,29 @@ class TestWhatComesOut:
         constraint = Constraint.compile(tokenizer, SCHEMAS["order"])
         assert generate(constraint.processor(), seed=4) == generate(constraint.processor(), seed=4)
 
-    def test_inside_a_batch_of_the_real_model(self, model_folder: Any) -> None:
-        """Two constrained answers and a free one, as the engine makes them."""
+    def test_inside_a_batch(self, tokenizer: Any, tiny_model: Any) -> None:
+        """Two constrained answers and a free one, in mlx-lm's own batch, which asks one step ahead."""
         from mlx_lm.generate import BatchGenerator
-        from mlx_lm.utils import load
 
         from ringfence_mlx.worker.constrain import Constraint
 
-        model, tokenizer = load(str(model_folder))[:2]
-        schema = {
-            "type": "object",
-            "properties": {"city": {"type": "string", "maxLength": 12}, "capital": {"type": "boolean"}},
-            "required": ["city", "capital"],
-        }
-        constraint = Constraint.compile(tokenizer, schema)
-        question = [{"role": "user", "content": "Is Paris a capital? Answer in JSON."}]
-        prompt = list(tokenizer.apply_chat_template(question, add_generation_prompt=True))
+        constraint = Constraint.compile(tokenizer, SCHEMAS["order"])
         processors = [constraint.processor(), constraint.processor()]
-        generator = BatchGenerator(model, max_tokens=40, stop_tokens=[[2]])
-        uids = generator.insert([prompt, prompt, prompt], logits_processors=[[processors[0]], [], [processors[1]]])
+        prompts = [[1, 40, 50, 60], [1, 41], [1, 42, 52]]
+        generator = BatchGenerator(tiny_model, max_tokens=200, stop_tokens=[[2]])
+        uids = generator.insert(prompts, logits_processors=[[processors[0]], [], [processors[1]]])
         answers: dict[int, list[int]] = {uid: [] for uid in uids}
-        is_done = 0
-        while is_done < len(uids):
+        waiting = set(uids)
+        while waiting:
             for response in generator.next()[1]:
                 answers[response.uid].append(response.token)
-                is_done += response.finish_reason is not None
+                waiting -= {response.uid} if response.finish_reason else set()
         generator.close()
 
         for uid, processor in zip((uids[0], uids[2]), processors, strict=True):
-            assert processor.failure is None
-            jsonschema_rs.validate(schema, json.loads(text_of(tokenizer, answers[uid])))
-        assert answers[uids[0]] == answers[uids[2]] != answers[uids[1]]
+            assert processor.finished
+            jsonschema_rs.validate(SCHEMAS["order"], json.loads(text_of(tokenizer, answers[uid])))
+        assert len(answers[uids[1]]) == 200
 
 
 class TestProcessor:
