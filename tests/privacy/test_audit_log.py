@@ -212,6 +212,27 @@ def test_a_key_that_others_can_read_is_noted(log: AuditLog, folder: Path, receip
     assert ["could forge the chain" in note for note in log.verify().notes] == [True]
 
 
+def test_a_folder_that_others_can_write_in_is_noted(log: AuditLog, folder: Path, receipt: Receipt) -> None:
+    log.append(receipt)
+    folder.chmod(0o777)
+    assert ["can remove files" in note for note in log.verify().notes] == [True]
+
+
+def test_the_lock_is_given_back_after_an_error(log: AuditLog, folder: Path, receipt: Receipt) -> None:
+    log.append(receipt)
+    head = (folder / HEAD_FILE).read_bytes()
+    (folder / HEAD_FILE).write_bytes(b"x" * len(head))
+    with (folder / RECORDS_FILE).open("ab") as records:
+        records.write(b"x")
+    with pytest.raises(AuditError, match="does not fit its key"):
+        log.append(receipt)
+    with (folder / RECORDS_FILE).open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    (folder / HEAD_FILE).write_bytes(head)
+    log.append(receipt)
+    assert log.verify().ok
+
+
 def test_a_folder_that_is_moved_away_begins_anew(log: AuditLog, folder: Path, tmp_path: Path, receipt: Receipt) -> None:
     log.append(receipt)
     folder.rename(tmp_path / "kept")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Callable, Iterable
+from types import MappingProxyType
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -330,6 +332,37 @@ def test_a_schema_that_was_changed_in_place_is_scanned_again(detecting: Policy) 
     assert "financial" not in labeller.label(request)
     parameters["description"] = CARD
     assert "financial" in labeller.label(request)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        MappingProxyType({"properties": MappingProxyType({"card": CARD})}),
+        {"enum": (1, CARD)},
+        {"enum": {CARD}},
+        {CARD: True},
+        {"const": 4111111111111111},
+    ],
+    ids=["proxies", "tuple", "set", "key", "number"],
+)
+def test_a_schema_is_scanned_whatever_it_is_made_of(parameters: Any, detecting: Policy) -> None:
+    request = _ask(TextPart("x"), tools=(Tool(name="pay", parameters=parameters),))
+    assert Labeller(detecting).label(request) == {"public", "financial"}
+
+
+def _in_itself() -> dict[str, Any]:
+    schema: dict[str, Any] = {}
+    schema["properties"] = schema
+    return schema
+
+
+@pytest.mark.parametrize(
+    "schema", [{"default": object()}, {"default": b"\x00"}, _in_itself()], ids=["object", "bytes", "loop"]
+)
+def test_a_schema_that_is_not_json_is_unknown(schema: Any, detecting: Policy) -> None:
+    labeller = Labeller(detecting)
+    assert "unclassified" in labeller.label(_ask(TextPart("x"), tools=(Tool(name="pay", parameters=schema),)))
+    assert "unclassified" in labeller.label(_ask(TextPart("x"), output=OutputSchema(schema=schema)))
 
 
 def test_characters_left_to_scan_tell_when_a_thread_is_worth_it(detecting: Policy, declaring: Policy) -> None:

@@ -11,7 +11,6 @@ import fcntl
 import hmac
 import json
 import os
-import secrets
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -104,7 +103,7 @@ def read_key(folder: Path) -> bytes | None:
 
 def create_key(folder: Path) -> bytes:
     """Makes a key, whole or not at all. Call it under the lock."""
-    key = secrets.token_bytes(KEY_BYTES)
+    key = os.urandom(KEY_BYTES)
     write_whole(folder / KEY_FILE, key.hex().encode("ascii") + b"\n")
     return key
 

@@ -211,6 +211,8 @@ def _lines(records: BinaryIO, size: int) -> Iterator[bytes]:
 def _weaknesses(folder: Path) -> Iterator[str]:
     if stat.S_IMODE((folder / KEY_FILE).stat().st_mode) & 0o077:
         yield f"others on this machine can read {KEY_FILE} and could forge the chain (try: chmod 600)"
+    if stat.S_IMODE(folder.stat().st_mode) & 0o022:
+        yield "others on this machine can remove files from the folder of the log (try: chmod 700)"
 
 
 def _up_to(first: int, last: int) -> str:
