@@ -27,8 +27,8 @@ class Report:
 
     @property
     def warning_lines(self) -> tuple[str, ...]:
-        """Each warning, likewise."""
-        return tuple(warning.render(self.source) for warning in self.warnings)
+        """Each warning, likewise: `file:line:col: warning: message`."""
+        return tuple(Fault(one.at, f"warning: {one.message}").render(self.source) for one in self.warnings)
 
 
 def load_policy(path: str | PathLike[str]) -> Policy:
