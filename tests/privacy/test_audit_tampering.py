@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -185,6 +187,37 @@ def test_a_chain_forged_under_another_key_is_found(
         (folder / name).write_bytes((tmp_path / "forged" / name).read_bytes())
     assert not AuditLog(folder).verify().ok
     assert (folder / KEY_FILE).exists()
+
+
+def _forked(folder: Path, other: Path, receipt: Receipt) -> None:
+    """Goes on with the log and with a copy of it, key included, so that both have other records from there."""
+    shutil.copytree(folder, other)
+    for place in (folder, other):
+        log = AuditLog(place)
+        log.append(replace(receipt, id=place.name))
+        log.append(receipt)
+
+
+def test_a_record_of_a_copy_that_went_on_is_found(
+    folder: Path, lines: list[bytes], tmp_path: Path, receipt: Receipt
+) -> None:
+    _forked(folder, tmp_path / "copy", receipt)
+    ours, theirs = (
+        (place / RECORDS_FILE).read_bytes().splitlines(keepends=True) for place in (folder, tmp_path / "copy")
+    )
+    found = _put(folder, b"".join([*lines, theirs[COUNT], ours[COUNT + 1]]))
+    assert [str(problem) for problem in found.problems] == [f"record {COUNT + 2}: does not follow record {COUNT + 1}"]
+
+
+def test_the_head_of_a_copy_that_went_on_is_found(
+    folder: Path, lines: list[bytes], tmp_path: Path, receipt: Receipt
+) -> None:
+    _forked(folder, tmp_path / "copy", receipt)
+    (folder / HEAD_FILE).write_bytes((tmp_path / "copy" / HEAD_FILE).read_bytes())
+    found = AuditLog(folder).verify()
+    assert [str(problem) for problem in found.problems] == [
+        f"record {len(lines) + 2}: is not the one that the head was made for"
+    ]
 
 
 # ---------------------------------------------------------------- what a dying writer leaves

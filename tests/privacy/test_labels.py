@@ -150,6 +150,20 @@ def test_a_failed_detector_makes_even_a_declared_part_unknown(detecting: Policy)
     assert labeller.label_text("iban", {"health"}) == {"health", "financial", "unclassified"}
 
 
+class _FailingOnLong:
+    def detect(self, text: str) -> Iterable[Hit]:
+        if len(text) > 10:
+            raise ValueError
+        return []
+
+
+def test_a_detector_that_fails_on_parts_read_together_makes_them_unknown(detecting: Policy) -> None:
+    labeller = Labeller(detecting, _words(phone=_FailingOnLong()))
+    parts = (TextPart("12345678"), TextPart("12345678"))
+    assert [labeller.label(_ask(part)) for part in parts] == [{"public"}, {"public"}]
+    assert labeller.label(_ask(*parts)) == {"public", "unclassified"}
+
+
 def test_a_detector_that_is_not_installed_makes_even_a_declared_part_unknown(detecting: Policy) -> None:
     only_some = DetectorSet({"email": _Word("email"), "iban": _Word("iban")})
     assert Labeller(detecting, only_some).label_text("email", {"health"}) == {"health", "contact", "unclassified"}
@@ -275,7 +289,8 @@ def test_a_declared_label_never_removes_a_known_one(
     labeller = Labeller(detecting)
     hits = labeller.label_text(CARD + text, ()) - {"public"}
     assert declared | hits <= labeller.label_text(CARD + text, declared)
-    assert labeller.label_text(CARD + text, declared) <= labeller.label_text(CARD + text, declared | more)
+    known = labeller.label_text(CARD + text, declared) - {"public"} | declared
+    assert known <= labeller.label_text(CARD + text, declared | more)
     request, wider = _ask(TextPart(text + "x"), labels=mark), _ask(TextPart(text + "x"), labels=mark | more)
     assert labeller.label(request) <= labeller.label(wider)
 
@@ -323,6 +338,15 @@ def test_a_new_message_at_an_old_address_is_scanned(detecting: Policy) -> None:
         word = "iban" if turn % 2 else "email"
         expected = {"financial"} if turn % 2 else {"contact"}
         assert labeller.label(_ask(TextPart(word))) == expected
+
+
+def test_a_schema_that_was_scanned_does_not_stand_for_one_that_could_not_be(detecting: Policy) -> None:
+    """Their texts are the same: the name and `{}`."""
+    labeller = Labeller(detecting)
+    whole = _ask(TextPart("x"), output=OutputSchema(name="pay", schema={}))
+    broken = _ask(TextPart("x"), tools=(Tool(name="pay", description="{}", parameters={"default": _in_itself()}),))
+    assert labeller.label(whole) == {"public"}
+    assert "unclassified" in labeller.label(broken)
 
 
 def test_a_schema_that_was_changed_in_place_is_scanned_again(detecting: Policy) -> None:

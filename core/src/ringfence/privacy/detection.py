@@ -107,7 +107,7 @@ class DetectorSet:
             _logger.warning("detector '%s' %s; what it should have scanned is labelled as unknown", kind, what)
 
 
-class _MalformedHit(Exception):  # noqa: N818  (its name is what the log says)
+class _MalformedHit(Exception):
     """A detector broke the detector interface."""
 
 
