@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ringfence.errors import DownloadError, Unavailable
 from ringfence.paths import cache_dir
 from ringfence_mlx.models.store import ModelStore
 
+mx = pytest.importorskip("mlx.core")
 MakeTokenizer = Callable[..., Any]
 
 
@@ -50,16 +52,12 @@ def embedding_folder() -> Path:
 @pytest.fixture(scope="session")
 def tokenizer(model_folder: Path) -> Any:
     """The embedded model's tokenizer, as mlx-lm wraps it."""
-    from mlx_lm.tokenizer_utils import load
-
-    return load(model_folder)
+    return importlib.import_module("mlx_lm.tokenizer_utils").load(model_folder)
 
 
 @pytest.fixture(scope="session")
 def make_tokenizer(tokenizer: Any) -> MakeTokenizer:
     """Makes the embedded tokenizer into one with another template, other markers or another format of tool calls."""
-    import importlib
-
     from mlx_lm.tokenizer_utils import TokenizerWrapper
 
     def make(
@@ -90,11 +88,10 @@ def make_tokenizer(tokenizer: Any) -> MakeTokenizer:
 @pytest.fixture
 def tiny_model() -> Any:
     """A llama of two layers with random weights and the embedded model's vocabulary: the same code, much faster."""
-    import mlx.core as mx
     from mlx_lm.models.llama import Model, ModelArgs
 
     mx.random.seed(7)
-    model = Model(
+    model: Any = Model(
         ModelArgs(
             model_type="llama",
             hidden_size=64,

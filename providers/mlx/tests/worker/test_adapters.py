@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+mx = pytest.importorskip("mlx.core")
 pytestmark = pytest.mark.model
 
 QUERIES = ("model.layers.0.self_attn.q_proj", "model.layers.1.self_attn.q_proj")
@@ -22,8 +24,6 @@ def dimensions(model: Any, target: str) -> tuple[int, int]:
 
 
 def write(folder: Path, model: Any, *, rank: int, targets: tuple[str, ...], seed: int) -> str:
-    import mlx.core as mx
-
     mx.random.seed(seed)
     tensors: dict[str, Any] = {}
     for target in targets:
@@ -44,25 +44,19 @@ def write(folder: Path, model: Any, *, rank: int, targets: tuple[str, ...], seed
 
 
 def logits(model: Any) -> Any:
-    import mlx.core as mx
-
     found = model(mx.array([[1, 5, 9, 13]]))
     mx.eval(found)
     return found
 
 
 def same(one: Any, other: Any) -> bool:
-    import mlx.core as mx
-
     return bool(mx.array_equal(one, other).item())
 
 
 @pytest.fixture(params=["float32", "4bit"])
 def model(tiny_model: Any, request: pytest.FixtureRequest) -> Any:
     if request.param == "4bit":
-        from mlx import nn
-
-        nn.quantize(tiny_model, group_size=32, bits=4)
+        importlib.import_module("mlx.nn").quantize(tiny_model, group_size=32, bits=4)
     return tiny_model
 
 
@@ -101,10 +95,9 @@ class TestSwitching:
         assert same(ours, logits(model))
 
     def test_base_parameters_are_shared_and_come_back(self, model: Any, tmp_path: Path) -> None:
-        from mlx.utils import tree_flatten
-
         from ringfence_mlx.worker.adapters import AdapterSwitch
 
+        tree_flatten = importlib.import_module("mlx.utils").tree_flatten
         before = dict(tree_flatten(model.parameters()))
         switch = AdapterSwitch(model)
         switch.use(write(tmp_path / "one", model, rank=4, targets=QUERIES, seed=1))
@@ -116,6 +109,10 @@ class TestSwitching:
 
 def no_config(folder: Path) -> None:
     (folder / "adapter_config.json").unlink()
+
+
+def half_a_config(folder: Path) -> None:
+    (folder / "adapter_config.json").write_text("{")
 
 
 def no_tensors(folder: Path) -> None:
@@ -143,8 +140,6 @@ def config(**changes: Any) -> Callable[[Path], None]:
 
 def tensors(change: Callable[[dict[str, Any]], None]) -> Callable[[Path], None]:
     def apply(folder: Path) -> None:
-        import mlx.core as mx
-
         file = str(folder / "adapters.safetensors")
         found: Any = mx.load(file)
         mx.eval(list(found.values()))
@@ -178,15 +173,13 @@ def not_finite(found: dict[str, Any]) -> None:
 
 
 def whole_numbers(found: dict[str, Any]) -> None:
-    import mlx.core as mx
-
     found[f"{QUERIES[0]}.lora_a"] = found[f"{QUERIES[0]}.lora_a"].astype(mx.int32)
 
 
 BAD: dict[str, tuple[Callable[[Path], None], str]] = {
     "no config": (no_config, "no readable adapter_config.json"),
     "a config that is no JSON": (
-        lambda folder: (folder / "adapter_config.json").write_text("{") and None,
+        half_a_config,
         "no readable",
     ),
     "a config without parameters": (config(lora_parameters=None), "no lora_parameters"),

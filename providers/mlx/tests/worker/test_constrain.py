@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ringfence_mlx.worker.schemas import closed
 
+mx = pytest.importorskip("mlx.core")
 pytestmark = pytest.mark.model
 
 ORDER: dict[str, Any] = {
@@ -72,8 +73,6 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 
 def generate(processor: Any, *, seed: int, steps: int = 400, vocabulary: int = 49_152) -> list[int]:
     """Tokens sampled from noise under the mask, driven as mlx-lm's batch does: prompt first, then one token a call."""
-    import mlx.core as mx
-
     mx.random.seed(seed)
     context = [1, 2, 3]
     for _ in range(steps):
@@ -103,8 +102,6 @@ class TestWhatComesOut:
         jsonschema_rs.validate(SCHEMAS[name], json.loads(text_of(tokenizer, tokens)))
 
     def test_finished_holds_with_the_last_character_and_not_before(self, tokenizer: Any) -> None:
-        import mlx.core as mx
-
         from ringfence_mlx.worker.constrain import Constraint
 
         processor = Constraint.compile(tokenizer, {"const": [1]}).processor()
@@ -131,7 +128,7 @@ class TestWhatComesOut:
         constraint = Constraint.compile(tokenizer, SCHEMAS["order"])
         processors = [constraint.processor(), constraint.processor()]
         prompts = [[1, 40, 50, 60], [1, 41], [1, 42, 52]]
-        generator = BatchGenerator(tiny_model, max_tokens=200, stop_tokens=[[2]])
+        generator: Any = BatchGenerator(tiny_model, max_tokens=200, stop_tokens=[[2]])
         uids = generator.insert(prompts, logits_processors=[[processors[0]], [], [processors[1]]])
         answers: dict[int, list[int]] = {uid: [] for uid in uids}
         waiting = set(uids)
@@ -150,8 +147,6 @@ class TestWhatComesOut:
 class TestProcessor:
     @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
     def test_the_type_stays_and_ids_beyond_the_tokenizer_are_masked(self, tokenizer: Any, dtype: str) -> None:
-        import mlx.core as mx
-
         from ringfence_mlx.worker.constrain import Constraint
 
         processor = Constraint.compile(tokenizer, {"type": "boolean"}).processor()
@@ -163,8 +158,6 @@ class TestProcessor:
         assert 0 < mx.sum(masked[0] == 0).item() < 10
 
     def test_a_token_that_was_not_allowed_ends_the_answer_without_raising(self, tokenizer: Any) -> None:
-        import mlx.core as mx
-
         from ringfence_mlx.worker.constrain import Constraint
 
         processor = Constraint.compile(tokenizer, {"type": "boolean"}).processor()
@@ -176,19 +169,16 @@ class TestProcessor:
         assert int(mx.argmax(masked[0]).item()) == 2
 
     def test_an_exception_inside_is_recorded_and_ends_the_answer(self, tokenizer: Any) -> None:
-        import mlx.core as mx
-
         from ringfence_mlx.worker.constrain import Constraint
 
         processor = Constraint.compile(tokenizer, {"type": "boolean"}).processor()
-        masked = processor(None, mx.zeros((1, 49_152)))
+        nothing: Any = None
+        masked = processor(nothing, mx.zeros((1, 49_152)))
 
         assert processor.failure == "the constraint failed with AttributeError"
         assert int(mx.argmax(masked[0]).item()) == 2
 
     def test_calls_after_the_end_are_harmless(self, tokenizer: Any) -> None:
-        import mlx.core as mx
-
         from ringfence_mlx.worker.constrain import Constraint
 
         processor = Constraint.compile(tokenizer, {"type": "boolean"}).processor()
@@ -292,7 +282,7 @@ class TestClosing:
         assert json.dumps(given_schema) == before
 
 
-TOOLS = [
+TOOLS: list[dict[str, Any]] = [
     {
         "type": "function",
         "function": {

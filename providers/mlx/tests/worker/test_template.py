@@ -189,7 +189,7 @@ class TestTools:
             render(tokenizer, user("hi"), [WEATHER])
 
     def test_a_template_that_leaves_calls_out_is_refused(self, tokenizer: Any) -> None:
-        call = {"id": "1", "function": {"name": "weather", "arguments": {}}}
+        call: dict[str, Any] = {"id": "1", "function": {"name": "weather", "arguments": {}}}
         with pytest.raises(ToolsUnsupported):
             render(tokenizer, [*user("hi"), {"role": "assistant", "content": "", "tool_calls": [call]}, *user("?")], [])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -20,6 +21,16 @@ def tool(name: str, **properties: Any) -> dict[str, Any]:
 
 TOOLS = [tool("get", city={"type": "string"}, days={"type": "integer"}), tool("stop")]
 GET = ("get", {"city": 'Bern, "x"', "days": 2})
+XML = """<tool_call>
+<function=get>
+<parameter=city>
+Bern, "x"
+</parameter>
+<parameter=days>
+2
+</parameter>
+</function>
+</tool_call>"""
 FORMATS: dict[str, tuple[str, str, list[tuple[str, dict[str, Any]]]]] = {
     "one call": (
         "json_tools",
@@ -45,13 +56,8 @@ FORMATS: dict[str, tuple[str, str, list[tuple[str, dict[str, Any]]]]] = {
         "<|tool_call_start|>[get(city='Bern, \"x\"', days=2), stop()]<|tool_call_end|>",
         [GET, ("stop", {})],
     ),
-    "xml": (
-        "qwen3_coder",
-        "<tool_call>\n<function=get>\n<parameter=city>\nBern, \"x\"\n</parameter>\n"
-        "<parameter=days>\n2\n</parameter>\n</function>\n</tool_call>",
-        [GET],
-    ),
-}  # fmt: skip
+    "xml": ("qwen3_coder", XML, [GET]),
+}
 MALFORMED = {
     "not JSON": '<tool_call>{"name": get}</tool_call>',
     "a tool nobody offered": '<tool_call>{"name":"rm","arguments":{}}</tool_call>',
@@ -87,7 +93,7 @@ def calls(events: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
 
 def pieces_of(text: str, cuts: list[int]) -> list[str]:
     places = sorted({cut % (len(text) + 1) for cut in cuts} | {0, len(text)})
-    return [text[start:end] for start, end in zip(places, places[1:], strict=False)]
+    return [text[start:end] for start, end in itertools.pairwise(places)]
 
 
 class TestCalls:
