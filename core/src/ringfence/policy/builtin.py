@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from functools import cache
 
+from ringfence.policy.conditions import TaskIn
 from ringfence.policy.decision import Recipient
 from ringfence.policy.document import Document, FlowRule, Label, RouteRule
 from ringfence.policy.policy import Policy, enforce
 
 NAME = "built-in"
-DIGEST = "sha256:23149d5151f0882cb3f85217717be75f20bdb78639e86ce6cef15e26d397c7a2"
+DIGEST = "sha256:9a63cc91922292f59321a9d8d34b2557e43a7ae70e4615968a4efe82c5e1f5ce"
 """Of `builtin.yaml`, and so of the document here; a test computes it."""
 
 
@@ -23,6 +24,7 @@ def builtin_document() -> Document:
         name=NAME,
         recipients={
             "mlx": Recipient(name="mlx", ring="device", provider="mlx", model="smollm2-135m-instruct"),
+            "mlx-embed": Recipient(name="mlx-embed", ring="device", provider="mlx", model="all-minilm-l6-v2"),
         },
         labels={
             "public": Label(),
@@ -31,7 +33,10 @@ def builtin_document() -> Document:
         },
         unknown="unclassified",
         flow=(FlowRule(id="device-any", effect="allow", labels=None, to=frozenset({"device"})),),
-        route=(RouteRule(id="on-device", prefer=("mlx",)),),
+        route=(
+            RouteRule(id="embeddings", when=TaskIn(tasks=frozenset({"embed"})), prefer=("mlx-embed",)),
+            RouteRule(id="on-device", prefer=("mlx",)),
+        ),
     )
 
 
