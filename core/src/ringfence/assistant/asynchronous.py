@@ -226,7 +226,7 @@ class AsyncAssistant:
         return self._runtime.gate.clear(build_request(given, options, tenant=self._tenant)).decision
 
     async def prewarm(self, *recipients: str) -> None:
-        """Loads the models of `recipients` (all of the device ring if none is named) before they are needed.
+        """Loads the models of `recipients` before they are needed; with none named, that of a plain question.
 
         Raises:
             InvalidRequest: the policy has no such recipient.
@@ -235,7 +235,8 @@ class AsyncAssistant:
         known = self.policy.recipients
         if unknown := [name for name in recipients if name not in known]:
             raise InvalidRequest(f"the policy has no recipient '{unknown[0]}'", way_out=", ".join(known))
-        for name in recipients or [name for name, recipient in known.items() if recipient.ring == "device"]:
+        usual = self.explain("?").plan[:1]
+        for name in recipients or [step.recipient for step in usual]:
             provider, _ = await self._providers.ready(known[name])
             if isinstance(provider, Prewarms):
                 await provider.prewarm(known[name].model)
