@@ -44,16 +44,16 @@ UNITS = {
 @pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("kind", DETECTORS)
 def test_ten_times_the_text_takes_no_more_than_ten_times_the_time(kind: str, unit: str) -> None:
-    """A quadratic detector would need a hundred times; the room is for a machine that is busy."""
+    """A quadratic detector would need a hundred times; the room is for caches and a clock that is coarse."""
     detector = DETECTORS[kind]
     short, long = (_fastest_s(detector, UNITS[unit] * (size // len(UNITS[unit]))) for size in (2_000, 20_000))
-    assert long < 10 * 3 * short + 0.002
+    assert long < 10 * 3 * short + 0.005
 
 
 def _fastest_s(detector: Detector, text: str) -> float:
     durations_s: list[float] = []
-    for _ in range(3):
-        begin_s = time.perf_counter()
+    for _ in range(5):
+        begin_s = time.thread_time()  # what this thread computed: other processes do not count
         list(detector.detect(text))
-        durations_s.append(time.perf_counter() - begin_s)
+        durations_s.append(time.thread_time() - begin_s)
     return min(durations_s)
