@@ -9,7 +9,7 @@ from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ringfence.cli import terminal
+from ringfence.cli import interrupts, terminal
 from ringfence.errors import Unavailable
 from ringfence.provider import Downloadable, DownloadProgress, Downloads, Provider
 
@@ -54,7 +54,7 @@ def bring_missing(policy: Policy, error: Unavailable) -> bool:
     recipient = policy.recipients.get(error.recipient or "")
     if error.reason != "no_model" or recipient is None:
         return False
-    return asyncio.run(_bring_missing(recipient.provider, recipient.model))
+    return interrupts.run(_bring_missing(recipient.provider, recipient.model))
 
 
 async def _bring_missing(name: str, model: str) -> bool:
@@ -82,7 +82,7 @@ async def bring(provider: Downloads, model: str, state: Downloadable | None) -> 
                 async for step in steps:
                     path = step.path or path
                     show.step(step)
-    except (asyncio.CancelledError, KeyboardInterrupt):
+    except asyncio.CancelledError:
         terminal.say(f"stopped; what came is kept, and goes on with: ringfence models pull {model}")
         raise
     if path is not None:

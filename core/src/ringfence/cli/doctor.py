@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
-from ringfence.cli import options, terminal
+from ringfence.cli import interrupts, options, terminal
 from ringfence.cli.failure import REFUSED
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ def doctor(*, policy: str | None, as_json: bool) -> None:
     """
     from ringfence.cli.checks import all_findings  # noqa: PLC0415  (`--help` waits for none of it)
 
-    findings = asyncio.run(all_findings(policy))
+    findings = interrupts.run(all_findings(policy))
     sound = all(finding.level != "fault" for finding in findings)
     if as_json:
         terminal.write_json({"ok": sound, "findings": [asdict(finding) for finding in findings]}, indent=2)

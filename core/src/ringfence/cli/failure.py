@@ -47,6 +47,10 @@ def show_error(error: RingfenceError) -> None:
             terminal.say(f"  {name} ({verdict.ring}): {verdict.reason}")
     if error.way_out:
         terminal.say(f"{terminal.styled('try:', bold=True)} {error.way_out}")
+    if error.receipt is not None and error.receipt.recipient is not None:
+        from ringfence.cli.receipt_line import receipt_line  # noqa: PLC0415  (only a request that was tried has one)
+
+        terminal.say(receipt_line(error.receipt), dim=True)
 
 
 def show_usage_error(error: click.UsageError) -> None:

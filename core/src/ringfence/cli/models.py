@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, assert_never
 
 import click
 
-from ringfence.cli import options, terminal
+from ringfence.cli import interrupts, options, terminal
 from ringfence.cli.failure import Misuse
 from ringfence.errors import Unavailable
 from ringfence.provider import Availability, Available, Downloadable, Downloading, Downloads, NotAvailable, Provider
@@ -44,7 +43,7 @@ def models() -> None:
 @options.json_option()
 def list_models(*, provider: str, as_json: bool) -> None:
     """Lists the models a provider has here, and those it can bring."""
-    found = asyncio.run(_states(provider))
+    found = interrupts.run(_states(provider))
     folder = _folder(provider)
     if as_json:
         rows = [{**_card_document(card), "availability": _state_document(state)} for card, state in found]
@@ -67,7 +66,7 @@ def pull(*, model: str | None, provider: str, as_json: bool) -> None:
     Stopped half-way, what came is kept, and the next pull goes on from there. What came is verified before it is used.
     """
     chosen = model or _default_model(provider)
-    document = asyncio.run(_pull(provider, chosen))
+    document = interrupts.run(_pull(provider, chosen))
     if as_json:
         terminal.write_json(document, indent=2)
 
@@ -86,7 +85,7 @@ def rm(*, model: str, yes: bool, provider: str, as_json: bool) -> None:
             )
         if not click.confirm(f"delete model {model} from this machine?", err=True):
             raise click.Abort
-    freed = asyncio.run(_remove(provider, model))
+    freed = interrupts.run(_remove(provider, model))
     if as_json:
         terminal.write_json({"provider": provider, "model": model, "freed_bytes": freed}, indent=2)
     else:
