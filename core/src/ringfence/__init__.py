@@ -5,6 +5,7 @@ Names are loaded on first use, so that `import ringfence` costs next to nothing.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __version__ = "0.1.0"
+
+# Silent until the app says otherwise; and content-free at every level.
+logging.getLogger("ringfence").addHandler(logging.NullHandler())
 
 __all__ = [
     "Assistant",

@@ -59,6 +59,10 @@ class Gate:
         facts = self._labeller.facts(request, self._labeller.label(request))
         return Cleared(self, request, facts, self.policy.decide(facts))
 
+    def unscanned_characters(self, request: Request) -> int:
+        """How much text `clear` would scan: 0 where the policy names no detector, or all of it was scanned before."""
+        return self._labeller.unscanned_characters(request)
+
     def clear_again(self, earlier: Cleared, request: Request) -> Cleared:
         """Decides a payload that grew out of `earlier`, such as a continuation.
 

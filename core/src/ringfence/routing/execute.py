@@ -33,7 +33,7 @@ from ringfence.request import Message, Request, TextPart
 from ringfence.response import Event, Joined, Response
 from ringfence.routing.assemble import Assembler
 from ringfence.routing.limits import Retry, Timeouts, Watchdog
-from ringfence.routing.record import Record, message_bytes, request_bytes, utf8_bytes
+from ringfence.routing.record import Record, message_bytes, utf8_bytes
 from ringfence.routing.send import Send
 from ringfence.routing.walk import Walk
 
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 CONTINUE = "Your last message was cut off. Go on exactly where it stopped. Do not repeat any of it."
 """What the next recipient is told when a broken stream is continued elsewhere."""
 
-_LARGE_BYTES = 64 * 1024
-"""Larger requests are scanned by the detectors in a thread, so that the loop goes on."""
+_LARGE_CHARACTERS = 20_000
+"""More text than this, some milliseconds of scanning, is scanned in a thread, so that the loop goes on."""
 
 
 class Audit(Protocol):
@@ -129,7 +129,7 @@ class Execution:
 
     async def _clear(self) -> Cleared:
         gate = self._runtime.gate
-        if request_bytes(self._request) > _LARGE_BYTES:
+        if gate.unscanned_characters(self._request) > _LARGE_CHARACTERS:
             return await asyncio.to_thread(gate.clear, self._request)
         return gate.clear(self._request)
 
