@@ -235,10 +235,13 @@ def test_the_built_in_policy_is_what_its_file_says() -> None:
 
 def test_the_built_in_policy_keeps_everything_on_the_device() -> None:
     policy = builtin_policy()
+    assert {recipient.ring for recipient in policy.recipients.values()} == {"device"}
     for label in policy.labels:
-        decision = policy.decide(Facts(task="no such task", labels=frozenset({label}), input_tokens=1))
-        assert [(step.recipient, step.ring) for step in decision.plan] == [("mlx", "device")]
-        assert decision.recipients["mlx"].rules == ("device-any",)
+        for task in (*policy.tasks, "no such task"):
+            decision = policy.decide(Facts(task=task, labels=frozenset({label}), input_tokens=1))
+            expected = "mlx-embed" if task == "embed" else "mlx"
+            assert [step.recipient for step in decision.plan] == [expected]
+            assert decision.recipients[expected].rules == ("device-any",)
 
 
 def test_a_policy_without_a_name_is_named_like_its_file(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from ringfence.policy.builtin import builtin_policy
 from ringfence.policy.conditions import Fact
 from ringfence.policy.decision import RINGS, Decision, OnBrokenStream, Outcome, Recipient, Ring, Step, Verdict
@@ -10,7 +12,9 @@ from ringfence.policy.facts import Facts
 from ringfence.policy.faults import Fault, did_you_mean, nearest
 from ringfence.policy.loading import Report, check_file, load_policy, read_policy
 from ringfence.policy.policy import Policy
-from ringfence.policy.schema import json_schema
+
+if TYPE_CHECKING:
+    from ringfence.policy.schema import json_schema
 
 __all__ = [
     "RINGS",
@@ -36,3 +40,12 @@ __all__ = [
     "nearest",
     "read_policy",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The schema, imported when it is asked for: no request needs it."""
+    if name == "json_schema":
+        from ringfence.policy.schema import json_schema  # noqa: PLC0415
+
+        return json_schema
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

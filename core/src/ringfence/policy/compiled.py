@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ringfence.policy.bits import Bits, from_flags
-from ringfence.policy.conditions import OTHER_TASK
 from ringfence.policy.decision import Decision, Recipient, Step
 from ringfence.policy.document import Document, FlowRule, RouteRule
 from ringfence.policy.evaluate import Test, compile_condition
 from ringfence.policy.facts import Facts
-from ringfence.policy.keys import BUILT_IN_TASKS
+from ringfence.policy.keys import BUILT_IN_TASKS, OTHER_TASK
 from ringfence.policy.tables import RuleTable, rule_table
 from ringfence.policy.verdicts import Case, Live, Reach, Verdicts
 

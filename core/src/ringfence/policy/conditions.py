@@ -10,9 +10,6 @@ FactValue: TypeAlias = str | int | float | bool
 FactType: TypeAlias = Literal["enum", "bool", "int", "number"]
 FACT_TYPES: tuple[FactType, ...] = ("enum", "bool", "int", "number")
 
-OTHER_TASK = "other"
-"""What a task that the file does not know is matched as."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Range:

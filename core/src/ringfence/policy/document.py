@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias, cast
 
 from ringfence.policy.conditions import Condition, Fact
 from ringfence.policy.decision import OnBrokenStream, Recipient
-from ringfence.policy.tree import NOWHERE, Position
+from ringfence.policy.place import NOWHERE, Position
 
 Effect: TypeAlias = Literal["allow", "deny"]
 

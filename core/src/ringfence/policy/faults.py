@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ringfence.policy.tree import Position
+from ringfence.policy.place import Position
 
 _SHOWN_CHARACTERS = 60
 _CLOSE_ENOUGH = 0.6

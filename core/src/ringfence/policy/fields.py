@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 from ringfence.policy.faults import Faults, did_you_mean, listed, quoted
 from ringfence.policy.keys import Keys
-from ringfence.policy.tree import Entry, ListNode, MapNode, Node, Position, Scalar, kind
+from ringfence.policy.place import Position
+from ringfence.policy.tree import Entry, ListNode, MapNode, Node, Scalar, kind
 
 _NAME = re.compile(r"[^\W_][\w.-]{0,63}")
 _MAX_TEXT = 500

@@ -55,3 +55,5 @@ WHEN_LATER = ("cel", "time")
 LATER_FACTS = ("device.", "app.", "time.")
 FACT_PREFIX = "user."
 BUILT_IN_TASKS = TASKS
+OTHER_TASK = "other"
+"""What a task that the file does not know is matched as."""

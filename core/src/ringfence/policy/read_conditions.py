@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from ringfence.policy import fields
 from ringfence.policy.conditions import (
-    OTHER_TASK,
     AllOf,
     AnyOf,
     Condition,
@@ -23,8 +22,9 @@ from ringfence.policy.conditions import (
 )
 from ringfence.policy.decision import Recipient
 from ringfence.policy.faults import Faults, did_you_mean, quoted
-from ringfence.policy.keys import FACT_PREFIX, LATER_FACTS, MODALITIES, RANGE, WHEN, WHEN_LATER
-from ringfence.policy.tree import Entry, Node, Position
+from ringfence.policy.keys import FACT_PREFIX, LATER_FACTS, MODALITIES, OTHER_TASK, RANGE, WHEN, WHEN_LATER
+from ringfence.policy.place import Position
+from ringfence.policy.tree import Entry, Node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

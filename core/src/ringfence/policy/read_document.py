@@ -6,11 +6,21 @@ from collections.abc import Mapping
 from typing import cast
 
 from ringfence.policy import fields
-from ringfence.policy.conditions import FACT_TYPES, OTHER_TASK, Fact, FactType
+from ringfence.policy.conditions import FACT_TYPES, Fact, FactType
 from ringfence.policy.decision import RINGS, Recipient, Ring
 from ringfence.policy.document import Document, Label
 from ringfence.policy.faults import Faults, quoted
-from ringfence.policy.keys import BUILT_IN_TASKS, FACT, FACT_PREFIX, LABEL, LATER_FACTS, RECIPIENT, TOP, Keys
+from ringfence.policy.keys import (
+    BUILT_IN_TASKS,
+    FACT,
+    FACT_PREFIX,
+    LABEL,
+    LATER_FACTS,
+    OTHER_TASK,
+    RECIPIENT,
+    TOP,
+    Keys,
+)
 from ringfence.policy.read_conditions import Declared, check_label
 from ringfence.policy.read_rules import FlowReader, RouteReader
 from ringfence.policy.tree import Entry, MapNode, Node, Scalar

@@ -10,8 +10,9 @@ from ringfence.policy.decision import RINGS, OnBrokenStream
 from ringfence.policy.document import Effect, FlowRule, Require, RouteRule
 from ringfence.policy.faults import Faults, did_you_mean, quoted
 from ringfence.policy.keys import BROKEN_STREAM, FLOW, REQUIRE, ROUTE, SCOPE
+from ringfence.policy.place import Position
 from ringfence.policy.read_conditions import ConditionReader, Declared, check_label
-from ringfence.policy.tree import Entry, ListNode, MapNode, Node, Position, Scalar
+from ringfence.policy.tree import Entry, ListNode, MapNode, Node, Scalar
 
 _CANNOT_ASK = 'Add "consent: ask". This version of ringfence cannot ask yet, so deny partners instead.'
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from ringfence.policy.conditions import (
-    OTHER_TASK,
     AllOf,
     AnyOf,
     Condition,
@@ -27,6 +26,7 @@ from ringfence.policy.conditions import (
     TaskIn,
     TokensIn,
 )
+from ringfence.policy.keys import OTHER_TASK
 
 MAX_ALTERNATIVES: Final = 500
 _ABSENT: Final = "(absent)"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from ringfence.errors import PolicyNotReadable
 from ringfence.policy.faults import Faults
-from ringfence.policy.tree import START, Node, Position
+from ringfence.policy.place import START, Position
+from ringfence.policy.tree import Node
 
 MAX_BYTES = 1 << 20
 """One mebibyte: about eight thousand rules."""

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from typing import TypeAlias, cast
 
 from ringfence.policy.faults import Faults
-from ringfence.policy.tree import NOWHERE, START, Entry, ListNode, MapNode, Node, Position, Scalar
+from ringfence.policy.place import NOWHERE, START, Position
+from ringfence.policy.tree import Entry, ListNode, MapNode, Node, Scalar
 from ringfence.policy.yaml_tree import MAX_DEPTH
 
 Path: TypeAlias = tuple[str | int, ...]

@@ -5,21 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """A place in a file; lines and columns count from 1, and `None` says that it is not known."""
-
-    line: int | None
-    column: int | None
-
-    def __str__(self) -> str:
-        """`12:5`, or as much of it as is known."""
-        return ":".join(str(number) for number in (self.line, self.column) if number is not None)
-
-
-NOWHERE = Position(None, None)
-START = Position(1, 1)
+from ringfence.policy.place import Position
 
 Value: TypeAlias = str | int | float | bool | None
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ringfence.policy.document import Document, FlowRule
 from ringfence.policy.faults import Fault, Faults, did_you_mean, listed, quoted
-from ringfence.policy.tree import NOWHERE, Position
+from ringfence.policy.place import NOWHERE, Position
 
 _PROVIDERS = "ringfence.providers"
 _DETECTORS = "ringfence.detectors"

@@ -23,7 +23,8 @@ from ruamel.yaml.events import (
 )
 
 from ringfence.policy.faults import Faults, quoted
-from ringfence.policy.tree import START, Entry, ListNode, MapNode, Node, Position, Scalar, Value
+from ringfence.policy.place import START, Position
+from ringfence.policy.tree import Entry, ListNode, MapNode, Node, Scalar, Value
 
 MAX_DEPTH = 32
 """Lists and mappings inside one another; a policy needs fewer than ten."""
