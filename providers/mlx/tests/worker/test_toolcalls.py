@@ -146,6 +146,11 @@ class TestReasoning:
         assert joined(events, "reasoning") == "\nhm"
         assert joined(events) == "Yes"
 
+    def test_white_space_before_it_is_no_part_of_it(self, make_tokenizer: Any) -> None:
+        tokenizer = make_tokenizer(added=("<think>", "</think>"))
+        events = run(tokenizer, ["\n<think>hm</think>Yes"])
+        assert [event["text"] for event in events if "text" in event] == ["hm", "Yes"]
+
     def test_the_prompt_can_have_opened_it(self, make_tokenizer: Any) -> None:
         tokenizer = make_tokenizer(added=("<think>", "</think>"))
         events = run(tokenizer, ["hm</think>Yes"], prompt=(1, *tokenizer.think_start_tokens))
@@ -164,6 +169,14 @@ class TestText:
 
     def test_an_answer_of_white_space_is_kept(self, make_tokenizer: Any) -> None:
         assert joined(run(make_tokenizer(tools="json_tools"), ["\n", " "])) == "\n "
+
+    def test_a_structured_answer_is_all_text(self, make_tokenizer: Any) -> None:
+        from ringfence_mlx.worker.toolcalls import ToolCallStream
+
+        tokenizer = make_tokenizer(tools="json_tools", added=("<think>", "</think>"))
+        stream = ToolCallStream(tokenizer, TOOLS, prompt=tokenizer.think_start_tokens, structured=True)
+        text = '{"a": "<think> </think> <tool_call>{}</tool_call>"}'
+        assert joined([*stream.feed(text), *stream.finish("stop")]) == text
 
     def test_no_text_is_no_event(self, make_tokenizer: Any) -> None:
         assert run(make_tokenizer(tools="json_tools"), []) == []

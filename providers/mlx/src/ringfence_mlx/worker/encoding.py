@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 Range: TypeAlias = tuple[int, int]
 """Characters from the first up to, not including, the second."""
+
+_Piece: TypeAlias = tuple[int, list[int], Callable[[int], Range]]
 
 # An added token this short that is not special is ordinary text with an id of its own: a tab, an emoji, "\n\n".
 _SHORTEST_MARKER = 3
@@ -58,8 +60,8 @@ def marker_ids(tokenizer: Any) -> frozenset[int]:
     )
 
 
-def _pieces(tokenizer: Any, text: str, cuts: Sequence[int]) -> list[tuple[int, list[int], list[Range]]]:
-    """For each stretch between two cuts: where it begins, its ids, and the range of each id within it."""
+def _pieces(tokenizer: Any, text: str, cuts: Sequence[int]) -> list[_Piece]:
+    """For each stretch between two cuts: where it begins, its ids, and what knows the range of each id in it."""
     bounds = [0, *cuts, len(text)]
     stretches = [text[start:end] for start, end in itertools.pairwise(bounds)]
     try:
@@ -67,17 +69,16 @@ def _pieces(tokenizer: Any, text: str, cuts: Sequence[int]) -> list[tuple[int, l
     except (UnicodeError, TypeError):
         # The cause would hold the text.
         raise TextNotEncodable("the text is not valid Unicode") from None
-    return [(start, found.ids, found.offsets) for start, found in zip(bounds, encodings, strict=False)]
+    return [(start, found.ids, found.token_to_chars) for start, found in zip(bounds, encodings, strict=False)]
 
 
 def _needed_cuts(
-    text: str, pieces: Sequence[tuple[int, list[int], list[Range]]], sealed: Sequence[Range], markers: frozenset[int]
+    text: str, pieces: Sequence[_Piece], sealed: Sequence[Range], markers: frozenset[int]
 ) -> Iterator[int]:
     starts = [start for start, _ in sealed]
-    for base, ids, offsets in pieces:
-        for token, (low, high) in zip(ids, offsets, strict=True):
-            if token not in markers:
-                continue
+    for base, ids, range_of in pieces:
+        for index in [index for index, token in enumerate(ids) if token in markers]:
+            low, high = range_of(index)
             start, end = _without_space(text, base + low, base + high)
             # The last range that begins before the marker ends is the only one nearest to its end.
             place = bisect_right(starts, end - 1) - 1

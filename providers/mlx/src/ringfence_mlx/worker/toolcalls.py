@@ -29,19 +29,26 @@ class ToolCallStream:
     the model wrote. White space between parts is dropped.
     """
 
-    def __init__(self, tokenizer: Any, tools: Sequence[Mapping[str, Any]], *, prompt: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        tools: Sequence[Mapping[str, Any]],
+        *,
+        prompt: Sequence[int] = (),
+        structured: bool = False,
+    ) -> None:
         """Starts before the first character.
 
         Args:
             tokenizer: an `mlx_lm.tokenizer_utils.TokenizerWrapper`; it knows the model's format.
             tools: as given to the template; a call to any other is text.
             prompt: the token ids of the prompt, which may have opened the model's reasoning already.
+            structured: the answer is JSON under a constraint, all of it text: a marker in it is a part of a string.
         """
         self._tokenizer = tokenizer
         self._tools = [dict(tool) for tool in tools]
         self._names = {tool["function"]["name"] for tool in tools}
-        initial = tokenizer.response_initial_state or ("reasoning" if _reasons(tokenizer, prompt) else "normal")
-        self._state: Any = _generate.make_text_state_machine(tokenizer).make_state(initial)
+        self._state: Any = _generate.TextStateMachine().make_state() if structured else _begin(tokenizer, prompt)
         self._parts = _Parts()
         self._call: list[str] | None = None
         """The text of the call that is under way, without its markers."""
@@ -100,6 +107,11 @@ class ToolCallStream:
         return name, json.dumps(arguments, ensure_ascii=False, allow_nan=False)
 
 
+def _begin(tokenizer: Any, prompt: Sequence[int]) -> Any:
+    initial = tokenizer.response_initial_state or ("reasoning" if _reasons(tokenizer, prompt) else "normal")
+    return _generate.make_text_state_machine(tokenizer).make_state(initial)
+
+
 def _reasons(tokenizer: Any, prompt: Sequence[int]) -> bool:
     """Whether the prompt ends inside reasoning."""
     if not tokenizer.has_thinking or not prompt:
@@ -116,12 +128,15 @@ class _Parts:
         self._index = -1
         self._open: str | None = None
         self._space: str = ""
-        """White space that is a part's beginning only if something follows it."""
+        """White space that is a part's beginning only if more of its kind follows."""
+        self._space_of: str | None = None
 
     def grow(self, kind: str, text: str) -> Iterator[Event]:
         if kind != self._open:
             is_first = self._index < 0
-            text, self._space = self._space + text, ""
+            if kind == self._space_of:
+                text = self._space + text
+            self._space, self._space_of = "", kind
             if not text.strip():
                 self._space = text
                 return
