@@ -2,6 +2,7 @@
 
 `python -m ringfence_mlx.models.hub ORG/NAME` is the process that brings one; it can be stopped at any time, and goes on
 where it stopped the next time. Its standard output is one JSON line with the bytes in all, then one with the folder.
+The hub, its mirror, its token and its proxy are those that huggingface_hub itself is configured with.
 """
 
 from __future__ import annotations
@@ -61,11 +62,6 @@ def main(name: str) -> int:
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     import huggingface_hub  # noqa: PLC0415 - in this process only
-    from huggingface_hub.errors import (  # noqa: PLC0415 - as above
-        GatedRepoError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-    )
 
     # Named through the module: part of its signature has no types.
     snapshot_download: Any = getattr(huggingface_hub, "snapshot_download")  # noqa: B009
@@ -73,16 +69,9 @@ def main(name: str) -> int:
         files = snapshot_download(name, allow_patterns=list(WANTED), dry_run=True)
         _say({"total_bytes": sum(file.file_size or 0 for file in files if file.will_download)})
         _say({"folder": snapshot_download(name, allow_patterns=list(WANTED))})
-    except GatedRepoError:
-        return _fail("the hub wants you to accept the licence of this model and to be logged in")
-    except RepositoryNotFoundError:
-        return _fail("the hub has no model of this name, or it is private")
-    except LocalEntryNotFoundError:
-        return _fail("the hub cannot be reached")
-    except OSError as error:  # the hub's client raises its HTTP errors as OSError
-        return _fail((error.strerror or "the hub cannot be reached").lower())
     except Exception as error:  # noqa: BLE001 - whatever the hub's client raises; its text may hold an address
-        return _fail(f"the hub cannot be reached ({type(error).__name__})")
+        sys.stderr.write(f"{_reason(error)}\n")
+        return 1
     return 0
 
 
@@ -91,9 +80,24 @@ def _say(document: dict[str, object]) -> None:
     sys.stdout.flush()
 
 
-def _fail(reason: str) -> int:
-    sys.stderr.write(f"{reason}\n")
-    return 1
+def _reason(error: BaseException) -> str:
+    """What went wrong, in words that are safe to show."""
+    from huggingface_hub.errors import (  # noqa: PLC0415 - as above
+        DryRunError,
+        GatedRepoError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
+
+    if isinstance(error, DryRunError) and error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, GatedRepoError):
+        return "the hub wants you to accept the licence of this model and to be logged in"
+    if isinstance(error, RepositoryNotFoundError):
+        return "the hub has no model of this name, or it is private"
+    if isinstance(error, OSError) and error.errno is not None and not isinstance(error, LocalEntryNotFoundError):
+        return (error.strerror or "the disk failed").lower()
+    return "the hub cannot be reached"
 
 
 if __name__ == "__main__":
