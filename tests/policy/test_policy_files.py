@@ -197,6 +197,7 @@ IN_TOML = {
     "a key twice": ("version = 1\nversion = 1\n", "2:12: not valid TOML: cannot overwrite a value."),
     "empty": ("# nothing\n", "1:1: the file is empty."),
     "deep": ("a = " + "[" * 50 + "]" * 50 + "\n", "1: nested more than 32 deep."),
+    "a number without end": ("version = " + "9" * 5000, "1:1: not valid TOML: a number is too long."),
     "very deep": ("a = " + "[" * 20_000 + "]" * 20_000, "1:1: nested more than 32 deep."),
 }
 

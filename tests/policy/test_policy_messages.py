@@ -306,6 +306,18 @@ OURS = {
         flow("  - id: x\n    allow: {labels: [public], to: [house]}\n    require: {§attested: false}"),
         "flow[1].require.attested can only be true. Leave it out.",
     ),
+    "a number beyond exactness": (
+        flow(f"  - id: x\n    {DENY}\n    when: {{input_tokens: {{max: §99999999999999999}}}}"),
+        "flow[1].when.input_tokens.max must lie between -9007199254740992 and 9007199254740992.",
+    ),
+    "a fact that is not a number": (
+        good(facts="facts:\n  user.age: {type: number, min: §.nan}"),
+        "facts.user.age.min must be a number, not '.nan'.",
+    ),
+    "control characters in a text": (
+        good(recipients=f'{GOOD["recipients"]}\n  x: {{ring: device, provider: p, model: §"a\\e[31m"}}'),
+        "recipients.x.model holds control characters.",
+    ),
     "same id": (
         flow(f"  - id: §device-any\n    {DENY}"),
         "id 'device-any' appears twice (first on line 20).",

@@ -29,13 +29,12 @@ class Fault:
 class Faults:
     """The faults found so far. Reading goes on after each, so that a person sees all of them at once."""
 
-    found: list[Fault] = field(default_factory=list[Fault])
+    found: dict[Fault, None] = field(default_factory=dict[Fault, None])
+    """Each once, in the order in which they were found."""
 
     def add(self, at: Position, message: str) -> None:
         """Notes one fault, once."""
-        fault = Fault(at, message)
-        if fault not in self.found:
-            self.found.append(fault)
+        self.found.setdefault(Fault(at, message))
 
     def in_file_order(self) -> tuple[Fault, ...]:
         """All of them, by line and column; those without a place stand last."""

@@ -12,6 +12,8 @@ from ringfence.policy.tree import Entry, ListNode, MapNode, Node, Scalar, kind
 
 _NAME = re.compile(r"[^\W_][\w.-]{0,63}")
 _MAX_TEXT = 500
+_MAX_NUMBER = 1 << 53
+"""The whole numbers up to here are exact in every language that may read a decision."""
 
 
 def inside(where: str) -> str:
@@ -63,7 +65,12 @@ def text(node: Node, where: str, faults: Faults) -> str | None:
     if not node.value.strip() or len(node.value) > _MAX_TEXT:
         faults.add(node.at, f"{where} must have 1 to {_MAX_TEXT} characters.")
         return None
-    return node.value
+    # Line breaks are layout, as in a folded text of YAML.
+    found = " ".join(node.value.split())
+    if not found.isprintable():
+        faults.add(node.at, f"{where} holds control characters.")
+        return None
+    return found
 
 
 def name(node: Node, where: str, faults: Faults) -> str | None:
@@ -92,9 +99,11 @@ def number(node: Node, where: str, faults: Faults, *, whole: bool) -> float | No
     """`node` as a number, whole where `whole`."""
     value = node.value if isinstance(node, Scalar) else None
     if not isinstance(value, bool) and isinstance(value, int if whole else (int, float)):
-        finite = value == value and abs(value) != float("inf")  # noqa: PLR0124  (NaN differs from itself)
-        if finite:
+        # A comparison with NaN is false.
+        if abs(value) <= _MAX_NUMBER:
             return value
+        faults.add(node.at, f"{where} must lie between -{_MAX_NUMBER} and {_MAX_NUMBER}.")
+        return None
     faults.add(node.at, f"{where} must be a {'whole number' if whole else 'number'}, not {_shown(node)}.")
     return None
 

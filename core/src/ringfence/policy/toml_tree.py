@@ -35,6 +35,10 @@ def read_toml(text: str, faults: Faults) -> Node | None:
     except RecursionError:
         faults.add(START, f"nested more than {MAX_DEPTH} deep.")
         return None
+    except ValueError:
+        # What Python itself refuses, such as a number of five thousand digits.
+        faults.add(START, "not valid TOML: a number is too long.")
+        return None
     if not data:
         faults.add(START, "the file is empty.")
         return None
