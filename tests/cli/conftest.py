@@ -210,10 +210,11 @@ class Machine:
             "stdin": subprocess.DEVNULL,
             "stdout": subprocess.PIPE,
             "stderr": subprocess.PIPE,
+            "env": self.environment(),
             **settings,
         }
         command = [sys.executable, "-c", _MAIN, *args]
-        process = subprocess.Popen[bytes](command, env=self.environment(), cwd=self.folder, **pipes)
+        process = subprocess.Popen[bytes](command, cwd=self.folder, **pipes)
         self.processes.append(process)
         return process
 

@@ -240,3 +240,15 @@ def test_the_provider_is_closed_at_the_end(run: Run, machine: Machine) -> None:
 def test_a_pipe_gets_an_answer_as_it_is(run: Run) -> None:
     """Only a terminal could be driven by what a model writes."""
     assert run("ask", "--to", "escapes", "x").stdout == "\x1b[31mred\x07\n"
+
+
+def test_an_answer_that_began_again_reaches_a_pipe_once(run: Run, machine: Machine) -> None:
+    """What a pipe got cannot be taken back, so an answer that may begin again is held until it is whole."""
+    again = "prefer: [breaks]\n    fallback: [echo]\n    on_broken_stream: restart\n"
+    before, _, _ = machine.policy.read_text().partition("prefer:")
+    machine.policy.write_text(before + again)
+    result = run("ask", "hello")
+    assert (result.exit_code, result.stdout) == (0, "you said: hello\n")
+    assert "the stream from breaks broke; it began again at echo\n" in result.stderr
+    joined = [json.loads(line) for line in run("ask", "--json", "hello").stdout.splitlines()]
+    assert {"type": "joined", "broken": "breaks", "recipient": "echo", "how": "restart"} in joined

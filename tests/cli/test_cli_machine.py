@@ -104,8 +104,10 @@ def test_models_lists_what_is_here_and_what_is_not(run: Run, machine: Machine) -
     assert states == {"echo": "available", "absent": "downloadable"}
     assert document["folder"] == str(machine.cache / "tiny")
     shown = run("models", "list", "--provider", "tiny")
-    assert "not here yet (try: ringfence models pull absent)" in shown.stdout
-    assert shown.stderr == f"kept in {machine.cache / 'tiny'}\n"
+    assert "not here yet" in shown.stdout
+    assert (
+        shown.stderr == f"to bring one: ringfence models pull --provider tiny MODEL\nkept in {machine.cache / 'tiny'}\n"
+    )
 
 
 def test_pull_brings_a_model_and_rm_deletes_it(run: Run, machine: Machine) -> None:
@@ -166,7 +168,7 @@ def test_ctrl_c_in_a_pull_stops_it(machine: Machine) -> None:
 def test_doctor_finds_nothing_at_fault_on_a_sound_machine(run: Run, machine: Machine) -> None:
     findings = _findings(run)
     assert not [finding for finding in findings.values() if finding["level"] == "fault"]
-    assert findings["policy"]["detail"].startswith("small, RINGFENCE_POLICY; recipients echo (house)")
+    assert findings["policy"]["detail"].startswith("small, named by RINGFENCE_POLICY; recipients echo (house)")
     assert findings["provider tiny"]["level"] == "ok"
     assert findings["tiny size"] == {
         "level": "warning",
@@ -200,6 +202,16 @@ def test_a_plugin_that_raises_when_asked_harms_only_its_own_line(run: Run, machi
     findings = _findings(run)
     assert findings["provider tiny"]["level"] == "fault"
     assert "ZeroDivisionError" in findings["provider tiny"]["detail"]
+
+
+def test_a_plugin_that_never_answers_holds_up_nothing(
+    run: Run, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ringfence.cli.checks._PATIENCE_S", 0.1)
+    path = machine.site / "ringfence_tiny" / "__init__.py"
+    slow = "async def diagnose(self):\n        await asyncio.sleep(60)\n"
+    path.write_text(path.read_text().replace("async def diagnose(self):", slow))
+    assert "did not say how it stands" in _findings(run)["provider tiny"]["detail"]
 
 
 def test_a_faulty_policy_is_a_fault_with_its_place(run: Run, machine: Machine) -> None:

@@ -140,6 +140,13 @@ def test_text_comes_before_stdin(machine: Machine) -> None:
     assert out.decode() == "you said: Summarize this.\n\nA long story.\n"
 
 
+def test_json_is_whole_in_any_encoding(machine: Machine) -> None:
+    environment = {**machine.environment(), "PYTHONIOENCODING": "latin-1"}
+    process = machine.start("ask", "--json", "--no-stream", "caf\u00e9 \u5988 \U0001f370", env=environment)
+    out, _ = process.communicate(timeout=20)
+    assert json.loads(out)["text"] == "you said: caf\u00e9 \u5988 \U0001f370"
+
+
 def test_a_silent_pipe_beside_a_text_does_not_hold_the_answer(machine: Machine) -> None:
     process = machine.start("ask", "hello", stdin=subprocess.PIPE)
     assert _open(process.stdout).read() == b"you said: hello\n"
@@ -200,6 +207,12 @@ def test_nothing_a_model_writes_drives_the_terminal(terminal: Terminal) -> None:
     shown = screen.until(b"policy small")
     assert "\N{REPLACEMENT CHARACTER}[31mred\N{REPLACEMENT CHARACTER}\r\n".encode() in shown
     assert process.wait(10) == 0
+
+
+def test_nothing_to_ask_on_a_terminal_is_wrong_usage(terminal: Terminal) -> None:
+    process, screen = terminal("ask")
+    assert b"nothing to ask" in screen.until(b"try:")
+    assert process.wait(10) == 2
 
 
 def test_no_colour_where_it_is_not_wanted(terminal: Terminal) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import sys
@@ -19,6 +20,9 @@ from ringfence.provider import Diagnoses, Finding
 
 if TYPE_CHECKING:
     from ringfence.policy import Policy
+
+_PATIENCE_S = 30.0
+"""For one provider to open and to say how it stands."""
 
 _IGNORED_ENDINGS = ("_PROXY", "_API_KEY", "_BASE_URL", "_CA_BUNDLE")
 _IGNORED_NAMES = frozenset({"SSL_CERT_FILE", "SSL_CERT_DIR"})
@@ -79,9 +83,8 @@ def policy_state(given: str | None) -> tuple[Policy | None, Finding]:
             way_out=error.way_out or "ringfence policy check",
         )
     recipients = ", ".join(f"{name} ({recipient.ring})" for name, recipient in policy.recipients.items())
-    return policy, Finding(
-        level="ok", subject="policy", detail=f"{policy.name}, {source}; recipients {recipients or 'none'}"
-    )
+    named = policy.name if policy.name == source else f"{policy.name}, named by {source}"
+    return policy, Finding(level="ok", subject="policy", detail=f"{named}; recipients {recipients or 'none'}")
 
 
 async def providers(policy: Policy | None) -> AsyncIterator[Finding]:
@@ -94,10 +97,17 @@ async def providers(policy: Policy | None) -> AsyncIterator[Finding]:
     for name in names:
         subject = f"provider {name}"
         try:
-            async with opened(name) as provider:
+            async with asyncio.timeout(_PATIENCE_S), opened(name) as provider:
                 own = list(await provider.diagnose()) if isinstance(provider, Diagnoses) else []
         except RingfenceError as error:
             yield Finding(level="fault", subject=subject, detail=error.message, way_out=error.way_out)
+        except TimeoutError:
+            yield Finding(
+                level="fault",
+                subject=subject,
+                detail=f"it did not say how it stands within {_PATIENCE_S:.0f} s",
+                way_out="upgrade it, or tell its author",
+            )
         except Exception as error:  # noqa: BLE001  (a plugin may raise anything, and harms only itself)
             yield Finding(
                 level="fault",

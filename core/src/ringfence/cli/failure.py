@@ -38,15 +38,15 @@ def report(error: RingfenceError, *, as_json: bool) -> None:
 
 def show_error(error: RingfenceError) -> None:
     """Prints `error: …` and `try: …` to stderr; every fault of a policy file, every refusal of a decision, between."""
-    terminal.say(f"{terminal.styled('error:', fg='red', bold=True)} {error.message}")
+    terminal.say(f"{terminal.styled('error:', fg='red', bold=True)} {terminal.harmless(error.message)}")
     if isinstance(error, PolicyInvalid):
         for fault in error.faults:
-            terminal.say(fault)
+            terminal.say(terminal.harmless(fault))
     if isinstance(error, Denied):
         for name, verdict in error.decision.recipients.items():
-            terminal.say(f"  {name} ({verdict.ring}): {verdict.reason}")
+            terminal.say(f"  {name} ({verdict.ring}): {terminal.harmless(verdict.reason)}")
     if error.way_out:
-        terminal.say(f"{terminal.styled('try:', bold=True)} {error.way_out}")
+        terminal.say(f"{terminal.styled('try:', bold=True)} {terminal.harmless(error.way_out)}")
     if error.receipt is not None and error.receipt.recipient is not None:
         from ringfence.cli.receipt_line import receipt_line  # noqa: PLC0415  (only a request that was tried has one)
 

@@ -35,7 +35,10 @@ def read_text(text: str | None, *, optional: bool = False) -> str:
     if text is not None and text != "-":
         _check_argument(text)
         material = _beside_text()
-        return f"{text}\n\n{material}" if material else text
+        if not material:
+            return text
+        terminal.say(f"asking with {len(material):,} characters from stdin after the text", dim=True)
+        return f"{text}\n\n{material}"
     if text is None and optional:
         return _beside_text()
     if text is None and terminal.is_terminal(sys.stdin):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from ringfence.provider import ModelCard
 
+_DEFAULT_PROVIDER = "mlx"
+
 _STATES: dict[type[Availability], str] = {
     Available: "available",
     Downloadable: "downloadable",
@@ -30,7 +32,9 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 def _provider_option(command: Decorated) -> Decorated:
-    return click.option("--provider", default="mlx", show_default=True, metavar="NAME", help="Whose models.")(command)
+    return click.option(
+        "--provider", default=_DEFAULT_PROVIDER, show_default=True, metavar="NAME", help="Whose models."
+    )(command)
 
 
 @click.group()
@@ -53,6 +57,12 @@ def list_models(*, provider: str, as_json: bool) -> None:
         terminal.say(f"provider {provider} knows no model")
         return
     terminal.write_table(_table(found))
+    for card, state in found:
+        if isinstance(state, NotAvailable):
+            terminal.say(f"{card.name}: {state.detail} (try: {state.way_out})", fg="yellow")
+    if any(isinstance(state, Downloadable) for _, state in found):
+        other = "" if provider == _DEFAULT_PROVIDER else f" --provider {provider}"
+        terminal.say(f"to bring one: ringfence models pull{other} MODEL")
     terminal.say(f"kept in {folder}", dim=True)
 
 
@@ -165,8 +175,8 @@ def _table(found: list[tuple[ModelCard, Availability]]) -> Table:
     from ringfence.cli.bring import megabytes  # noqa: PLC0415
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("model", overflow="fold")
-    table.add_column("state", overflow="fold")
+    for name in ("model", "state"):
+        table.add_column(name, no_wrap=True, overflow="fold")
     for name in ("size", "context"):
         table.add_column(name, justify="right", no_wrap=True)
     for name in ("can", "what it is"):
@@ -188,12 +198,12 @@ def _state_words(state: Availability) -> tuple[str, str]:
     match state:
         case Available():
             return "available", "green"
-        case Downloadable(way_out=way_out):
-            return f"not here yet (try: {way_out})", "yellow"
+        case Downloadable():
+            return "not here yet", "yellow"
         case Downloading(done_bytes=done, total_bytes=total):
             return f"downloading {100 * done // total} %" if total else "downloading", "yellow"
-        case NotAvailable(detail=detail, way_out=way_out):
-            return f"{detail} (try: {way_out})", "red"
+        case NotAvailable(reason=reason):
+            return reason.replace("_", " "), "red"
         case _:
             assert_never(state)
 

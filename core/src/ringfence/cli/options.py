@@ -97,7 +97,7 @@ def policy_source(given: str | None) -> str:
     """Who named the policy in force, in words."""
     if given is not None:
         return "--policy"
-    return "RINGFENCE_POLICY" if "RINGFENCE_POLICY" in os.environ else "built in"
+    return "RINGFENCE_POLICY" if "RINGFENCE_POLICY" in os.environ else "built-in"
 
 
 __all__ = [
