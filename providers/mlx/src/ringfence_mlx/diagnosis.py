@@ -14,6 +14,7 @@ from ringfence_mlx.machine.blas import best_blas, blas_finding
 from ringfence_mlx.machine.memory import available_bytes
 from ringfence_mlx.models.catalog import EMBEDDED_MODEL
 from ringfence_mlx.models.store import ModelStore
+from ringfence_mlx.readiness import platform_fault
 
 _PACKAGES = ("mlx", "mlx-lm", "llguidance")
 _MIB = 1024 * 1024
@@ -26,13 +27,8 @@ def diagnose(store: ModelStore, budget_bytes: int) -> Sequence[Finding]:
 
 
 def _packages() -> Iterator[Finding]:
-    if sys.platform not in ("darwin", "linux"):
-        yield Finding(
-            level="fault",
-            subject="platform",
-            detail=f"MLX does not run on {sys.platform}",
-            way_out="use macOS or Linux",
-        )
+    if (fault := platform_fault()) is not None:
+        yield Finding(level="fault", subject="platform", detail=fault.detail, way_out=fault.way_out)
     for name in _PACKAGES:
         try:
             yield Finding(level="ok", subject=name, detail=version(name))

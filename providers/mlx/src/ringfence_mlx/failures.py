@@ -79,6 +79,8 @@ def fault_error(fault: WorkerFault, phase: Phase) -> ProviderError:  # noqa: PLR
             )
         case "unsupported":
             return Unsupported(message, setting=str(frame.get("setting", "request")), way_out="use another model")
+        case "overloaded":
+            return Overloaded(message, phase=phase, way_out="try again when some are done")
         case "no_memory":
             return Unavailable(
                 message,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ringfence_mlx.admission import MemoryShare, Resident, admit, share_memory
+from ringfence_mlx.admission import LEAST_TOKENS, WORKER_OVERHEAD_BYTES, MemoryShare, Resident, admit, share_memory
 from ringfence_mlx.options import Options
 from ringfence_mlx.process import Mode, WorkerSpec
 from ringfence_mlx.supervisor import ForkedProcess, Supervisor
@@ -30,6 +30,12 @@ class ModelFacts:
     weights_bytes: int
     kv_bytes_per_token: int
     context_tokens: int
+
+
+def least_bytes(facts: ModelFacts) -> int:
+    """The least memory with which a model is worth loading."""
+    least_kv = min(LEAST_TOKENS, facts.context_tokens) * facts.kv_bytes_per_token
+    return facts.weights_bytes + WORKER_OVERHEAD_BYTES + least_kv
 
 
 class NoMemory(Exception):
@@ -185,4 +191,4 @@ class Fleet:
                     await supervisor.unload()
 
 
-__all__ = ["Fleet", "ModelFacts", "NoMemory"]
+__all__ = ["Fleet", "ModelFacts", "NoMemory", "least_bytes"]

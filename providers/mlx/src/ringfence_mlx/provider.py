@@ -13,6 +13,7 @@ from ringfence.errors import InvalidRequest, Phase, Unsupported
 from ringfence.grant import Grant
 from ringfence.provider import (
     Availability,
+    Available,
     DownloadProgress,
     Embeddings,
     Finding,
@@ -30,10 +31,11 @@ from ringfence_mlx.events import events_of
 from ringfence_mlx.failures import as_provider_error, closed_error, forked_error
 from ringfence_mlx.fleet import Fleet, ModelFacts
 from ringfence_mlx.machine import blas, memory
-from ringfence_mlx.models.store import ModelStore
+from ringfence_mlx.models.store import ModelFolder, ModelStore
 from ringfence_mlx.options import Options
 from ringfence_mlx.planning import NativePlan, make_plan
 from ringfence_mlx.process import Mode
+from ringfence_mlx.readiness import memory_fault, package_fault, platform_fault
 from ringfence_mlx.supervisor import Supervisor
 
 _SHARE_OF_AVAILABLE = 0.8
@@ -92,7 +94,8 @@ class MlxProvider(Provider):
 
     async def availability(self, model: str) -> Availability:
         """Whether `model` could run now; loads nothing."""
-        return await asyncio.to_thread(self._here().store.availability, model)
+        opened = self._here()
+        return await asyncio.to_thread(_availability, opened.store, opened.fleet.budget_bytes, model)
 
     async def card(self, model: str) -> ModelCard:
         """The facts of `model`.
@@ -188,14 +191,7 @@ class MlxProvider(Provider):
         # A loaded model needs no look at the disk.
         if (running := opened.fleet.running(model, mode)) is not None:
             return running
-        folder = await asyncio.to_thread(opened.store.resolve, model)
-        facts = ModelFacts(
-            name=model,
-            folder=folder.path,
-            weights_bytes=folder.weights_bytes,
-            kv_bytes_per_token=folder.kv_bytes_per_token,
-            context_tokens=folder.card.context_tokens,
-        )
+        facts = _facts(model, await asyncio.to_thread(opened.store.resolve, model))
         supervisor = await opened.fleet.member(facts, mode)
         if mode == "tokenizer":
             return supervisor
@@ -220,6 +216,25 @@ class MlxProvider(Provider):
             if mapped is None:
                 raise
             raise mapped from None
+
+
+def _facts(model: str, folder: ModelFolder) -> ModelFacts:
+    return ModelFacts(
+        name=model,
+        folder=folder.path,
+        weights_bytes=folder.weights_bytes,
+        kv_bytes_per_token=folder.kv_bytes_per_token,
+        context_tokens=folder.card.context_tokens,
+    )
+
+
+def _availability(store: ModelStore, budget_bytes: int, model: str) -> Availability:
+    if (fault := platform_fault() or package_fault()) is not None:
+        return fault
+    found = store.availability(model)
+    if not isinstance(found, Available):
+        return found
+    return memory_fault(_facts(model, store.resolve(model)), budget_bytes) or found
 
 
 def _native(plan: Plan[object], kind: str) -> NativePlan:

@@ -1,6 +1,6 @@
-"""What a worker gives up before it loads anything: the network, core dumps, outliving the app, writing files.
+"""What a worker gives up: the network, core dumps, outliving the app; and, once it is loaded, writing files.
 
-Standard library only, and called while the worker still has one thread: a user namespace can be entered by no other.
+Standard library only. `confine` runs while the worker still has one thread: a user namespace is entered by no other.
 """
 
 from __future__ import annotations
@@ -41,15 +41,23 @@ def confine(*, sandboxed: bool) -> NetworkState:
     network: NetworkState = "none" if sandboxed or _leave_network() else "open"
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
-        # INVARIANT 7: nothing a request holds can reach a file from here; pipes are not files. Metal writes caches.
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         libc = ctypes.CDLL(None)
         # A core pattern that is a pipe ignores RLIMIT_CORE, so the memory is marked as not to be dumped as well.
         libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
         # Bound to the thread that started the worker: the one of the app's event loop, without which it is of no use.
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     return network
+
+
+def forbid_files() -> None:
+    """From here on no byte can be written to a file; called when everything is loaded and no request has come yet.
+
+    Not before, for Python then could not keep what it compiled; and not on macOS, where Metal writes caches.
+    """
+    if sys.platform == "linux":
+        # INVARIANT 7: nothing a request holds can reach a file from here; pipes are not files.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
 
 def _leave_network() -> bool:
@@ -76,4 +84,4 @@ def _map_identity(user: int, group: int) -> None:
 if __name__ == "__main__":  # what `doctor` runs to find out
     print(confine(sandboxed=bool(command_prefix())))  # noqa: T201
 
-__all__ = ["NetworkState", "command_prefix", "confine"]
+__all__ = ["NetworkState", "command_prefix", "confine", "forbid_files"]

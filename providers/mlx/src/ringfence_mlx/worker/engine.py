@@ -32,7 +32,10 @@ _FAIR_WAIT_S = 10.0
 _MOST_FAILURES = 3
 """Steps in a row that may raise before the process gives up and lets the supervisor start a new one."""
 
-_WARM_TOKENS = 32
+_MOST_WAITING = 1024
+"""Requests in the queue; what is beyond it is refused, for it would wait longer than anyone does."""
+
+_WARM_TOKENS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,17 +90,16 @@ class Engine:
         }
 
     def warm_up(self) -> None:
-        """One real token through the whole path, and the first measurement of the prefill speed.
+        """Real tokens through the whole path, and the first measurement of the prefill speed.
 
         Raises:
             JobFault: the model cannot make a token.
         """
         probe = [[index % self._loaded.vocabulary for index in range(1, _WARM_TOKENS + 2)]]
         try:
-            for _ in range(2):  # the first run pays for what is set up on first use
-                self._generator.insert(probe, max_tokens=[1])
-                while not self._step_generator():
-                    pass
+            self._generator.insert(probe, max_tokens=[2])
+            while not any(response.finish_reason for response in self._step_generator()):
+                pass
         except Exception as error:  # noqa: BLE001  (a model may fail in any way; the app needs a typed answer)
             raise JobFault("no_model", f"the model cannot make a token ({describe(error)})") from None
         mx.clear_cache()
@@ -105,6 +107,8 @@ class Engine:
     def submit(self, job: Job) -> None:
         """Takes a job into the queue; one that cannot be done gets its fault at once."""
         try:
+            if len(self._waiting) >= _MOST_WAITING:
+                raise JobFault("overloaded", f"{_MOST_WAITING} requests wait already")
             answer = prepare(job, self._loaded)
             reserved = answer.total_tokens * self._limits.kv_bytes_per_token
             if reserved > self._limits.kv_bytes:
@@ -152,7 +156,8 @@ class Engine:
         generator._prompt_batch.prefill_step_size = step_tokens  # noqa: SLF001
         with generator.stats() as stats:
             _, responses = generator.next()
-        self._sizer.observe(stats.prompt_tokens, stats.prompt_time)
+        self._sizer.observe_decode(stats.generation_steps, stats.decode_time)
+        self._sizer.observe_prefill(stats.prompt_tokens, stats.prompt_time)
         return list(responses)
 
     def _admit(self) -> None:

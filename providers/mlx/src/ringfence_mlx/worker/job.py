@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 FaultKind: TypeAlias = Literal[
-    "rejected", "unsupported", "context_length", "no_memory", "engine", "no_package", "no_model", "closed"
+    "rejected", "overloaded", "unsupported", "context_length", "no_memory", "engine", "no_package", "no_model", "closed"
 ]
 
 

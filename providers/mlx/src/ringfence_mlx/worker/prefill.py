@@ -1,43 +1,69 @@
-"""How many prompt tokens one step takes: as many as the machine does in about 200 ms, so that a cancel is felt."""
+"""How many prompt tokens one step takes: as many as the machine does in about 200 ms, so that a cancel is felt.
+
+A step costs a fixed part, for the weights are read once however few the tokens, and a part for each token. The fixed
+part is what a decoding step takes, so both are known from what is measured anyway.
+"""
 
 from __future__ import annotations
 
 TARGET_S = 0.2
 _SMALLEST = 8
 _LARGEST = 2048
-_MOST_CHANGE = 2.0
-"""One measurement at most doubles or halves the step: a machine under load must not make it swing."""
+_LARGEST_FIXED_SHARE = 1 / 3
+"""Where the fixed part nears the target, smaller steps would only waste it: a step then lasts 3 × as long as it."""
+
+_WEIGHT = 0.4
+"""Of a new measurement: a machine under load must not make the step swing."""
+
+_FASTEST_TOKEN_S = 1e-6
+
+_MOST_CHANGE = 3.0
+"""One measurement changes an estimate by this factor at most, whatever it says."""
 
 
 class PrefillSizer:
-    """The step size in tokens, adapted to the measured speed; `sequences` are prefilled side by side."""
+    """The step size in tokens, from the measured speed; `sequences` are prefilled side by side."""
 
-    __slots__ = ("_tokens",)
+    __slots__ = ("_fixed_s", "_token_s")
 
-    def __init__(self, first_tokens: int = 64) -> None:
-        self._tokens = float(first_tokens)
+    def __init__(self) -> None:
+        self._fixed_s: float | None = None
+        self._token_s: float | None = None
 
     def step_tokens(self, sequences: int) -> int:
         """Tokens a sequence may take in the next step, for `sequences` ≥ 1 at once; within 8 … 2048."""
-        return max(_SMALLEST, min(_LARGEST, int(self._tokens / max(1, sequences))))
+        return max(_SMALLEST, min(_LARGEST, self.tokens // max(1, sequences)))
 
-    def observe(self, tokens: int, duration_s: float) -> None:
+    def observe_decode(self, steps: int, duration_s: float) -> None:
+        """Takes in that so many decoding steps lasted `duration_s` together."""
+        if steps > 0 and duration_s > 0:
+            self._fixed_s = _blend(self._fixed_s, duration_s / steps)
+
+    def observe_prefill(self, tokens: int, duration_s: float) -> None:
         """Takes in that a step of `tokens`, all sequences together, lasted `duration_s`.
 
-        Small steps say little, since the fixed cost outweighs them: under half the size they only ever lower it.
+        The short end of a prompt says nothing of the cost of a token, for the fixed part outweighs it.
         """
-        if tokens <= 0 or duration_s <= 0:
-            return
-        wanted = tokens * TARGET_S / duration_s
-        if tokens < self._tokens / 2 and wanted > self._tokens:
-            return
-        bounded = max(self._tokens / _MOST_CHANGE, min(self._tokens * _MOST_CHANGE, wanted))
-        self._tokens = max(_SMALLEST, min(_LARGEST, bounded))
+        if tokens >= _SMALLEST and duration_s > 0:
+            beyond_fixed_s = duration_s - min(self._fixed_s or 0.0, duration_s / 2)
+            self._token_s = max(_FASTEST_TOKEN_S, _blend(self._token_s, beyond_fixed_s / tokens))
 
     @property
     def tokens(self) -> int:
         """The tokens of one step, all sequences together."""
-        return int(self._tokens)
+        if self._token_s is None:
+            return _SMALLEST
+        fixed_s = self._fixed_s or 0.0
+        in_time = (TARGET_S - fixed_s) / self._token_s
+        worth_it = fixed_s * (1 / _LARGEST_FIXED_SHARE - 1) / self._token_s
+        return int(max(_SMALLEST, min(_LARGEST, max(in_time, worth_it))))
+
+
+def _blend(known: float | None, measured: float) -> float:
+    if known is None:
+        return measured
+    bounded = max(known / _MOST_CHANGE, min(known * _MOST_CHANGE, measured))
+    return known + _WEIGHT * (bounded - known)
 
 
 __all__ = ["TARGET_S", "PrefillSizer"]

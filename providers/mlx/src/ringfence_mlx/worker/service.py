@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from ringfence_mlx.sandbox import forbid_files
 from ringfence_mlx.worker.job import Job, JobFault
 from ringfence_mlx.worker.places import describe
 
@@ -186,6 +187,7 @@ class Service:
         self._channel.send([{"id": frame.get("id", 0), **body}])
 
     def _ready(self, facts: dict[str, Any]) -> None:
+        forbid_files()
         self._channel.send([{"ev": "ready", "network": self._network, **facts}])
 
 
