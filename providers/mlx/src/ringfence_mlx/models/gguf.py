@@ -169,8 +169,13 @@ def _quantization(arrays: Mapping[str, Any]) -> dict[str, Any]:
     return quantization
 
 
+REPETITION_PENALTY = 1.1
+"""The embedded model's default: without it, a model this small repeats itself until its limit (decision 0055)."""
+
+
 def _generation_config(facts: _Facts) -> dict[str, Any]:
-    return {f"{key}_token_id": facts.integer(f"tokenizer.ggml.{name}_token_id") for key, name in _TOKEN_IDS.items()}
+    ids = {f"{key}_token_id": facts.integer(f"tokenizer.ggml.{name}_token_id") for key, name in _TOKEN_IDS.items()}
+    return {**ids, "repetition_penalty": REPETITION_PENALTY}
 
 
 _TOKEN_IDS = {"bos": "bos", "eos": "eos", "pad": "padding"}
