@@ -46,6 +46,8 @@ class TinyProvider(Provider):
     async def availability(self, model):
         if model in ("absent", "stuck") and not (self.cache / model).exists():
             return Downloadable(size_bytes=4_000_000, source="example.test", way_out=f"ringfence models pull {model}")
+        if model == "arriving" and not (self.cache / model).exists():
+            return Downloading(done_bytes=1_000_000, total_bytes=4_000_000)
         if model == "homeless":
             return NotAvailable(reason="no_memory", detail="not enough memory", way_out="a smaller model")
         return Available()
@@ -124,7 +126,7 @@ capabilities = ["text", "output_schema", "download", "image_input", "file_input"
 default_model = "absent"
 """
 
-MODELS = ("echo", "slow", "breaks", "escapes", "json", "cut", "rejects", "absent", "stuck", "homeless")
+MODELS = ("echo", "slow", "breaks", "escapes", "json", "cut", "rejects", "absent", "stuck", "arriving", "homeless")
 
 POLICY = f"""\
 version: 1

@@ -198,6 +198,12 @@ def test_a_missing_model_is_downloaded_and_asked(run: Run, machine: Machine) -> 
     assert "downloading 20 %\ndownloading 100 %\n" in said
 
 
+def test_a_model_that_another_process_brings_is_waited_for(run: Run) -> None:
+    result = run("ask", "--to", "arriving", "hello")
+    assert (result.exit_code, result.stdout) == (0, "you said: hello\n")
+    assert "another process is downloading it\n" in result.stderr
+
+
 def test_a_download_leaves_json_clean(run: Run) -> None:
     result = run("ask", "--json", "--no-stream", "--to", "absent", "hello")
     assert json.loads(result.stdout)["text"] == "you said: hello"

@@ -29,6 +29,7 @@ def test_every_command_has_help(run: Run, name: str) -> None:
     result = run(name, "--help")
     assert result.exit_code == 0
     assert result.stdout.startswith(f"Usage: ringfence {name}")
+    assert "\\b" not in result.stdout
 
 
 def test_help_imports_no_command_and_nothing_heavy() -> None:

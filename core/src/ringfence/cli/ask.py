@@ -37,7 +37,15 @@ class _Arguments(TypedDict):
     as_json: bool
 
 
-@click.command()
+_EXAMPLES = """\b
+Examples:
+  ringfence ask "What is a mutex?"
+  ringfence ask --task notification_summary < messages.txt
+  git diff | ringfence ask "Write a commit message for this change."
+"""
+
+
+@click.command(epilog=_EXAMPLES)
 @click.argument("text", required=False)
 @options.task_option
 @options.label_option
@@ -56,15 +64,10 @@ class _Arguments(TypedDict):
 @options.download_option
 @options.json_option("A JSON line per event, the last the whole answer; one document with --no-stream.")
 def ask(**given: Unpack[_Arguments]) -> None:
-    r"""Asks for one answer to TEXT, or to what stands on stdin ("-" or no TEXT).
+    """Asks for one answer to TEXT, or to what stands on stdin ("-" or no TEXT).
 
     With both, the answer is to TEXT with stdin after it. The answer goes to stdout; a receipt that says where the
     request went, and why, to stderr.
-
-    \b
-    ringfence ask "What is a mutex?"
-    ringfence ask --task notification_summary < messages.txt
-    git diff | ringfence ask "Write a commit message for this change."
     """
     from ringfence.assistant import Assistant  # noqa: PLC0415  (`--help` waits for none of it)
     from ringfence.cli.given import read_text  # noqa: PLC0415

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ringfence.cli import interrupts, terminal
 from ringfence.errors import Unavailable
-from ringfence.provider import Downloadable, DownloadProgress, Downloads, Provider
+from ringfence.provider import Available, Downloadable, Downloading, DownloadProgress, Downloads, NotAvailable, Provider
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -60,21 +60,26 @@ def bring_missing(policy: Policy, error: Unavailable) -> bool:
 async def _bring_missing(name: str, model: str) -> bool:
     async with opened(name) as provider:
         state = await provider.availability(model)
-        if not (isinstance(provider, Downloads) and isinstance(state, Downloadable)):
+        if isinstance(state, NotAvailable) or not isinstance(provider, Downloads):
             return False
-        terminal.say(f"model {model} is not on this machine yet")
-        await bring(provider, model, state)
+        if not isinstance(state, Available):
+            terminal.say(f"model {model} is not on this machine yet")
+            await bring(provider, model, state)
         return True
 
 
-async def bring(provider: Downloads, model: str, state: Downloadable | None) -> Path | None:
+async def bring(provider: Downloads, model: str, state: Downloadable | Downloading) -> Path | None:
     """Downloads `model`, saying from where, how much and where it is kept; stopping it keeps what came.
+
+    Where another process is at it, this waits and shows how far that is.
 
     Raises:
         DownloadError: it could not be brought.
     """
-    if state is not None:
+    if isinstance(state, Downloadable):
         terminal.say(f"downloading {megabytes(state.size_bytes)} from {state.source}")
+    else:
+        terminal.say("another process is downloading it")
     path: Path | None = None
     try:
         with _shown(model) as show:

@@ -9,16 +9,21 @@ from ringfence.cli import terminal
 SHELLS = ("bash", "zsh", "fish")
 
 
-@click.command()
+_INSTALL = """\b
+To install it:
+  bash: ringfence completion bash \\
+          > ~/.local/share/bash-completion/completions/ringfence
+  zsh:  ringfence completion zsh > "${fpath[1]}/_ringfence"
+  fish: ringfence completion fish > ~/.config/fish/completions/ringfence.fish
+or for this shell alone:
+  eval "$(ringfence completion bash)"
+"""
+
+
+@click.command(epilog=_INSTALL)
 @click.argument("shell", type=click.Choice(SHELLS))
 def completion(shell: str) -> None:
-    r"""Prints the completion script for SHELL.
-
-    \b
-    bash: ringfence completion bash > ~/.local/share/bash-completion/completions/ringfence
-    zsh:  ringfence completion zsh > "${fpath[1]}/_ringfence"
-    fish: ringfence completion fish > ~/.config/fish/completions/ringfence.fish
-    """
+    """Prints the script that teaches SHELL to complete commands, options, labels and recipients."""
     from click.shell_completion import get_completion_class  # noqa: PLC0415
 
     from ringfence.cli.root import PROGRAM, root  # noqa: PLC0415  (it mounts this module)
