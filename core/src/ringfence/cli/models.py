@@ -138,9 +138,7 @@ async def _pull(name: str, model: str) -> dict[str, Any]:
             case NotAvailable(reason=reason, detail=detail, way_out=way_out):
                 raise Unavailable(detail, reason=reason, way_out=way_out)
             case Downloadable() | Downloading():
-                path = await bring(
-                    _downloads(provider, name), model, state if isinstance(state, Downloadable) else None
-                )
+                path = await bring(_downloads(provider, name), model, state)
             case _:
                 assert_never(state)
     came = not isinstance(state, Available)
