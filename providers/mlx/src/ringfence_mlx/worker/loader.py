@@ -10,10 +10,18 @@ from typing import Any, cast
 import mlx.core as mx
 
 from ringfence_mlx.worker.job import JobFault
+from ringfence_mlx.worker.sampling import SAMPLING_DEFAULTS
 from ringfence_mlx.worker.vendor import evaluate, load
 
 _CONTEXT_KEYS = ("max_position_embeddings", "max_sequence_length", "seq_length", "n_positions", "model_max_length")
 _FALLBACK_CONTEXT = 4096
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "repetition_penalty": (0, 100),
+    "temperature": (0, 2),
+    "top_p": (0, 1),
+    "top_k": (0, 2**31),
+    "min_p": (0, 1),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -46,7 +54,7 @@ def load_model(folder: Path, context_tokens: int | None) -> LoadedModel:
         vocabulary=_vocabulary(model),
         context_tokens=context_tokens or _context(config),
         end_tokens=frozenset(int(token) for token in tokenizer.eos_token_ids),
-        defaults=_defaults(folder),
+        defaults=read_defaults(folder),
     )
 
 
@@ -65,17 +73,22 @@ def _context(config: dict[str, Any]) -> int:
     return _FALLBACK_CONTEXT
 
 
-def _defaults(folder: Path) -> dict[str, float]:
-    """Sampling defaults the model's makers give; none where the file is missing or says greedy."""
+def read_defaults(folder: Path) -> dict[str, float]:
+    """What the model's makers set: `repetition_penalty` always, the rest of sampling only where they sample at all."""
     try:
         document: object = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     facts = cast("dict[str, Any]", document) if isinstance(document, dict) else {}
-    if not facts.get("do_sample"):
-        return {}
-    names = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
-    return {name: facts[name] for name in names if isinstance(facts.get(name), int | float)}
+    names = ("repetition_penalty", *(SAMPLING_DEFAULTS if facts.get("do_sample") else ()))
+    return {name: facts[name] for name in names if _in_bounds(name, facts.get(name))}
 
 
-__all__ = ["LoadedModel", "load_model"]
+def _in_bounds(name: str, value: object) -> bool:
+    """A folder may come from anyone: what is beyond the bounds of a request's own settings is left out."""
+    low, high = _BOUNDS[name]
+    kinds = int if name == "top_k" else (int, float)
+    return isinstance(value, kinds) and not isinstance(value, bool) and low < value <= high
+
+
+__all__ = ["LoadedModel", "load_model", "read_defaults"]

@@ -23,6 +23,9 @@ Processor: TypeAlias = Callable[[mx.array, mx.array], mx.array]
 _COLDEST = 1e-4
 """Below it a temperature divides to infinity in half precision; the answer is the most likely token either way."""
 
+SAMPLING_DEFAULTS = ("temperature", "top_p", "top_k", "min_p")
+"""What a model's makers may set together, as one way of sampling."""
+
 PENALTY_CONTEXT_TOKENS = 64
 """How far back the penalties look, prompt included."""
 
@@ -30,11 +33,12 @@ PENALTY_CONTEXT_TOKENS = 64
 def with_defaults(sampling: Sampling, defaults: Mapping[str, float]) -> Sampling:
     """`sampling` with the model makers' values for what the caller left open.
 
-    A caller who sets the temperature chooses the way of sampling, so only then the makers' other values are left out.
+    A caller who sets the temperature chooses the way of sampling: then the makers' other values of it are left out.
     """
-    if not defaults or sampling.temperature is not None:
-        return sampling
-    unset: dict[str, Any] = {name: value for name, value in defaults.items() if getattr(sampling, name) is None}
+    left_out = SAMPLING_DEFAULTS if sampling.temperature is not None else ()
+    unset: dict[str, Any] = {
+        name: value for name, value in defaults.items() if name not in left_out and getattr(sampling, name) is None
+    }
     return replace(sampling, **unset)
 
 
@@ -99,6 +103,7 @@ def make_processors(sampling: Sampling) -> list[Processor]:
 
 __all__ = [
     "PENALTY_CONTEXT_TOKENS",
+    "SAMPLING_DEFAULTS",
     "Processor",
     "Sampler",
     "check",
