@@ -87,6 +87,19 @@ def test_a_request_that_nothing_may_take_is_a_decision_too() -> None:
     assert (decision.outcome, decision.plan, set(decision.recipients)) == ("deny", (), set(POLICY.recipients))
 
 
+def test_a_route_too_reads_a_request_without_labels_as_unknown() -> None:
+    policy = read_policy("""version: 1
+recipients: {mlx: {ring: device, provider: mlx, model: m}}
+labels: {work: {}, unclassified: {}}
+unknown: unclassified
+flow: [{id: any, allow: {labels: "*", to: [device]}}]
+route:
+  - {id: not-known, prefer: [mlx], when: {labels: [unclassified]}}
+  - {id: otherwise, prefer: [mlx]}
+""")
+    assert policy.decide(Facts(task="rewrite", labels=frozenset(), input_tokens=1)).route == "not-known"
+
+
 def test_the_first_route_whose_condition_is_true_is_taken() -> None:
     assert decide("public", task="rewrite").route == "otherwise"
 

@@ -103,7 +103,11 @@ UNREADABLE: dict[str, tuple[bytes, str]] = {
     "a bell": (b"version: 1\nname: \x07\n", "2:7: not a text file: it holds control characters."),
     "too large": (b"#" * (MAX_BYTES + 1), "1:1: the file is larger than 1,048,576 bytes. A policy must stay readable."),
     "broken": (b"version: 1\nlabels: {a: [}\n", "2:14: not valid YAML: expected the node content, but found '}'."),
-    "a tab": (b"version: 1\n\tname: x\n", "2:1: not valid YAML: found character '\\t' that cannot start any token."),
+    "a tab": (b"version: 1\n\tname: x\n", "2:1: not valid YAML: a tab cannot indent. Use spaces."),
+    "a colon": (
+        b"version: 1\nname: a: b\n",
+        "2:8: not valid YAML: a colon cannot stand here. Check the line above, or put the text in quotes.",
+    ),
     "two documents": (b"version: 1\n---\nversion: 1\n", "2:1: a policy file holds one document; this is a second one."),
     "an anchor": (
         b"version: 1\nlabels: &all {}\n",

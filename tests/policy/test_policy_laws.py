@@ -50,7 +50,7 @@ def bounds(most: int) -> st.SearchStrategy[dict[str, int]]:
 MATCHERS: dict[str, st.SearchStrategy[Any]] = {
     "task": some(("open_question", "rewrite", OWN_TASK, "other")),
     "modality": some(MODALITIES),
-    "input_tokens": bounds(20),
+    "input_tokens": bounds(4),
     "user.age": some(("adult", "minor")),
     "user.staff": st.booleans(),
     "user.level": bounds(9),
@@ -124,7 +124,7 @@ def requests(draw: st.DrawFn) -> Facts:
     return Facts(
         task=draw(st.sampled_from(["open_question", "rewrite", "embed", OWN_TASK, "other", UNKNOWN_TASK])),
         labels=frozenset(draw(some((*LABELS, "undeclared")))),
-        input_tokens=draw(st.integers(0, 22)),
+        input_tokens=draw(st.integers(0, 5)),
         modality=frozenset(draw(some(MODALITIES))),  # type: ignore[arg-type]
         values=draw(st.fixed_dictionaries({}, optional=FACT_VALUES)),
         to=draw(st.one_of(st.none(), some(tuple(RECIPIENTS)).map(frozenset))),

@@ -61,8 +61,10 @@ class Compiled:
 
     def decide(self, facts: Facts) -> Decision:
         """The decision for one request."""
-        # INVARIANT: a request without labels is one whose labels are not known.
-        labels = tuple(sorted(facts.labels)) or (self._document.unknown,)
+        if not facts.labels:
+            # INVARIANT: a request without labels is one whose labels are not known.
+            facts = replace(facts, labels=frozenset({self._document.unknown}))
+        labels = tuple(sorted(facts.labels))
         known_task = facts.task in self._tasks
         matched = facts if known_task else replace(facts, task=OTHER_TASK)
         live = self._live(matched, known_task=known_task)
