@@ -75,7 +75,7 @@ KNOWN_FAULTS: dict[str, tuple[str, ...]] = {
         "test_a_delta_that_is_no_text_is_an_error_with_a_receipt[raise-None]",
         "test_a_delta_that_is_no_text_is_an_error_with_a_receipt[raise-int]",
     ),
-    "send.py, execute.py: what a provider raises while it is closed goes to the app as it is, and the attempt is lost": (
+    "send.py, execute.py: what a provider raises while it is closed goes to the app, and the attempt is lost": (
         "test_a_provider_that_raises_while_it_is_closed_does_not_reach_the_app",
         "test_a_provider_that_raises_while_a_broken_stream_of_it_is_closed_raises_no_content",
         "test_a_provider_whose_run_is_no_generator_is_an_error_of_the_tree",
@@ -158,9 +158,7 @@ KNOWN_FAULTS: dict[str, tuple[str, ...]] = {
         "test_what_a_plugin_of_the_parent_holds_is_not_finalized_in_a_child",
     ),
     "portal.py: a portal of the parent is used in a child, where its thread is not": (
-        "test_what_the_parent_began_is_refused_in_a_child_and_never_hangs[session]",
-        "test_what_the_parent_began_is_refused_in_a_child_and_never_hangs[stream]",
-        "test_what_the_parent_began_is_refused_in_a_child_and_never_hangs[drawn stream]",
+        "test_what_the_parent_began_is_refused_in_a_child_and_never_hangs",
     ),
     "build.py: options are not checked": (
         "test_a_wrong_option_is_refused_with_a_way_out_and_nothing_is_sent[task a number]",

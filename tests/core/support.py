@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import traceback
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ def policy(*recipients: str, **how: Any) -> Policy:
 
 def assistant(
     policy_in_force: Policy,
-    audit: Path | bool = False,  # noqa: FBT001, FBT002  (as the facade takes it)
+    audit: Path | bool = False,
     *,
     retry: Retry = NO_WAIT,
     timeouts: Timeouts | None = None,
@@ -143,7 +143,7 @@ async def drain(stream: Any) -> tuple[list[Event], RingfenceError | None]:
 async def until(condition: Callable[[], bool], *, within_s: float = 5.0) -> None:
     """Waits until `condition` holds; the test fails if it never does."""
     async with asyncio.timeout(within_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  (what it waits for is told by no event)
             await asyncio.sleep(0.001)
 
 
@@ -168,6 +168,3 @@ class Acting(ScriptedProvider):
         finally:
             self.ended += 1
             await body.aclose()
-
-
-Check = Callable[[], Awaitable[None]]

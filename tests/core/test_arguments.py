@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.core.support import assistant, policy
 
 from ringfence import Assistant, AsyncAssistant, Settings
 from ringfence.errors import InvalidRequest, PolicyError, RingfenceError
 from ringfence.request import FilePart, ImagePart, Message, Request, TextPart, Tool
 from ringfence.testing import ScriptedProvider
-from tests.core.support import assistant, policy
+
+
+def untyped(value: object) -> Any:
+    return value
+
 
 NAN, INF = float("nan"), float("inf")
 
@@ -75,9 +80,9 @@ GIVEN: dict[str, Any] = {
     "an empty part": TextPart(""),
     "an empty image": ImagePart(b""),
     "an empty message": [Message("user", ())],
-    "a message with a string in it": [Message("user", (TextPart("a"), "b"))],  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    "a message with a string in it": [Message("user", (TextPart("a"), untyped("b")))],
     "the class": TextPart,
-    "a function": lambda: "hello",
+    "a function": print,
 }
 
 
@@ -93,7 +98,10 @@ async def refused(ask: Callable[[AsyncAssistant], Any]) -> InvalidRequest:
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
 async def test_a_wrong_option_is_refused_with_a_way_out_and_nothing_is_sent(options: Mapping[str, Any]) -> None:
-    error = await refused(lambda it: it.respond("hello", **options))
+    def ask(it: Any) -> Any:
+        return it.respond("hello", **options)
+
+    error = await refused(ask)
     assert error.message[0].islower() or error.message[0] in "'\""
     assert not str(error).endswith(".")
     assert error.way_out
@@ -112,9 +120,10 @@ async def test_every_verb_refuses_an_unknown_option_and_an_empty_text(verb: str)
 
 async def test_a_stream_refuses_wrong_arguments_at_once() -> None:
     async with assistant(policy("first"), first=ScriptedProvider("x")) as it:
-        for options in ({"labels": "work"}, {"temperature": 1}):
+        wrong: tuple[dict[str, Any], ...] = ({"labels": "work"}, {"temperature": 1})
+        for options in wrong:
             with pytest.raises(InvalidRequest):
-                it.stream("hello", **options)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue,reportArgumentType]
+                it.stream("hello", **options)
 
 
 async def test_an_undeclared_label_is_named_with_the_nearest() -> None:
@@ -204,8 +213,12 @@ IN_BOUNDS: list[Mapping[str, Any]] = [
     {"logit_bias": {0: -100, 5: 100.0}},
     {"reasoning_effort": "none"},
 ]
+_LOGIT_BIASES: list[Any] = [{-1: 0}, {1: 101}, {1: NAN}, {"1": 1}, {True: 1}, {1: True}, {1: "1"}, [1, 2], "1", 5]
+_STOPS: list[Any] = [("a",) * 17, ("",), "", (1,), (None,), b"x", 5, None]
+_COUNTS: list[Any] = [0, -1, 1.0, True, "1", NAN, []]
+_EFFORTS: list[Any] = ["extreme", "", 1, [], True]
 OUT_OF_BOUNDS: list[Mapping[str, Any]] = [
-    *({name: value} for name in ("max_output_tokens", "top_k") for value in (0, -1, 1.0, True, "1", NAN, [])),
+    *({name: value} for name in ("max_output_tokens", "top_k") for value in _COUNTS),
     *({"temperature": value} for value in (-0.001, 2.001, NAN, INF, -INF, True, "0.5", [0.5], 1j)),
     *({"top_p": value} for value in (0, 0.0, 1.001, -1, NAN, INF, False)),
     *({"min_p": value} for value in (-0.001, 1.001, NAN, True)),
@@ -213,10 +226,9 @@ OUT_OF_BOUNDS: list[Mapping[str, Any]] = [
     *({"presence_penalty": value} for value in (-2.001, 2.001, NAN, True)),
     *({"frequency_penalty": value} for value in (-2.001, 2.001, NAN, "0")),
     *({"seed": value} for value in (-1, 2**63, 1.0, True, "7", NAN)),
-    *({"stop": value} for value in (("a",) * 17, ("",), "", (1,), (None,), b"x", 5, None)),
-    *({"logit_bias": value} for value in ({-1: 0}, {1: 101}, {1: NAN}, {"1": 1}, {True: 1}, {1: True}, {1: "1"})),
-    *({"logit_bias": value} for value in ([1, 2], "1", 5)),
-    *({"reasoning_effort": value} for value in ("extreme", "", 1, [], True)),
+    *({"stop": value} for value in _STOPS),
+    *({"logit_bias": value} for value in _LOGIT_BIASES),
+    *({"reasoning_effort": value} for value in _EFFORTS),
 ]
 
 
@@ -241,28 +253,28 @@ def test_every_fault_of_settings_is_named() -> None:
 
 
 def test_stop_as_one_string_is_one_sequence() -> None:
-    assert Settings(stop="END").stop == ("END",)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    assert Settings(stop=untyped("END")).stop == ("END",)
 
 
 # ------------------------------------------------------------------ parts and messages
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: TextPart(b"bytes"),
-        lambda: TextPart(None),
-        lambda: ImagePart("picture.png"),
-        lambda: ImagePart(bytearray(b"x")),
-        lambda: FilePart(Path("x")),
-        lambda: Message("robot", (TextPart("x"),)),
-        lambda: Message("user", "hello"),
-        lambda: Message("user", None),
-        lambda: Message("user", TextPart("x")),
-        lambda: Message("user", (b"x",)),
-        lambda: TextPart("x", labels="work"),
+        lambda: TextPart(untyped(b"bytes")),
+        lambda: TextPart(untyped(None)),
+        lambda: ImagePart(untyped("picture.png")),
+        lambda: ImagePart(untyped(bytearray(b"x"))),
+        lambda: FilePart(untyped(Path("x"))),
+        lambda: Message(untyped("robot"), (TextPart("x"),)),
+        lambda: Message("user", untyped("hello")),
+        lambda: Message("user", untyped(None)),
+        lambda: Message("user", untyped(TextPart("x"))),
+        lambda: Message("user", untyped((b"x",))),
+        lambda: TextPart("x", labels=untyped("work")),
         lambda: Request(messages=()),
         lambda: Request(messages=(Message("user", (TextPart(" "),)),)),
-        lambda: Request(messages="hello"),
-        lambda: Request(messages=(TextPart("x"),)),
+        lambda: Request(messages=untyped("hello")),
+        lambda: Request(messages=untyped((TextPart("x"),))),
     ],
     ids=map(str, range(15)),
 )

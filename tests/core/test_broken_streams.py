@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 import pytest
+from tests.core.support import CANARY, ONCE, Acting, as_shown, assistant, drain, policy, records
 
 from ringfence.errors import (
     AuthenticationFailed,
@@ -47,7 +48,6 @@ from ringfence.response import (
     UsageReport,
 )
 from ringfence.testing import Script, ScriptedProvider, failing, text_events
-from tests.core.support import CANARY, ONCE, Acting, as_shown, assistant, drain, policy, records
 
 FAULTS: list[Callable[[], BaseException]] = [
     lambda: ProviderError("x"),

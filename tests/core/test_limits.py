@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.core.support import ONCE, Acting, assistant, drain, policy, records, until
 
 from ringfence import Retry, Timeouts
 from ringfence.errors import (
@@ -36,7 +37,6 @@ from ringfence.grant import Grant
 from ringfence.provider import Availability, Available, ModelCard, Plan, ProviderContext
 from ringfence.response import Finish, ProviderEvent, TextDelta, TextEnd, TextStart
 from ringfence.testing import Script, ScriptedProvider, failing, text_events
-from tests.core.support import ONCE, Acting, assistant, drain, policy, records, until
 
 SLOW_S = 5.0
 """What a provider that must be cut off would take; never waited for."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.core.support import CANARY, ONCE, assistant, chain, drain, policy, records, shown
 
 import ringfence
 from ringfence import errors, provider, receipt, request, response
@@ -43,7 +44,6 @@ from ringfence.response import (
     Usage,
 )
 from ringfence.testing import Script, ScriptedProvider, failing, text_events
-from tests.core.support import CANARY, ONCE, assistant, chain, drain, policy, records, shown
 
 BYTES = CANARY.encode()
 PARTS: list[Part] = [
@@ -56,6 +56,10 @@ PARTS: list[Part] = [
 ]
 TOOL = Tool(name="look", description=CANARY, parameters={"type": "object", "title": CANARY})
 RECEIPT = receipt.Receipt(id="1", started_at=0, outcome="answered", policy="p", policy_digest="d", task="t", labels=())
+
+
+def everything_in(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.rglob("*"))
 
 
 def part_name(part: object) -> str:
@@ -171,13 +175,17 @@ async def test_no_content_in_receipt_audit_log_or_logs(
                 assert CANARY not in json.dumps(error.receipt.as_dict() if error.receipt else None)
     (kept,) = records(tmp_path)
     assert kept["outcome"] == {"broken": "failed", "raised": "failed"}.get(ending, ending)
-    for path in tmp_path.rglob("*"):
-        assert BYTES not in path.read_bytes()
+    assert BYTES not in everything_in(tmp_path)
     assert CANARY not in caplog.text
     assert CANARY not in "".join(repr(vars(record)) for record in caplog.records)
 
 
 # ------------------------------------------------------------------ exceptions
+class Strange(Exception):
+    def __str__(self) -> str:
+        return CANARY
+
+
 RAISED: list[Callable[[], BaseException]] = [
     lambda: Exception(CANARY),
     lambda: ValueError(CANARY, {"prompt": CANARY}),
@@ -185,7 +193,7 @@ RAISED: list[Callable[[], BaseException]] = [
     lambda: UnicodeEncodeError("ascii", CANARY, 0, 1, CANARY),
     lambda: OSError(2, CANARY, CANARY),
     lambda: ExceptionGroup(CANARY, [ValueError(CANARY)]),
-    lambda: type("Strange", (Exception,), {"__str__": lambda _: CANARY})(),  # pyright: ignore[reportUnknownLambdaType]
+    Strange,
 ]
 
 

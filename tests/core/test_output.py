@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
+from tests.core.support import CANARY, assistant, policy, shown
 
 from ringfence.errors import InvalidRequest, OutputInvalid, OutputTruncated, RingfenceError, StreamBroken
 from ringfence.grant import Grant
@@ -17,7 +18,6 @@ from ringfence.provider import ModelCard, Plan
 from ringfence.request import ImagePart, JsonValue, TextPart, Tool
 from ringfence.response import Finish, ProviderEvent, ToolCallDelta, ToolCallEnd, ToolCallStart
 from ringfence.testing import ScriptedProvider, failing, text_events
-from tests.core.support import CANARY, assistant, policy, shown
 
 
 class Person(BaseModel):
@@ -199,6 +199,14 @@ async def test_no_network_is_used_for_a_schema_that_refers_to_one(listener: tupl
 
 
 # ------------------------------------------------------------------ partials
+async def partials_of(it: Any, wanted: Any) -> list[Any]:
+    return [one async for one in it.stream("x", output=wanted).partials()]
+
+
+def _plain(value: object) -> Any:
+    return TypeAdapter(object).dump_python(value)
+
+
 def _not_smaller(earlier: Any, later: Any) -> bool:
     if earlier is None:
         return True
@@ -223,15 +231,11 @@ def _not_smaller(earlier: Any, later: Any) -> bool:
 )
 async def test_partials_only_grow_and_end_with_the_validated_instance(wanted: Any, text: str, last: object) -> None:
     async with assistant(policy("first"), first=ScriptedProvider(letters(text))) as it:
-        seen = [one async for one in it.stream("x", output=wanted).partials()]
+        seen = await partials_of(it, wanted)
     assert len(seen) > 3
     assert seen[-1] == last
     assert type(seen[-1]) is type(last)
-    plain = [one.model_dump() if isinstance(one, BaseModel) else one for one in seen]
-    plain = [
-        [i.model_dump() if isinstance(i, BaseModel) else i for i in one] if isinstance(one, list) else one
-        for one in plain
-    ]  # pyright: ignore[reportUnknownVariableType]
+    plain = [_plain(one) for one in seen]
     assert all(map(_not_smaller, plain, plain[1:]))
 
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
+from tests.core.support import assistant, policy
 
 import ringfence
 from ringfence import paths, testing
@@ -19,7 +20,6 @@ from ringfence.grant import Grant
 from ringfence.provider import Plan
 from ringfence.response import Finish, ProviderEvent
 from ringfence.testing import ScriptedProvider, text_events
-from tests.core.support import assistant, policy
 
 HEAVY = (
     *("pydantic", "pydantic_core", "click", "rich", "ruamel", "ringfence_mlx", "ringfence_detectors", "mlx", "httpx2"),
@@ -147,15 +147,19 @@ async def test_memory_stays_flat_over_two_thousand_calls(tmp_path: Path) -> None
 HELD = "held " * 20_000
 
 
+async def first_event(it: ringfence.AsyncAssistant) -> None:
+    async with it.stream(HELD) as stream:
+        await anext(stream)
+
+
 async def test_a_cancelled_stream_frees_what_it_held() -> None:
     from ringfence.request import Request
 
     provider = ScriptedProvider(text_events(*["a"] * 50))
     async with assistant(policy("first"), first=provider) as it:
         for _ in range(20):
-            async with it.stream(HELD) as stream:
-                await anext(stream)
-        del stream, provider.requests[:], provider.grants[:]
+            await first_event(it)
+        del provider.requests[:], provider.grants[:]
         gc.collect()
         alive = [one for one in gc.get_objects() if isinstance(one, Request) and one.messages[-1].text == HELD]
     assert alive == []

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.core.support import ONCE, assistant, policy, records, until
 
 from ringfence.errors import AuditError, Denied, Overloaded, ProviderError, StreamBroken
 from ringfence.request import ImagePart, Message, TextPart, ToolResultPart
 from ringfence.response import Finish
 from ringfence.testing import Script, ScriptedProvider, failing, text_events
-from tests.core.support import ONCE, assistant, policy, records, until
 
 NO_HEALTH = (
     'flow:\n  - id: any\n    allow: {labels: "*", to: [device, house]}\n'
@@ -71,10 +71,10 @@ async def test_a_failed_request_lists_every_attempt(tmp_path: Path) -> None:
 
 
 async def test_a_cancelled_request_is_on_record_with_the_bytes_that_came(tmp_path: Path) -> None:
-    async with assistant(policy("first"), tmp_path, first=ScriptedProvider(text_events("abc", "def"))) as it:
-        async with it.stream("x") as stream:
-            for _ in range(2):
-                await anext(stream)
+    provider = ScriptedProvider(text_events("abc", "def"))
+    async with assistant(policy("first"), tmp_path, first=provider) as it, it.stream("x") as stream:
+        for _ in range(2):
+            await anext(stream)
     (kept,) = records(tmp_path)
     assert (kept["outcome"], kept["input_bytes"], kept["output_bytes"]) == ("cancelled", 1, 3)
     assert kept["attempts"][0]["error"] == "cancelled"

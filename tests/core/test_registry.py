@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.core.support import assistant, policy
 
 from ringfence import registry
 from ringfence.errors import Denied, InterfaceMismatch, PluginBroken, PluginNotInstalled, Unavailable
 from ringfence.testing import ScriptedProvider
-from tests.core.support import assistant, policy
 
 MANIFEST = 'name = "{name}"\ninterface = 1\nsummary = "for a test"\ncapabilities = ["text"]\n'
 GOOD = """
@@ -58,7 +58,7 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.syspath_prepend(str(tmp_path))  # pyright: ignore[reportUnknownMemberType]
     yield Site(tmp_path)
     registry.refresh()
     for name in [name for name in sys.modules if name.startswith("fake_")]:
@@ -68,7 +68,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 def test_a_manifest_is_read_without_importing_the_plugin(site: Site) -> None:
     package = site.add("explosive", "raise RuntimeError('imported')")
     found = registry.manifest("explosive")
-    assert (found.name, found.interface, found.capabilities) == ("explosive", 1, {"text"})
+    assert (found.name, found.interface, found.capabilities) == ("explosive", 1, frozenset({"text"}))
     assert not site.was_imported(package)
     assert package not in sys.modules
 

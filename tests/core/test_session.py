@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.core.support import Acting, assistant, drain, policy, until
 
 from ringfence import AsyncSession
 from ringfence.errors import InvalidRequest, ProviderError, RequestRejected, RingfenceError, StreamBroken
@@ -28,7 +29,6 @@ from ringfence.request import (
 )
 from ringfence.response import Finish, ProviderEvent, TextDelta, TextEnd, TextStart
 from ringfence.testing import Script, ScriptedProvider, failing, text_events
-from tests.core.support import Acting, assistant, drain, policy, until
 
 NAMES = ("public", "work", "health", "unclassified")
 
@@ -89,11 +89,13 @@ async def test_a_turn_that_fails_leaves_no_trace(verb: str) -> None:
     session = fresh(ScriptedProvider("one", failing(RequestRejected("no")), "three"))
     await session.respond("a")
     before = session.messages
+    asked = (
+        session.respond("b", labels={"health"})
+        if verb == "respond"
+        else session.stream("b", labels={"health"}).response()
+    )
     with pytest.raises(RequestRejected):
-        if verb == "respond":
-            await session.respond("b", labels={"health"})
-        else:
-            await session.stream("b", labels={"health"}).response()
+        await asked
     assert session.messages is before
     assert session.labels == {"unclassified"}
     assert (await session.respond("c")).text == "three"
@@ -132,7 +134,7 @@ async def test_a_turn_whose_output_is_invalid_leaves_no_trace() -> None:
 async def test_a_streamed_turn_counts_once_it_was_drawn_to_its_end() -> None:
     session = fresh(ScriptedProvider("one"))
     stream = session.stream("a")
-    assert session.messages == ()
+    assert not session.messages
     await drain(stream)
     await stream.response()
     assert [m.text for m in session.messages] == ["a", "one"]
@@ -256,7 +258,8 @@ async def test_a_dump_survives_json_for_every_kind_of_part() -> None:
 async def test_a_dump_of_real_turns_goes_on_where_it_stopped() -> None:
     provider = ScriptedProvider("one", "two")
     session = fresh(provider)
-    await session.respond([TextPart("a"), ImagePart(b"\x89PNG")], labels={"work"})
+    given: list[Part] = [TextPart("a"), ImagePart(b"\x89PNG")]
+    await session.respond(given, labels={"work"})
     later = fresh(provider, load=json.loads(json.dumps(session.dump())))
     await later.respond("b")
     assert provider.requests[-1].messages[:2] == session.messages

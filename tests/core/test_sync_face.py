@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
+from tests.core.support import ONCE, Acting, policy, policy_text, records
 
 from ringfence import Assistant
 from ringfence.errors import Closed, Denied, Overloaded, RingfenceError
@@ -24,7 +25,6 @@ from ringfence.grant import Grant
 from ringfence.provider import Plan
 from ringfence.response import Finish, ProviderEvent, TextDelta, TextEnd, TextStart
 from ringfence.testing import Script, ScriptedProvider, failing, text_events
-from tests.core.support import ONCE, Acting, policy, policy_text, records
 
 WITHIN_S = 2.0
 
@@ -139,8 +139,15 @@ def test_64_threads_share_one_assistant() -> None:
     acting = Acting(echoes)
     with Assistant(policy("first"), providers={"first": acting}, audit=False) as it, ThreadPoolExecutor(64) as pool:
         texts = [f"text {number}" for number in range(320)]
-        answers = list(pool.map(lambda text: it.respond(text).text, texts))
-        streamed = list(pool.map(lambda text: "".join(it.stream(text).text()), texts))
+
+        def whole(text: str) -> str:
+            return it.respond(text).text
+
+        def drawn(text: str) -> str:
+            return "".join(it.stream(text).text())
+
+        answers = list(pool.map(whole, texts))
+        streamed = list(pool.map(drawn, texts))
     assert answers == texts
     assert streamed == texts
     assert acting.opened == 1
@@ -168,7 +175,7 @@ def test_a_stream_that_nobody_draws_does_not_hold_up_another(it: Assistant) -> N
 def test_turns_of_one_session_from_many_threads_are_all_remembered(it: Assistant) -> None:
     session = it.session()
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: session.respond(f"turn {number}"), range(16)))
+        list(pool.map(session.respond, [f"turn {number}" for number in range(16)]))
     asked = [message.text for message in session.messages if message.role == "user"]
     assert sorted(asked) == sorted(f"turn {number}" for number in range(16))
     assert len(session.messages) == 32
@@ -194,9 +201,9 @@ def test_close_is_idempotent_and_what_comes_after_is_refused(provider: ScriptedP
     refused: list[Callable[[], object]] = [
         lambda: it.respond("x"),
         lambda: it.stream("x"),
-        lambda: it.session(),
+        it.session,
         lambda: it.explain("x"),
-        lambda: it.prewarm(),
+        it.prewarm,
         lambda: it.embed("x"),
         lambda: session.respond("x"),
         lambda: next(stream),
@@ -416,7 +423,9 @@ def test_what_a_plugin_of_the_parent_holds_is_not_finalized_in_a_child(tmp_path:
 
 @pytest.mark.parametrize("what", ["session", "stream", "drawn stream", "close of a drawn stream"])
 def test_what_the_parent_began_is_refused_in_a_child_and_never_hangs(what: str) -> None:
-    with Assistant(policy("first"), providers={"first": ScriptedProvider("Hello")}, audit=False) as it:
+    hanging = Script(events=text_events("a", "b"), delay_s=0.5)
+    provider = ScriptedProvider("Hello", "Hello", hanging, "Hello")
+    with Assistant(policy("first"), providers={"first": provider}, audit=False) as it:
         it.respond("before")
         session, fresh, drawn = it.session(), it.stream("x"), it.stream("x")
         next(drawn)
