@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -278,6 +279,24 @@ def test_a_decision_is_what_the_text_says(document: Document, request: Facts) ->
     assert allowed(decision) == expected_allowed(document, request)
     assert [(step.recipient, step.obligations) for step in decision.plan] == expected_plan(document, request)
     assert decision.outcome == ("allow" if decision.plan else "deny")
+
+
+@settings(law, max_examples=200)
+@given(documents(), requests(), st.lists(bounds(4), min_size=1, max_size=5))
+def test_bounds_that_are_looked_up_are_the_bounds_that_are_written(
+    document: Document, request: Facts, limits: list[Document]
+) -> None:
+    """The table of a policy's conditions agrees with each condition read alone."""
+    sized = [
+        {"id": f"sized-{index}", "deny": {"labels": "*", "to": ["house"]}, "when": {"input_tokens": limit}}
+        for index, limit in enumerate(limits)
+    ]
+    document["flow"] = [*document["flow"], *sized]
+    known = replace(request, task="rewrite")
+    denied = decide(document, replace(known, labels=frozenset({"public"}))).recipients["own"].rules
+    assert [rule["id"] for rule in sized if rule["id"] in denied] == [
+        rule["id"] for rule in sized if within(rule["when"]["input_tokens"], request.input_tokens) == TRUE
+    ]
 
 
 @law
