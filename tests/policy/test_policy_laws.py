@@ -287,7 +287,7 @@ def test_bounds_that_are_looked_up_are_the_bounds_that_are_written(
     document: Document, request: Facts, limits: list[Document]
 ) -> None:
     """The table of a policy's conditions agrees with each condition read alone."""
-    sized = [
+    sized: list[Document] = [
         {"id": f"sized-{index}", "deny": {"labels": "*", "to": ["house"]}, "when": {"input_tokens": limit}}
         for index, limit in enumerate(limits)
     ]
