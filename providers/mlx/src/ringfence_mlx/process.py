@@ -105,15 +105,19 @@ class WorkerProcess:
         prefix = command_prefix()
         # -P: the folder the app happens to stand in is no place to import from.
         command = [*prefix, sys.executable, "-P", "-m", "ringfence_mlx.worker", *(["--sandboxed"] if prefix else [])]
-        process = subprocess.Popen(  # noqa: ASYNC220, S603  (a fork of a millisecond; the command is our own)
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # a library may print what it was given
-            env=dict(spec.environment),
-            start_new_session=True,  # Ctrl-C in the terminal is for the app
-            bufsize=0,
-        )
+        try:
+            process = subprocess.Popen(  # noqa: ASYNC220, S603  (a fork of a millisecond; the command is our own)
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,  # a library may print what it was given
+                env=dict(spec.environment),
+                start_new_session=True,  # Ctrl-C in the terminal is for the app
+                bufsize=0,
+            )
+        except OSError as error:
+            on_death()
+            raise WorkerDied(f"not started: {(error.strerror or 'unknown').lower()}") from None
         worker = cls(process, spec, on_death)
         try:
             worker._attach()
@@ -267,6 +271,8 @@ class WorkerProcess:
                     queue.put_nowait(frame)
 
     def _send(self, data: bytes) -> None:
+        if self._death is not None:
+            return  # the descriptor may be somebody else's by now
         if len(self._unsent) + len(data) > _MOST_UNSENT_BYTES:
             raise FrameError("the worker does not read")
         if not self._unsent:

@@ -118,7 +118,9 @@ class Supervisor:
     async def ask(self, op: str, body: Mapping[str, Any] | None = None) -> Frame:
         """A call that is answered by one frame of its own name."""
         async with aclosing(self.call(op, body or {}, last=frozenset({op}))) as frames:
-            return await anext(frames)
+            answer = await anext(frames)
+        self._deaths = 0
+        return answer
 
     async def close(self) -> None:
         """Ends the worker; calls under way get `WorkerDied`. Idempotent; does nothing in a forked child."""
