@@ -80,7 +80,6 @@ GIVEN: dict[str, Any] = {
     "an empty part": TextPart(""),
     "an empty image": ImagePart(b""),
     "an empty message": [Message("user", ())],
-    "a message with a string in it": [Message("user", (TextPart("a"), untyped("b")))],
     "the class": TextPart,
     "a function": print,
 }

@@ -312,7 +312,8 @@ async def test_the_total_limit_also_ends_a_provider_that_never_gets_ready(where:
 
 async def test_a_slow_consumer_is_not_counted_against_the_limits_between_events() -> None:
     limits = Timeouts(connect_s=5, first_event_s=0.1, between_events_s=0.1)
-    async with assistant(policy("first"), timeouts=limits, first=ScriptedProvider(text_events("a", "b", "c"))) as it:
+    provider = ScriptedProvider(Script(events=text_events("a", "b", "c"), delay_s=0.01))
+    async with assistant(policy("first"), timeouts=limits, first=provider) as it:
         seen = 0
         async for _ in it.stream("x"):
             seen += 1

@@ -281,7 +281,7 @@ def test_loading_never_lowers_the_high_water_mark(before: set[str], dumped: set[
     session = fresh()
     session._labels = frozenset(before)  # pyright: ignore[reportPrivateUsage]
     turn = {"role": "user", "parts": [{"type": "text", "text": "a", "labels": sorted(part)}]}
-    session.load({"version": 1, "labels": sorted(dumped), "messages": [turn]})
+    session.load({**fresh().dump(), "labels": sorted(dumped), "messages": [turn]})
     assert session.labels == before | dumped | part
 
 
