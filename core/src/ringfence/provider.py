@@ -115,7 +115,7 @@ class Plan(Generic[NativeT]):
         return f"Plan({self.card.name}, adjustments={[a.setting for a in self.adjustments]})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class ProviderContext:
     """What the core hands a provider when it opens it.
 
@@ -129,6 +129,9 @@ class ProviderContext:
     logger: logging.Logger
     options: Mapping[str, object] = field(default_factory=dict[str, object])
     monotonic_s: Callable[[], float]
+
+    def __repr__(self) -> str:
+        return f"ProviderContext(options={sorted(self.options)})"
 
 
 class Provider(ABC):
@@ -204,13 +207,16 @@ class CountsTokens(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Embeddings:
     """One vector per text, in order; each of length `dimensions` and Euclidean norm 1."""
 
     vectors: tuple[tuple[float, ...], ...]
     dimensions: int
     input_tokens: int
+
+    def __repr__(self) -> str:
+        return f"Embeddings({len(self.vectors)} of {self.dimensions} dimensions)"
 
 
 @runtime_checkable

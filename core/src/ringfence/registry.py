@@ -10,10 +10,10 @@ import importlib.util
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from ringfence.errors import InterfaceMismatch, PluginBroken, PluginNotInstalled, RingfenceError, describe
-from ringfence.provider import INTERFACE_VERSION, MANIFEST_FILE, Manifest, Provider
+from ringfence.provider import INTERFACE_VERSION, MANIFEST_FILE, Capability, Manifest, Provider
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -148,6 +148,8 @@ def _manifest(package: str, table: dict[str, Any]) -> Manifest:
             faults.append(f"'{key}' is not of type {expected.__name__}")
         elif isinstance(value, list) and not all(isinstance(item, str) for item in cast("list[object]", value)):
             faults.append(f"'{key}' holds something other than strings")
+    known = get_args(Capability)
+    faults += [f"unknown capability '{name}'" for name in table.get("capabilities", ()) if name not in known]
     if faults:
         raise PluginBroken(f"package '{package}': {MANIFEST_FILE}: {'; '.join(faults)}", way_out="mend the manifest")
     return Manifest(

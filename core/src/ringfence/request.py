@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, cast
 
+from ringfence.checks import is_collection_of, require
 from ringfence.errors import InvalidRequest
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
@@ -50,9 +51,20 @@ def label_set(labels: object) -> frozenset[str]:
         raise InvalidRequest("labels must be a collection of names", way_out='labels={"contact"}')
     given = tuple(cast("Iterable[object]", labels))
     found = frozenset(name for name in given if isinstance(name, str) and name)
-    if not found.issuperset(given):
+    if not all(isinstance(name, str) and name for name in given):
         raise InvalidRequest("every label must be a non-empty string", way_out='labels={"contact"}')
     return found
+
+
+def _require_text(what: str, *values: object) -> None:
+    for value in values:
+        if not isinstance(value, str):
+            raise InvalidRequest(f"{what} must be str, not {type(value).__name__}", way_out="decode it first")
+
+
+def _require_bytes(what: str, value: object) -> None:
+    if not isinstance(value, bytes):
+        raise InvalidRequest(f"{what} must hold bytes, not {type(value).__name__}", way_out="read the file")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -63,8 +75,7 @@ class TextPart:
     labels: frozenset[str] = field(default=NO_LABELS, kw_only=True)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.text, str):
-            raise InvalidRequest(f"a text part holds a str, not {type(self.text).__name__}", way_out="decode it first")
+        _require_text("a text part", self.text)
         object.__setattr__(self, "labels", label_set(self.labels))
 
     def __repr__(self) -> str:
@@ -81,8 +92,8 @@ class ImagePart:
     labels: frozenset[str] = field(default=NO_LABELS, kw_only=True)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.data, bytes):
-            raise InvalidRequest(f"an image part holds bytes, not {type(self.data).__name__}", way_out="read the file")
+        _require_bytes("an image part", self.data)
+        _require_text("the media type and name of an image part", self.media_type, self.name or "")
         object.__setattr__(self, "labels", label_set(self.labels))
 
     def __repr__(self) -> str:
@@ -99,8 +110,8 @@ class FilePart:
     labels: frozenset[str] = field(default=NO_LABELS, kw_only=True)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.data, bytes):
-            raise InvalidRequest(f"a file part holds bytes, not {type(self.data).__name__}", way_out="read the file")
+        _require_bytes("a file part", self.data)
+        _require_text("the media type and name of a file part", self.media_type, self.name or "")
         object.__setattr__(self, "labels", label_set(self.labels))
 
     def __repr__(self) -> str:
@@ -117,6 +128,7 @@ class ToolCallPart:
     labels: frozenset[str] = field(default=NO_LABELS, kw_only=True)
 
     def __post_init__(self) -> None:
+        _require_text("the fields of a tool call", self.id, self.name, self.arguments)
         object.__setattr__(self, "labels", label_set(self.labels))
 
     def __repr__(self) -> str:
@@ -134,6 +146,7 @@ class ToolResultPart:
     labels: frozenset[str] = field(default=NO_LABELS, kw_only=True)
 
     def __post_init__(self) -> None:
+        _require_text("the fields of a tool result", self.call_id, self.name, self.text)
         object.__setattr__(self, "labels", label_set(self.labels))
 
     def __repr__(self) -> str:
@@ -150,6 +163,7 @@ class ReasoningPart:
     labels: frozenset[str] = field(default=NO_LABELS, kw_only=True)
 
     def __post_init__(self) -> None:
+        _require_text("the fields of a reasoning part", self.provider, self.text, self.state or "")
         object.__setattr__(self, "labels", label_set(self.labels))
 
     def __repr__(self) -> str:
@@ -157,6 +171,7 @@ class ReasoningPart:
 
 
 Part: TypeAlias = TextPart | ImagePart | FilePart | ToolCallPart | ToolResultPart | ReasoningPart
+PARTS: tuple[type[Part], ...] = (TextPart, ImagePart, FilePart, ToolCallPart, ToolResultPart, ReasoningPart)
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, repr=False)
@@ -168,7 +183,10 @@ class Message:
 
     def __post_init__(self) -> None:
         if self.role not in ("system", "user", "assistant", "tool"):
-            raise InvalidRequest("a message's role is system, user, assistant or tool")
+            raise InvalidRequest(
+                "a message's role is system, user, assistant or tool", way_out='Message("user", [part])'
+            )
+        require(is_collection_of(self.parts, PARTS), "a message holds parts", 'Message("user", [TextPart("…")])')
         object.__setattr__(self, "parts", tuple(self.parts))
 
     @property
@@ -209,8 +227,8 @@ class Settings:
         stop: object = self.stop
         if isinstance(stop, str):
             object.__setattr__(self, "stop", (stop,))
-        elif isinstance(stop, Iterable) and not isinstance(stop, tuple):
-            object.__setattr__(self, "stop", tuple(cast("Iterable[str]", stop)))
+        elif is_collection_of(stop, object):
+            object.__setattr__(self, "stop", tuple(stop))
         if faults := list(_settings_faults(self)):
             raise InvalidRequest("; ".join(faults))
 
@@ -235,6 +253,12 @@ _MAX_STOPS = 16
 _MAX_BIAS = 100
 
 
+def _are_biases(biases: object) -> bool:
+    if not isinstance(biases, Mapping):
+        return False
+    return all(_is_bias(token, bias) for token, bias in cast("Mapping[object, object]", biases).items())
+
+
 def _is_bias(token: object, bias: object) -> bool:
     if isinstance(token, bool) or isinstance(bias, bool):
         return False
@@ -252,13 +276,12 @@ def _settings_faults(settings: Settings) -> list[str]:
             faults.append(f"{name} has the wrong type {type(value).__name__}")
         elif not (low <= value <= high) or (value == low and not inclusive):
             faults.append(f"{name} must lie in {'[' if inclusive else '('}{low}, {high}]")
-    if len(settings.stop) > _MAX_STOPS:
-        faults.append(f"at most {_MAX_STOPS} stop sequences")
-    stops: tuple[object, ...] = settings.stop
-    if not all(isinstance(stop, str) and stop for stop in stops):
+    stop: object = settings.stop
+    if not is_collection_of(stop, str) or not all(stop):
         faults.append("every stop sequence must be a non-empty string")
-    biases = cast("Mapping[object, object]", settings.logit_bias or {})
-    if not all(_is_bias(token, bias) for token, bias in biases.items()):
+    elif len(settings.stop) > _MAX_STOPS:
+        faults.append(f"at most {_MAX_STOPS} stop sequences")
+    if settings.logit_bias is not None and not _are_biases(settings.logit_bias):
         faults.append("logit_bias maps token ids ≥ 0 to numbers from -100 to 100")
     if settings.reasoning_effort not in (None, "none", "low", "medium", "high"):
         faults.append("reasoning_effort is none, low, medium or high")
@@ -318,6 +341,7 @@ class Request:
     )
 
     def __post_init__(self) -> None:
+        require(is_collection_of(self.messages, Message), "a request holds messages", "messages=[Message(…)]")
         object.__setattr__(self, "messages", tuple(self.messages))
         object.__setattr__(self, "tools", tuple(self.tools))
         object.__setattr__(self, "labels", label_set(self.labels))

@@ -8,9 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, Unpack, cast, overload
 
-from ringfence.assistant.build import Input, RequestOptions, build_request
+from ringfence.assistant.build import Input, RequestOptions, build_request, input_messages, without_input_options
 from ringfence.assistant.output import Output
 from ringfence.assistant.stream import AsyncStream
+from ringfence.checks import is_mapping, require
 from ringfence.errors import Closed, InvalidRequest, OutputInvalid
 from ringfence.policy import Policy, builtin_policy, load_policy
 from ringfence.privacy.audit import AuditLog
@@ -19,7 +20,7 @@ from ringfence.privacy.labels import Labeller
 from ringfence.provider import Embeddings, Prewarms
 from ringfence.request import JsonValue, Message, TextPart
 from ringfence.response import Response
-from ringfence.routing.execute import Execution, Runtime
+from ringfence.routing.execute import Execution, Runtime, UnderWay
 from ringfence.routing.limits import Retry, Timeouts
 from ringfence.routing.providers import Providers, ProviderSetup
 
@@ -58,6 +59,11 @@ class AsyncAssistant:
         timeouts: Timeouts | None = None,
         retry: Retry | None = None,
     ) -> None:
+        require(providers is None or is_mapping(providers), "providers maps names", 'providers={"mlx": {…}}')
+        name: object = tenant
+        require(name is None or (isinstance(name, str) and name != ""), "tenant is a name", 'tenant="customer-7"')
+        require(timeouts is None or isinstance(timeouts, Timeouts), "timeouts is a Timeouts", "Timeouts(total_s=60)")
+        require(retry is None or isinstance(retry, Retry), "retry is a Retry", "Retry(attempts=1)")
         self.policy = find_policy(policy)
         self._tenant = tenant
         self._providers = Providers(providers)
@@ -68,6 +74,7 @@ class AsyncAssistant:
             audit=self._audit,
             timeouts=timeouts or Timeouts(),
             retry=retry or Retry(),
+            under_way=UnderWay(),
         )
         self._closed = False
 
@@ -100,9 +107,11 @@ class AsyncAssistant:
             ProviderError: the last recipient that the plan allows failed.
             OutputError: the structured output was cut, or is invalid after the repair turns.
         """
+        count: object = repair
+        require(isinstance(count, int) and not isinstance(count, bool) and repair >= 0, "repair is a count", "repair=1")
         wanted = None if output is None else Output(output)
         while True:
-            stream = self._stream(given, wanted, options)
+            stream = self.stream_turn(given, wanted, options)
             try:
                 async with stream:
                     return await stream.response()
@@ -110,14 +119,8 @@ class AsyncAssistant:
                 if repair <= 0 or wanted is None or error.response is None:
                     raise
                 repair -= 1
-                given = self._repair_turn(given, options, wanted, error.response)
-
-    def _repair_turn(
-        self, given: Input, options: RequestOptions, wanted: Output[Any], answer: Response[object]
-    ) -> tuple[Message, ...]:
-        asked = build_request(given, options, output=wanted.schema).messages
-        faults = f"That does not validate:\n{wanted.faults(answer.text)}\nAnswer again, with valid JSON only."
-        return (*asked, answer.message, Message("user", (TextPart(faults, labels=answer.labels),)))
+                given = _repair_turn(given, options, wanted, error.response)
+                options = without_input_options(options)
 
     @overload
     def stream(self, given: Input, *, output: None = None, **options: Unpack[RequestOptions]) -> AsyncStream[None]: ...
@@ -141,9 +144,9 @@ class AsyncAssistant:
         Raises:
             InvalidRequest: the arguments. What `respond` raises otherwise, the stream raises when it is drawn.
         """
-        return self._stream(given, None if output is None else Output(output), options)
+        return self.stream_turn(given, None if output is None else Output(output), options)
 
-    def _stream(
+    def stream_turn(
         self,
         given: Input,
         wanted: Output[OutputT] | None,
@@ -153,6 +156,12 @@ class AsyncAssistant:
         high_water: frozenset[str] = frozenset(),
         on_response: Callable[[Response[OutputT]], None] | None = None,
     ) -> AsyncStream[OutputT]:
+        """What `stream`, `respond` and a session's turns are made of; apps use those.
+
+        Raises:
+            Closed: the assistant was closed.
+            InvalidRequest: the arguments.
+        """
         if self._closed:
             raise Closed("the assistant is closed", way_out="make a new one")
         schema = None if wanted is None else wanted.schema
@@ -213,10 +222,11 @@ class AsyncAssistant:
         Raises:
             Unsupported: the recipient's model makes no embeddings.
         """
-        given = [TextPart(text) for text in ((texts,) if isinstance(texts, str) else texts)]
-        if not given or not all(part.text.strip() for part in given):
-            raise InvalidRequest("every text to embed must be non-empty", way_out='embed(["some text"])')
-        stream: AsyncStream[Any] = self._stream(given, None, _with_task("embed", options))
+        every = (texts,) if isinstance(texts, str) else texts
+        require(isinstance(every, Iterable), "embed takes a text or several", 'embed(["some text"])')
+        given = [TextPart(text) for text in every]
+        require(bool(given) and all(part.text.strip() for part in given), "a text to embed is empty", 'embed(["text"])')
+        stream: AsyncStream[Any] = self.stream_turn(given, None, _with_task("embed", options))
         async with stream:
             return cast("Response[Embeddings]", await stream.response())
 
@@ -245,8 +255,9 @@ class AsyncAssistant:
         """Ends all work, closes the providers and the audit log. Idempotent."""
         self._closed = True
         await self._providers.close()
+        # A stream that the app still holds has its receipt to write.
         if self._audit is not None:
-            self._audit.close()
+            self._runtime.under_way.when_idle(self._audit.close)
 
     async def __aenter__(self) -> Self:
         return self
@@ -258,6 +269,15 @@ class AsyncAssistant:
 
     def __repr__(self) -> str:
         return f"AsyncAssistant(policy={self.policy.name}, recipients={list(self.policy.recipients)})"
+
+
+def _repair_turn(
+    given: Input, options: RequestOptions, wanted: Output[Any], answer: Response[object]
+) -> tuple[Message, ...]:
+    """The same again, with the answer and what is wrong with it; it goes through the gate anew."""
+    faults = f"That does not validate:\n{wanted.faults(answer.text)}\nAnswer again, with valid JSON only."
+    turn = Message("user", (TextPart(faults, labels=answer.labels),))
+    return (*input_messages(given, options), answer.message, turn)
 
 
 def _with_task(task: str, options: RequestOptions) -> RequestOptions:
@@ -272,6 +292,9 @@ def find_policy(given: PolicyLike | None) -> Policy:
     """
     if isinstance(given, Policy):
         return given
+    require(
+        given is None or isinstance(given, str | os.PathLike), "policy is a file or a Policy", 'policy="policy.yaml"'
+    )
     if given is None:
         named = os.environ.get("RINGFENCE_POLICY")
         return load_policy(Path(named)) if named is not None else builtin_policy()
@@ -279,6 +302,7 @@ def find_policy(given: PolicyLike | None) -> Policy:
 
 
 def _audit_log(audit: bool | str | os.PathLike[str]) -> AuditLog | None:  # noqa: FBT001  (the facade's own argument)
+    require(isinstance(audit, bool | str | os.PathLike), "audit is a folder, True or False", 'audit="audit"')
     if audit is False:
         return None
     if audit is True:

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias, TypedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias, TypedDict, cast
 
 from ringfence.assistant.tasks import INSTRUCTIONS
+from ringfence.checks import is_collection_of, is_mapping, require
 from ringfence.errors import InvalidRequest
 from ringfence.request import (
     NO_LABELS,
+    PARTS,
     FilePart,
     ImagePart,
     JsonValue,
     Message,
     Part,
-    ReasoningPart,
     Request,
     Settings,
     TextPart,
     Tool,
-    ToolCallPart,
     ToolChoice,
-    ToolResultPart,
     label_set,
 )
 
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 
 Input: TypeAlias = str | Part | Sequence[Part] | Sequence[Message]
 """What an app may pass: a text, parts of one user message, or whole messages."""
-
-_PARTS = (TextPart, ImagePart, FilePart, ToolCallPart, ToolResultPart, ReasoningPart)
 
 
 class RequestOptions(TypedDict, total=False):
@@ -68,17 +65,9 @@ def build_request(
     Raises:
         InvalidRequest: something is empty, ill-typed, or an option nobody knows.
     """
-    if unknown := sorted(set(options) - RequestOptions.__optional_keys__):
-        raise InvalidRequest(
-            f"unknown option '{unknown[0]}'", way_out=", ".join(sorted(RequestOptions.__optional_keys__))
-        )
+    turns = input_messages(given, options)
     task = options.get("task", "open_question")
-    if not task:
-        raise InvalidRequest("task must be the name of a task", way_out='task="open_question"')
-    labels = label_set(options.get("labels", NO_LABELS))
-    turns = _messages(given, labels, tuple(options.get("attachments", ())))
-    instructions = options.get("instructions", INSTRUCTIONS.get(task, ""))
-    system = () if not instructions or any(m.role == "system" for m in (*earlier, *turns)) else (_system(instructions),)
+    system = _system(options, task, (*earlier, *turns))
     to = options.get("to")
     return Request(
         messages=(*system, *earlier, *turns),
@@ -98,26 +87,86 @@ def build_request(
 _DEFAULT_SETTINGS = Settings()
 
 
-def _system(text: str) -> Message:
-    return Message("system", (TextPart(text),))
+def _system(options: RequestOptions, task: str, turns: tuple[Message, ...]) -> tuple[Message, ...]:
+    own = any(message.role == "system" for message in turns)
+    if own and "instructions" in options:
+        raise InvalidRequest(
+            "the input has a system message, and instructions= is another", way_out="give one of the two"
+        )
+    text = options.get("instructions", "" if own else INSTRUCTIONS.get(task, ""))
+    # What is declared for the input is declared for what is said about it; undeclared, it is the policy's `unknown`.
+    return (Message("system", (TextPart(text, labels=label_set(options.get("labels", NO_LABELS))),)),) if text else ()
 
 
-def _messages(given: Input, labels: frozenset[str], attachments: tuple[Part, ...]) -> tuple[Message, ...]:
+def _is_facts(value: object) -> bool:
+    return is_mapping(value, of=(str, int, float))
+
+
+def _is_names(value: object) -> bool:
+    return isinstance(value, str) or is_collection_of(value, str)
+
+
+_CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
+    "task": (lambda value: isinstance(value, str) and bool(value), 'task="open_question"'),
+    "labels": (lambda _: True, 'labels={"contact"}'),  # label_set says what is wrong
+    "instructions": (lambda value: isinstance(value, str), 'instructions="Answer in one sentence."'),
+    "settings": (lambda value: isinstance(value, Settings), "settings=Settings(temperature=0.2)"),
+    "tools": (lambda value: is_collection_of(value, Tool), 'tools=[Tool(name="…")]'),
+    "tool_choice": (lambda value: value in ("auto", "none", "required"), 'tool_choice="auto", "none" or "required"'),
+    "attachments": (
+        lambda value: is_collection_of(value, (ImagePart, FilePart)),
+        "attachments=[FilePart(path.read_bytes())]",
+    ),
+    "facts": (_is_facts, 'facts={"user.age_band": "adult"}'),
+    "to": (_is_names, 'to="mlx" or to=["mlx"]'),
+    "tenant": (lambda value: isinstance(value, str) and bool(value), 'tenant="customer-7"'),
+    "provider_options": (lambda value: is_mapping(value, of=Mapping), 'provider_options={"mlx": {…}}'),
+}
+
+
+def check_options(options: Mapping[str, object]) -> None:
+    """Checks names and types.
+
+    Raises:
+        InvalidRequest: an option that nobody knows, or one of a wrong type.
+    """
+    for name, value in options.items():
+        if name not in _CHECKS:
+            raise InvalidRequest(f"unknown option '{name}'", way_out=f"one of {', '.join(_CHECKS)}")
+        holds, example = _CHECKS[name]
+        require(holds(value), f"option '{name}' cannot be a {type(value).__name__} like this one", example)
+
+
+_INPUT = '"a text", [TextPart(…), FilePart(…)] or [Message("user", [TextPart(…)])]'
+
+
+def input_messages(given: Input, options: RequestOptions) -> tuple[Message, ...]:
+    """The turns that `given` is, with the labels and attachments of `options`.
+
+    Raises:
+        InvalidRequest: it is empty, or no input.
+    """
+    check_options(options)
+    labels = label_set(options.get("labels", NO_LABELS))
+    attachments = tuple(options.get("attachments", ()))
     if isinstance(given, str):
         if not given.strip() and not attachments:
             raise InvalidRequest("the request is empty", way_out="give some text, an image or a file")
         parts: tuple[Part, ...] = (TextPart(given, labels=labels),) if given.strip() else ()
         return (Message("user", (*parts, *_labelled(attachments, labels))),)
-    items = (given,) if isinstance(given, _PARTS) else tuple(given)
-    messages = tuple(item for item in items if isinstance(item, Message))
-    parts = tuple(item for item in items if isinstance(item, _PARTS))
-    if len(messages) == len(items):
-        if attachments:
-            raise InvalidRequest("attachments go with a text, not with messages", way_out="put them into a message")
-        return tuple(Message(message.role, _labelled(message.parts, labels)) for message in messages)
-    if len(parts) == len(items):
-        return (Message("user", _labelled((*parts, *attachments), labels)),)
-    raise InvalidRequest("the input must be a text, parts, or messages, not a mixture of them or something else")
+    items: object = (given,) if isinstance(given, PARTS) else given
+    if is_collection_of(items, Message) and bool(items):
+        require(not attachments, "attachments go with a text or parts, not with messages", "put them into a message")
+        return tuple(Message(message.role, _labelled(message.parts, labels)) for message in items)
+    if not is_collection_of(items, PARTS) or not items:
+        raise InvalidRequest("the input must be a text, parts, or messages", way_out=_INPUT)
+    return (Message("user", _labelled((*items, *attachments), labels)),)
+
+
+def without_input_options(options: RequestOptions) -> RequestOptions:
+    """What is left to say once the turns are built: their attachments are in them."""
+    left = {key: value for key, value in options.items() if key != "attachments"}
+    return cast("RequestOptions", left)
 
 
 def _labelled(parts: Iterable[Part], labels: frozenset[str]) -> tuple[Part, ...]:

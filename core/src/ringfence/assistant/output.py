@@ -48,10 +48,12 @@ class Output(Generic[OutputT]):
             )
         try:
             return self._parse(response.text)
-        except ValueError as error:
-            invalid = OutputInvalid(f"the structured output is not valid: {_kinds(error)}", partial_text=response.text)
-            invalid.response = response
-            raise invalid from None  # the cause holds what the model wrote
+        except (ValueError, RecursionError) as error:
+            kinds = _kinds(error)
+        # Raised here and not in the handler: the cause holds what the model wrote.
+        invalid = OutputInvalid(f"the structured output is not valid: {kinds}", partial_text=response.text)
+        invalid.response = response
+        raise invalid
 
     def _parse(self, text: str) -> OutputT:
         if self._adapter is not None:
@@ -65,7 +67,7 @@ class Output(Generic[OutputT]):
         """What is wrong with `text`, for the model that wrote it. Holds content: it goes only back through the gate."""
         try:
             self._parse(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return str(error) or "it does not validate against the schema"
         return ""
 
@@ -78,7 +80,7 @@ class Output(Generic[OutputT]):
 
         try:
             value = from_json(text, allow_partial="trailing-strings")
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         if self._adapter is None:
             return cast("object", value)
@@ -93,27 +95,31 @@ class Output(Generic[OutputT]):
 def _type_adapter(wanted: Any) -> Any:
     try:
         from pydantic import TypeAdapter  # noqa: PLC0415  (never imported unless an app hands a type)
-        from pydantic.errors import PydanticUserError  # noqa: PLC0415
     except ImportError:
         raise InvalidRequest("structured output from a class needs pydantic", way_out="pip install pydantic") from None
     try:
-        return TypeAdapter(wanted)
-    except PydanticUserError:
-        raise InvalidRequest("output is not a type that pydantic can validate", way_out="a BaseModel class") from None
+        adapter = TypeAdapter(wanted)
+        adapter.json_schema()
+    except Exception as error:  # noqa: BLE001  (pydantic raises many kinds for what it cannot adapt)
+        kind = type(error).__name__
+        raise InvalidRequest(f"output is no type with a JSON Schema ({kind})", way_out="a BaseModel class") from None
+    return adapter
 
 
 def _schema_validator(schema: Mapping[str, JsonValue]) -> Any:
     import jsonschema_rs  # noqa: PLC0415  (only a schema given as a mapping needs it)
 
     try:
-        return jsonschema_rs.validator_for(dict(schema))
+        return jsonschema_rs.validator_for(dict(schema), offline=True)
     except ValueError:
         raise InvalidRequest("output is not a valid JSON Schema", way_out="check it against its draft") from None
 
 
-def _kinds(error: ValueError) -> str:
+def _kinds(error: Exception) -> str:
     """The kinds of the faults, which hold no content: `2 faults (missing, int_type)`."""
     found = getattr(error, "errors", None)
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
     if not callable(found):
         return "not JSON" if isinstance(error, json.JSONDecodeError) else "it does not match the schema"
     kinds = [str(fault["type"]) for fault in cast("list[dict[str, object]]", found())]
@@ -122,22 +128,25 @@ def _kinds(error: ValueError) -> str:
 
 def _all_optional(wanted: Any) -> Any:
     """An adapter like the one for `wanted` with every field of its models optional, so that a part of it validates."""
-    from pydantic import BaseModel, TypeAdapter, create_model  # noqa: PLC0415
+    from pydantic import BaseModel, Field, TypeAdapter, create_model  # noqa: PLC0415
 
-    made: dict[type, Any] = {}
+    made: dict[object, Any] = {}
 
     def loosen(annotation: Any) -> Any:
         from typing import get_args, get_origin  # noqa: PLC0415
 
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            if annotation not in made:
-                made[annotation] = Any  # a model inside itself stays loose
-                fields = {name: (loosen(f.annotation) | None, None) for name, f in annotation.model_fields.items()}
-                made[annotation] = create_model(f"Partial{annotation.__name__}", **cast("dict[str, Any]", fields))
-            return cast("Any", made[annotation])
         if get_origin(annotation) is list and get_args(annotation):
-            item = loosen(get_args(annotation)[0])
-            return cast("Any", list)[item]
-        return annotation
+            generic: Any = list
+            return generic[loosen(get_args(annotation)[0])]
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return cast("Any", annotation)
+        if annotation not in made:
+            made[annotation] = Any  # a model inside itself stays loose
+            fields = {
+                name: (loosen(f.annotation) | None, Field(default=None, validation_alias=f.validation_alias))
+                for name, f in annotation.model_fields.items()
+            }
+            made[annotation] = create_model(f"Partial{annotation.__name__}", **cast("dict[str, Any]", fields))
+        return made[annotation]
 
     return TypeAdapter(loosen(wanted))

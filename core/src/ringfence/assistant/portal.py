@@ -7,10 +7,13 @@ portal of its own: threads do not survive a fork.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from typing import Any, TypeVar
+from concurrent.futures import CancelledError
+from typing import Any, Generic, TypeVar
 
 from ringfence.errors import Closed
 
@@ -23,6 +26,7 @@ class Portal:
     """One thread with one event loop, started on first use."""
 
     def __init__(self) -> None:
+        self.process = os.getpid()
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -32,8 +36,10 @@ class Portal:
         """The loop, running.
 
         Raises:
-            Closed: the portal was stopped.
+            Closed: the portal was stopped, or belongs to the process that this one was forked from.
         """
+        if self.process != os.getpid():
+            raise Closed("this was begun before the process was forked", way_out="begin it again in the child")
         with self._lock:
             if self._closed:
                 raise Closed("the assistant is closed", way_out="make a new one")
@@ -52,6 +58,9 @@ class Portal:
             raise
         try:
             return future.result()
+        except CancelledError:
+            # Nobody but `stop` cancels what runs here.
+            raise _closed_meanwhile() from None
         except BaseException:
             future.cancel()
             raise
@@ -80,70 +89,95 @@ async def _cancel_all() -> None:
     await loop.shutdown_asyncgens()
 
 
-class Draw(Iterator[T]):
-    """Items of an async iterator, for one synchronous consumer. `close` cancels and waits until that is done.
+class _Pump(Generic[T]):
+    """Draws on the portal's loop. It knows nothing of the `Draw` it feeds, so that a dropped one can be collected."""
 
-    The items wait in a queue of their own, so a slow consumer does not hold up the portal.
+    def __init__(self, make: Callable[[], AsyncIterator[T]], close: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self.items: queue.SimpleQueue[T | _Ended] = queue.SimpleQueue()
+        self.closing = False
+        self._make = make
+        self._close = close
+        self._task: asyncio.Task[None] | None = None
+
+    async def _run(self) -> None:
+        try:
+            async for item in self._make():
+                self.items.put(item)
+        finally:
+            await self._close()
+
+    def start(self) -> None:
+        """Begins, on the loop."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+        # A callback, since a task that is cancelled before it began runs no `finally`.
+        self._task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled():
+            # INVARIANT: what was cut by closing the assistant never ends as if it were whole.
+            self.items.put(_Ended(None if self.closing else _closed_meanwhile()))
+        else:
+            self.items.put(_Ended(task.exception()))
+
+    def cancel(self) -> None:
+        """Ends it, on the loop."""
+        self.closing = True
+        if self._task is not None:
+            self._task.cancel()
+
+
+class Draw(Iterator[T]):
+    """Items of an async iterator for synchronous code. `close` cancels and waits until that is done.
+
+    The items wait in a queue of their own, so a slow consumer does not hold up the portal. Dropped, it cancels too.
     """
 
     def __init__(
         self, portal: Portal, make: Callable[[], AsyncIterator[T]], close: Callable[[], Coroutine[Any, Any, None]]
     ) -> None:
         self._portal = portal
-        self._items: queue.SimpleQueue[T | _Ended] = queue.SimpleQueue()
-        self._make = make
-        self._close = close
+        self._pump = _Pump(make, close)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[None] | None = None
         self._ended = False
-
-    async def _pump(self) -> None:
-        try:
-            async for item in self._make():
-                self._items.put(item)
-        finally:
-            await self._close()
-
-    def _start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._pump())
-        # A callback, since a task that is cancelled before it began runs no `finally`.
-        self._task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._items.put(_Ended(None if task.cancelled() else task.exception()))
-
-    def _cancel(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
 
     def __next__(self) -> T:
         if self._ended:
             raise StopIteration
+        loop = self._portal.loop()
         if self._loop is None:
-            self._loop = self._portal.loop()
-            self._loop.call_soon_threadsafe(self._start)
-        item = self._items.get()
-        if isinstance(item, _Ended):
-            self._ended = True
-            if item.error is not None:
-                raise item.error
-            raise StopIteration
-        return item
+            self._loop = loop
+            loop.call_soon_threadsafe(self._pump.start)
+        item = self._pump.items.get()
+        if not isinstance(item, _Ended):
+            return item
+        self._pump.items.put(item)  # another thread may wait for it too
+        self._ended = True
+        raise item.error or StopIteration
+
+    def _tell_to_end(self) -> bool:
+        """Whether there is something running in this process that was told to end."""
+        if self._loop is None or self._loop.is_closed() or self._portal.process != os.getpid():
+            return False
+        with contextlib.suppress(RuntimeError):  # the loop was closed just now
+            self._loop.call_soon_threadsafe(self._pump.cancel)
+        return True
 
     def close(self) -> None:
         """Cancels what still runs and waits for its end. Idempotent."""
-        if self._ended or self._loop is None:
-            self._ended = True
+        ended, self._ended = self._ended, True
+        if ended or not self._tell_to_end():
             return
-        self._ended = True
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._cancel)
-        while not isinstance(self._items.get(), _Ended):
+        while not isinstance(item := self._pump.items.get(), _Ended):
             pass
+        self._pump.items.put(item)
 
     def __del__(self) -> None:
-        if not self._ended and self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._cancel)
+        if not self._ended:
+            self._tell_to_end()
+
+
+def _closed_meanwhile() -> Closed:
+    return Closed("the assistant was closed meanwhile", way_out="close it after the last answer")
 
 
 class _Ended:

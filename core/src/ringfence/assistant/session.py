@@ -8,8 +8,9 @@ import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
 
-from ringfence.assistant.build import Input, RequestOptions, build_request
+from ringfence.assistant.build import Input, RequestOptions, input_messages, without_input_options
 from ringfence.assistant.output import Output
+from ringfence.checks import is_mapping, require
 from ringfence.errors import InvalidRequest
 from ringfence.request import (
     FilePart,
@@ -22,6 +23,7 @@ from ringfence.request import (
     TextPart,
     ToolCallPart,
     ToolResultPart,
+    label_set,
 )
 
 if TYPE_CHECKING:
@@ -95,17 +97,17 @@ class AsyncSession:
     ) -> AsyncStream[Any]:
         merged = cast("RequestOptions", {**self._options, **options})
         earlier = self._messages
+        turns = input_messages(given, merged)
         wanted = None if output is None else Output(output)
-        asked = build_request(given, merged, earlier=earlier).messages
 
         def remember(response: Response[Any]) -> None:
             if self._messages is not earlier:
-                raise InvalidRequest("another turn was taken meanwhile", way_out="one turn of a session at a time")
-            self._messages = (*asked, response.message)
+                raise InvalidRequest("another turn was taken meanwhile", way_out="take one turn of a session at a time")
+            self._messages = (*earlier, *turns, response.message)
             self._labels |= response.labels
 
-        return self._assistant._stream(  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  (one facade in two files)
-            asked, wanted, _without_input_options(merged), high_water=self._labels, on_response=remember
+        return self._assistant.stream_turn(
+            turns, wanted, without_input_options(merged), earlier=earlier, high_water=self._labels, on_response=remember
         )
 
     # ------------------------------------------------------------------ keeping it
@@ -123,38 +125,39 @@ class AsyncSession:
             }
             for message in self._messages
         ]
-        return {"version": _VERSION, "labels": sorted(self._labels), "messages": kept}
+        instructions = self._options.get("instructions")
+        return {"version": _VERSION, "instructions": instructions, "labels": sorted(self._labels), "messages": kept}
 
     def load(self, data: Mapping[str, Any]) -> None:
-        """Takes the turns of a dump in place of the present ones.
+        """Takes the turns of a dump in place of the present ones, and its instructions where this session has none.
 
         INVARIANT: the high-water mark never falls: it becomes the union of this session's, the dump's and every part's.
 
         Raises:
             InvalidRequest: it is no dump of a session, or one of another version; the session stays as it was.
         """
+        given: object = data
+        require(is_mapping(given), "this is not the dump of a session", "pass what session.dump() gave")
+        if data.get("version", _VERSION) != _VERSION:
+            raise InvalidRequest("this session was dumped by another version", way_out="start a new session")
         try:
-            if data["version"] != _VERSION:
-                raise InvalidRequest("this session was dumped by another version", way_out="start a new session")
             messages = tuple(
                 Message(cast("Role", turn["role"]), tuple(_load_part(part) for part in turn["parts"]))
                 for turn in data["messages"]
             )
-            labels = frozenset(cast("list[str]", data["labels"]))
-        except (KeyError, TypeError, ValueError, AttributeError):
+            labels = label_set(data["labels"])
+            instructions: object = data["instructions"]
+            require(instructions is None or isinstance(instructions, str), "instructions are a text", "see dump()")
+        except (KeyError, TypeError, ValueError, AttributeError, InvalidRequest):
             raise InvalidRequest("this is not the dump of a session", way_out="pass what session.dump() gave") from None
         carried = (part.labels for message in messages for part in message.parts)
         self._messages = messages
         self._labels = self._labels.union(labels, *carried)
+        if isinstance(instructions, str) and "instructions" not in self._options:
+            self._options["instructions"] = instructions
 
     def __repr__(self) -> str:
         return f"AsyncSession({len(self._messages)} messages, labels={sorted(self._labels)})"
-
-
-def _without_input_options(options: RequestOptions) -> RequestOptions:
-    """What is left to say once the turn's messages are built: its labels and attachments are in them."""
-    rest = {key: value for key, value in options.items() if key not in {"labels", "attachments"}}
-    return cast("RequestOptions", rest)
 
 
 _KINDS: dict[str, type[Part]] = {

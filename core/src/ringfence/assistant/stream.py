@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Self, TypeVar, cast
 
-from ringfence.errors import Closed, RingfenceError
+from ringfence.errors import Closed, RingfenceError, StreamBroken
 from ringfence.response import Event, Joined, Response, TextDelta
 
 if TYPE_CHECKING:
     from ringfence.assistant.output import Output
+    from ringfence.receipt import Receipt
     from ringfence.routing.execute import Execution
 
 OutputT = TypeVar("OutputT")
@@ -36,11 +38,14 @@ class AsyncStream(Generic[OutputT]):
         self._on_response = on_response
         self._response: Response[OutputT] | None = None
         self._failure: RingfenceError | None = None
+        self._drawing: asyncio.Task[object] | None = None
+        self._closing: asyncio.Event | None = None
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Event:
+        task = self._drawing = asyncio.current_task()
         try:
             return await self._events.__anext__()
         except StopAsyncIteration:
@@ -49,6 +54,15 @@ class AsyncStream(Generic[OutputT]):
         except RingfenceError as error:
             self._failure = error
             raise
+        except asyncio.CancelledError:
+            # Closed from another task: this one was only woken, and its loop over the stream ends.
+            if self._closing is None or task is None or task.uncancel():
+                raise
+            raise StopAsyncIteration from None
+        finally:
+            self._drawing = None
+            if self._closing is not None:
+                self._closing.set()
 
     def _finish(self) -> None:
         """Validates the output and keeps the response."""
@@ -56,7 +70,7 @@ class AsyncStream(Generic[OutputT]):
         if answered is None or self._response is not None:
             return
         try:
-            value = self._output.validate(answered) if self._output is not None else answered.output
+            value = self._value(answered)
         except RingfenceError as error:
             error.receipt = answered.receipt
             self._failure = error
@@ -64,6 +78,12 @@ class AsyncStream(Generic[OutputT]):
         self._response = cast("Response[OutputT]", replace(answered, output=value))
         if self._on_response is not None:
             self._on_response(self._response)
+
+    def _value(self, answered: Response[object]) -> object:
+        if self._output is None:
+            return answered.output
+        # A model that calls a tool first has not given its output yet.
+        return None if answered.tool_calls else self._output.validate(answered)
 
     async def response(self) -> Response[OutputT]:
         """The whole answer; draws what is left of the events first.
@@ -79,15 +99,29 @@ class AsyncStream(Generic[OutputT]):
             raise self._failure
         raise Closed("the stream was closed before its end", way_out="draw it to its end")
 
+    @property
+    def receipt(self) -> Receipt | None:
+        """The receipt, once the stream has ended, was closed or failed; `None` before."""
+        return self._execution.receipt
+
     async def text(self) -> AsyncIterator[str]:
-        """The text as it comes. Ends at a join by restart, since the text so far is void: use the events to go on.
+        """The text as it comes.
 
         Raises:
+            StreamBroken: the answer begins again elsewhere, so what came is void; `response()` gives the whole one.
             RingfenceError: whatever ended the stream.
         """
+        came = ""
         async for event in self:
             if type(event) is TextDelta:
+                came += event.text
                 yield event.text
+            elif isinstance(event, Joined) and event.how == "restart":
+                broken = StreamBroken(
+                    "the stream broke, and the answer begins again", way_out="draw events, or response()"
+                )
+                broken.partial_text = came
+                raise broken
 
     async def partials(self) -> AsyncIterator[object]:
         """The structured output as it grows: instances with every field optional, then the validated one.
@@ -111,7 +145,11 @@ class AsyncStream(Generic[OutputT]):
             yield self._response.output
 
     async def aclose(self) -> None:
-        """Cancels what still runs, here and at the backend. Idempotent."""
+        """Cancels what still runs, here and at the backend; also while another task draws. Idempotent."""
+        if self._drawing is not None and self._drawing is not asyncio.current_task():
+            self._closing = asyncio.Event()
+            self._drawing.cancel()
+            await self._closing.wait()
         await self._events.aclose()
 
     async def __aenter__(self) -> Self:

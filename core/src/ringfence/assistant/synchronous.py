@@ -16,6 +16,7 @@ from ringfence.assistant.stream import AsyncStream
 from ringfence.errors import Closed
 from ringfence.policy.decision import Decision
 from ringfence.provider import Embeddings
+from ringfence.receipt import Receipt
 from ringfence.request import JsonValue, Message
 from ringfence.response import Event, Response
 from ringfence.routing.limits import Retry, Timeouts
@@ -188,7 +189,10 @@ class Assistant:
     def close(self) -> None:
         """Ends all work and the thread. Idempotent."""
         live, self._live = self._live, None
-        if live is None or live.process != os.getpid():
+        if live is None:
+            return
+        if live.process != os.getpid():
+            _left_behind.append(live)
             return
         try:
             live.portal.call(live.assistant.close())
@@ -225,6 +229,11 @@ class Stream(Generic[OutputT]):
 
     def __next__(self) -> Event:
         return next(iter(self))
+
+    @property
+    def receipt(self) -> Receipt | None:
+        """The receipt, once the stream has ended, was closed or failed; `None` before."""
+        return self._stream.receipt
 
     def text(self) -> Iterator[str]:
         """The text as it comes."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ringfence.request import Modality
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Facts:
     """One request as a policy sees it. `labels` is never empty; `input_tokens` = ceil(UTF-8 bytes of all text / 3).
 
@@ -22,3 +22,6 @@ class Facts:
     modality: frozenset[Modality] = frozenset({"text"})
     values: Mapping[str, str | int | float | bool] = field(default_factory=dict[str, "str | int | float | bool"])
     to: frozenset[str] | None = None
+
+    def __repr__(self) -> str:
+        return f"Facts(task={self.task}, labels={sorted(self.labels)}, input_tokens={self.input_tokens})"

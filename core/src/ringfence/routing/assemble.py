@@ -62,8 +62,8 @@ class Assembler:
         if type(event) is TextDelta:
             # The hot path: one look-up, one append.
             part = self._open.get(event.index)
-            if part is None or part.kind is not TextDelta:
-                raise _violated("text_delta without text_start")
+            if part is None or part.kind is not TextDelta or type(event.text) is not str:
+                raise _violated("text_delta without text_start, or without text")
             part.chunks.append(event.text)
             return
         match event:
@@ -98,8 +98,8 @@ class Assembler:
 
     def _grow(self, kind: type, index: int, text: str) -> None:
         part = self._open.get(index)
-        if part is None or part.kind is not kind:
-            raise _violated("a delta without its start")
+        if part is None or part.kind is not kind or type(text) is not str:
+            raise _violated("a delta without its start, or without text")
         part.chunks.append(text)
 
     def _end(self, event: TextEnd | ReasoningEnd | ToolCallEnd) -> Part:

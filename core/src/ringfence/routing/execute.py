@@ -10,7 +10,8 @@ INVARIANT: every send, the first as well as a retry, fallback or restart, asks t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+import logging
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from ringfence.privacy.gate import Cleared, Gate
     from ringfence.routing.providers import Providers
 
+_log = logging.getLogger("ringfence")
+
 CONTINUE = "Your last message was cut off. Go on exactly where it stopped. Do not repeat any of it."
 """What the next recipient is told when a broken stream is continued elsewhere."""
 
@@ -70,6 +73,34 @@ class Runtime:
     audit: Audit | None
     timeouts: Timeouts
     retry: Retry
+    under_way: UnderWay
+
+
+class UnderWay:
+    """How many requests have begun and not ended, so that what they need is closed after the last."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._then: Callable[[], None] | None = None
+
+    def begin(self) -> None:
+        """One more."""
+        self._count += 1
+
+    def end(self) -> None:
+        """One less."""
+        self._count -= 1
+        self._call_if_idle()
+
+    def when_idle(self, then: Callable[[], None]) -> None:
+        """Calls `then` once, as soon as nothing is under way."""
+        self._then = then
+        self._call_if_idle()
+
+    def _call_if_idle(self) -> None:
+        if self._count == 0 and self._then is not None:
+            then, self._then = self._then, None
+            then()
 
 
 class Execution:
@@ -84,7 +115,10 @@ class Execution:
         self._joins: list[Joined] = []
         self._broken: str | None = None
         self._prefix = ""
+        self._came = ""
         self.response: Response[object] | None = None
+        self.receipt: Receipt | None = None
+        """The receipt, once the request has ended, however it did."""
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Runs the request. Closing it cancels the work, and the receipt says so.
@@ -99,6 +133,7 @@ class Execution:
         runtime = self._runtime
         if runtime.audit is not None:
             runtime.audit.open()
+        runtime.under_way.begin()
         outcome: Outcome = "cancelled"
         failure: BaseException | None = None
         try:
@@ -114,7 +149,7 @@ class Execution:
                             yield event
                     break
                 except (ProviderError, GateError) as error:
-                    cleared = await self._go_on(walk, cleared, error)
+                    cleared = self._record.cleared = await self._go_on(walk, cleared, error)
             outcome = "answered"
         except (asyncio.CancelledError, GeneratorExit):
             raise
@@ -125,7 +160,10 @@ class Execution:
         finally:
             if self._watchdog is not None:
                 self._watchdog.stop()
-            self._settle(outcome, failure)
+            try:
+                self._settle(outcome, failure)
+            finally:
+                runtime.under_way.end()
 
     async def _clear(self) -> Cleared:
         gate = self._runtime.gate
@@ -137,38 +175,35 @@ class Execution:
         """One send to one recipient, complete or raising; either way its attempt is on record."""
         runtime, record, watchdog = self._runtime, self._record, self._watchdog
         assert watchdog is not None  # noqa: S101  (events() made it)
-        watchdog.started = False
-        send = record.send = Send(runtime.gate, runtime.providers, cleared, step)
+        send = Send(runtime.gate, runtime.providers, cleared, step)
         provider_name = runtime.gate.policy.recipients[step.recipient].provider
         assembler = self._assembler = Assembler(provider_name, frozenset(cleared.decision.labels))
         failure: BaseException | None = None
+        first = True
+        watchdog.start()
         try:
-            run, grant = await send.open()
-            watchdog.start(grant)
+            run, watchdog.grant = await watchdog.wait(send.open())
             while (event := await watchdog.next(run)) is not None:
                 assembler.add(event)
-                if self._broken is not None:
-                    yield self._join(self._broken, step.recipient)
-                if record.first_event_s is None:
+                if first:
+                    first = False
+                    _require_spent(send, watchdog)
                     record.event_came()
+                    if self._broken is not None:
+                        yield self._join(self._broken, step.recipient)
                 if not isinstance(event, Embeddings):
                     yield event
+            _require_spent(send, watchdog)
             if assembler.finish is None:
-                raise StreamBroken("the stream ended without its end")
-        except RingfenceError as error:
+                raise StreamBroken("the stream ended without its end", phase=watchdog.phase)
+        except BaseException as error:  # noqa: BLE001  (raised again below)
             failure = error
-            raise
-        except Exception as error:  # noqa: BLE001  (a plugin may raise anything)
-            # The provider broke its interface, and what it raised may hold content.
-            failure = error
-            phase: Phase = "mid_stream" if watchdog.started else "before_first_event"
-            raise ProtocolViolated(f"the provider raised {describe(error)}", phase=phase) from None
-        except BaseException as error:
-            failure = error
-            raise
-        finally:
-            await send.close()
-            record.attempts.append(send.attempt(failure))
+        await send.close()
+        record.sends.append(send)
+        record.attempts.append(send.attempt(failure))
+        if failure is not None:
+            # Raised here and not in the handler, so that no exception of a plugin stays in its context.
+            raise _of_the_tree(failure, watchdog.phase)
 
     async def _go_on(self, walk: Walk, cleared: Cleared, error: ProviderError | GateError) -> Cleared:
         """Waits and moves `walk` to what is tried after `error`; returns what to send there.
@@ -180,14 +215,14 @@ class Execution:
         recipient = walk.step.recipient
         if isinstance(error, ProviderError):
             error.recipient = recipient
-        sent = self._record.send is not None and self._record.send.sent
+        sent = self._record.sends[-1].sent
         if self._watchdog.started:
             # INVARIANT: a stream that broke after its first event goes on only as the policy declares.
             cleared = self._after_break(recipient, cleared, error)
         worst = self._record.failed(error)
         wait_s = walk.after(error, sent=sent)
         if wait_s is None:
-            raise worst if self._broken is None else _stream_broken(recipient, error, self._prefix)
+            raise worst if self._broken is None else _stream_broken(recipient, error, self._came)
         if self._watchdog.ends_within(wait_s):
             raise TimedOut("the request took longer than its total limit", limit="total", phase="before_first_event")
         await asyncio.sleep(wait_s)
@@ -200,7 +235,7 @@ class Execution:
             StreamBroken: the policy says `fail`, or an answer like this cannot be continued.
         """
         assert self._assembler is not None  # noqa: S101  (an event has come)
-        text = self._prefix + self._assembler.partial_text
+        text = self._came = self._prefix + self._assembler.partial_text
         how = cleared.decision.on_broken_stream
         continuable = self._assembler.only_text and self._request.output is None
         if how == "fail" or (how == "continue" and not continuable):
@@ -231,8 +266,11 @@ class Execution:
         if assembler is not None:
             record.usage, record.finish = assembler.usage, assembler.finish
             message = assembler.message(self._prefix)
-            whole = outcome == "answered"
-            record.output_bytes = message_bytes(message) if whole else utf8_bytes(self._prefix + assembler.partial_text)
+            if outcome == "answered":
+                record.output_bytes = message_bytes(message)
+            else:
+                resumed = self._broken is None and not isinstance(failure, StreamBroken)
+                record.output_bytes = utf8_bytes(self._prefix + assembler.partial_text if resumed else self._came)
         receipt = record.receipt(outcome)
         if receipt is None:
             return
@@ -240,18 +278,21 @@ class Execution:
             failure.receipt = receipt
         if outcome == "answered" and message is not None:
             self.response = self._respond(message, receipt)
+        self.receipt = receipt
         if self._runtime.audit is not None:
             try:
                 self._runtime.audit.append(receipt)
             except AuditError as error:
                 error.receipt, error.response = receipt, self.response
+                if outcome == "cancelled":
+                    _log.warning("a cancelled request could not be recorded: %s", error.message)
+                    return  # a cancellation must stay one
                 raise
 
     def _respond(self, message: Message, receipt: Receipt) -> Response[object]:
-        assembler, send = self._assembler, self._record.send
+        assembler, send = self._assembler, self._record.sends[-1]
         assert assembler is not None  # noqa: S101  (a message was made of it)
         assert assembler.finish is not None  # noqa: S101  (_send would have raised)
-        assert send is not None  # noqa: S101
         return Response(
             message=message,
             output=assembler.embeddings,
@@ -262,6 +303,22 @@ class Execution:
             labels=frozenset(receipt.labels),
             joins=tuple(self._joins),
         )
+
+
+def _require_spent(send: Send, watchdog: Watchdog) -> None:
+    # INVARIANT: no answer is taken that was made without spending the grant.
+    if not send.sent:
+        raise ProtocolViolated("the provider answered without spending its grant", phase=watchdog.phase)
+
+
+def _of_the_tree(failure: BaseException, phase: Phase) -> BaseException:
+    """`failure` as an app may see it: what a plugin raised or hung on its error may hold content."""
+    if isinstance(failure, RingfenceError):
+        failure.__cause__ = failure.__context__ = None
+        return failure
+    if isinstance(failure, Exception):
+        return ProtocolViolated(f"the provider raised {describe(failure)}", phase=phase)
+    return failure
 
 
 def denied(cleared: Cleared) -> Denied:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ringfence.errors import InvalidRequest, Phase, ProviderError, TimedOut, TimeLimit
+from ringfence.errors import InvalidRequest, Phase, ProtocolViolated, ProviderError, TimedOut, TimeLimit
 from ringfence.grant import Grant
 
 T = TypeVar("T")
+
+
+_MOST_DOUBLINGS = 32
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +38,7 @@ class Timeouts:
     def __post_init__(self) -> None:
         for name in self.__slots__:
             value = getattr(self, name)
-            if value is not None and not value > 0:
+            if value is not None and not (_is_number(value) and value > 0):
                 raise InvalidRequest(f"timeout {name} must be more than 0 seconds", way_out="None for no limit")
 
 
@@ -47,8 +55,11 @@ class Retry:
     max_wait_s: float = 20.0
 
     def __post_init__(self) -> None:
-        if self.attempts < 1 or self.wait_s < 0 or self.max_wait_s < 0:
-            raise InvalidRequest("retry needs attempts ≥ 1 and waits ≥ 0")
+        attempts: object = self.attempts
+        if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
+            raise InvalidRequest("retry needs a whole number of attempts, 1 or more", way_out="Retry(attempts=1)")
+        if not all(_is_number(wait_s) and wait_s >= 0 for wait_s in (self.wait_s, self.max_wait_s)):
+            raise InvalidRequest("retry needs waits of 0 seconds or more", way_out="Retry(wait_s=0.5)")
 
     def wait_before(self, attempt: int, error: ProviderError) -> float | None:
         """Seconds to wait before the attempt of that number (2 for the first retry); `None` to give up."""
@@ -57,27 +68,27 @@ class Retry:
         if error.retry_after_s is not None:
             return error.retry_after_s if error.retry_after_s <= self.max_wait_s else None
         # Jitter spreads callers that failed together; it needs no secrecy.
-        return random.uniform(0, min(self.max_wait_s, self.wait_s * 2 ** (attempt - 2)))  # noqa: S311
+        return random.uniform(0, min(self.max_wait_s, self.wait_s * 2 ** min(attempt - 2, _MOST_DOUBLINGS)))  # noqa: S311
 
 
 class Watchdog:
-    """Ends a wait that takes too long, with one timer for a whole stream.
+    """Ends a wait that takes too long, with one timer for a whole request.
 
-    Arming it costs a few attribute writes an event: the timer is not moved but, firing early, set again. It works
-    as `asyncio.timeout` does: it cancels the waiting task and turns that cancellation into `TimedOut`.
+    It costs a few attribute writes an event: the timer is not moved but, firing early, set again. It works as
+    `asyncio.timeout` does: it cancels the waiting task and turns that cancellation into `TimedOut`.
     """
 
     __slots__ = (
-        "_deadline",
+        "_between_at",
         "_fired",
-        "_grant",
         "_handle",
-        "_limit",
         "_loop",
         "_sent_at",
         "_task",
         "_timeouts",
+        "_timer_at",
         "_total_at",
+        "grant",
         "started",
     )
 
@@ -85,22 +96,24 @@ class Watchdog:
         self._loop = asyncio.get_running_loop()
         self._timeouts = timeouts
         self._total_at = None if timeouts.total_s is None else self._loop.time() + timeouts.total_s
+        self._between_at: float | None = None
+        self._sent_at = 0.0
         self._task: asyncio.Task[object] | None = None
         self._handle: asyncio.TimerHandle | None = None
-        self._grant: Grant | None = None
-        self._fired = False
-        self._limit: TimeLimit = "connect"
-        self._deadline: float | None = None
-        self._sent_at = 0.0
+        self._timer_at = math.inf
+        self._fired: TimeLimit | None = None
+        self.grant: Grant | None = None
+        """Of the send under way; its `connected` ends the `connect` limit."""
         self.started = False
         """Whether an event has come."""
 
-    def start(self, grant: Grant) -> None:
-        """Begins a send: the `connect` limit runs until the provider says it is connected."""
-        self._grant = grant
+    def start(self) -> None:
+        """Begins a send: `connect` and `first_event` run."""
+        self.grant = None
         self.started = False
+        self._between_at = None
         self._sent_at = self._loop.time()
-        self._set("connect", self._timeouts.connect_s)
+        self._set_timer()
 
     def ends_within(self, wait_s: float) -> bool:
         """Whether the total limit passes before `wait_s` seconds have."""
@@ -111,63 +124,113 @@ class Watchdog:
         self._task = None
         if self._handle is not None:
             self._handle.cancel()
-            self._handle = None
+            self._handle, self._timer_at = None, math.inf
 
-    def _set(self, limit: TimeLimit, limit_s: float | None, since: float | None = None) -> None:
-        at = None if limit_s is None else (self._loop.time() if since is None else since) + limit_s
-        if self._total_at is not None and (at is None or self._total_at < at):
-            limit, at = "total", self._total_at
-        self._limit, self._deadline = limit, at
-        # The pending timer may stand later than the new deadline; only then is it worth moving.
-        if at is not None and (self._handle is None or self._handle.when() > at):
-            if self._handle is not None:
-                self._handle.cancel()
-            self._handle = self._loop.call_at(at, self._on_timer)
+    def _running(self) -> tuple[float, TimeLimit] | None:
+        """The limit that passes next, and when on the loop's clock; `None` if none runs."""
+        limits: list[tuple[float, TimeLimit]] = []
+        if self._total_at is not None:
+            limits.append((self._total_at, "total"))
+        if self.started:
+            if self._between_at is not None:
+                limits.append((self._between_at, "between_events"))
+        else:
+            if self._timeouts.first_event_s is not None:
+                limits.append((self._sent_at + self._timeouts.first_event_s, "first_event"))
+            connected = self.grant is not None and self.grant.connected
+            if self._timeouts.connect_s is not None and not connected:
+                limits.append((self._sent_at + self._timeouts.connect_s, "connect"))
+        return min(limits, default=None)
+
+    def _set_timer(self) -> None:
+        running = self._running()
+        # A timer that stands earlier is left alone: it will find nothing due, and set itself again.
+        if running is None or running[0] >= self._timer_at:
+            return
+        if self._handle is not None:
+            self._handle.cancel()
+        self._arm(running[0])
+
+    def _arm(self, at: float) -> None:
+        self._timer_at = at
+        self._handle = self._loop.call_at(at, self._on_timer)
 
     def _on_timer(self) -> None:
-        self._handle = None
-        deadline = self._deadline
-        if deadline is None or self._task is None:
-            # Nobody waits: the app is busy with the last event. The next wait arms again.
+        self._handle, self._timer_at = None, math.inf
+        if self._task is None:
+            return  # the app is busy with the last event; the next wait sets the timer
+        running = self._running()
+        if running is None:
             return
-        if self._limit == "connect" and self._grant is not None and self._grant.connected:
-            self._set("first_event", self._timeouts.first_event_s, self._sent_at)
+        at, limit = running
+        if self._loop.time() < at:
+            self._arm(at)
             return
-        if self._loop.time() < deadline:
-            self._handle = self._loop.call_at(deadline, self._on_timer)
-            return
-        self._fired = True
+        self._fired = limit
         self._task.cancel()
 
-    async def next(self, events: AsyncGenerator[T, None]) -> T | None:
-        """The next event of `events`, or `None` after the last.
+    async def wait(self, work: Awaitable[T]) -> T:
+        """The result of `work`.
 
         Raises:
-            TimedOut: none came in time.
+            TimedOut: it did not come in time.
+            ProtocolViolated: `work` cancelled itself.
+            CancelledError: the app cancelled, whatever `work` made of that.
         """
         task = self._task = asyncio.current_task()
-        cancelling = task.cancelling() if task is not None else 0
-        if self.started:
-            self._set("between_events", self._timeouts.between_events_s)
+        cancelling = 0 if task is None else task.cancelling()
+        self._fired = None
         try:
-            event = await events.__anext__()
+            result = await work
+        except BaseException as error:
+            self._task = None
+            self._cancelled(task, cancelling, error)
+            raise
+        self._task = None
+        if task is not None and task.cancelling() > cancelling:
+            self._cancelled(task, cancelling, None)
+        return result
+
+    def _cancelled(self, task: asyncio.Task[object] | None, before: int, failure: BaseException | None) -> None:
+        """Raises what a cancellation means; nothing if there was none.
+
+        INVARIANT: a cancellation by the app or by a time limit is never swallowed by a provider, nor invented by one.
+        """
+        if task is None:
+            return
+        if self._fired is not None and task.uncancel() <= before:
+            raise self._timed_out(self._fired)
+        if task.cancelling() > before:
+            raise asyncio.CancelledError
+        if isinstance(failure, asyncio.CancelledError) and not task.cancelling():
+            raise ProtocolViolated("the provider cancelled its own work", phase=self.phase)
+
+    async def next(self, events: AsyncGenerator[T, None]) -> T | None:
+        """The next event of `events`, or `None` after the last. Raises what `wait` raises."""
+        if self.started and self._timeouts.between_events_s is not None:
+            self._between_at = self._loop.time() + self._timeouts.between_events_s
+            if self._between_at < self._timer_at:
+                self._set_timer()
+        elif self._handle is None:
+            self._set_timer()
+        try:
+            event = await self.wait(events.__anext__())
         except StopAsyncIteration:
             return None
-        except asyncio.CancelledError:
-            if self._fired and task is not None and task.uncancel() <= cancelling:
-                raise self._timed_out() from None
-            raise
-        finally:
-            self._task = None
         self.started = True
         return event
 
-    def _timed_out(self) -> TimedOut:
+    @property
+    def phase(self) -> Phase:
+        """How far the send is."""
+        return "mid_stream" if self.started else "before_first_event"
+
+    def _timed_out(self, limit: TimeLimit) -> TimedOut:
         what = {
             "connect": "the recipient took too long to take the request",
             "first_event": "no first event in time",
             "between_events": "the stream stalled",
             "total": "the request took longer than its total limit",
-        }[self._limit]
-        phase: Phase = "mid_stream" if self.started else "connect" if self._limit == "connect" else "before_first_event"
-        return TimedOut(what, limit=self._limit, phase=phase, way_out=f"a larger Timeouts({self._limit}_s=…)")
+        }[limit]
+        phase = "connect" if limit == "connect" else self.phase
+        return TimedOut(what, limit=limit, phase=phase, way_out=f"a larger Timeouts({limit}_s=…)")

@@ -37,7 +37,7 @@ class Record:
         "finish",
         "first_event_s",
         "output_bytes",
-        "send",
+        "sends",
         "usage",
     )  # fmt: skip
 
@@ -48,31 +48,37 @@ class Record:
         self.cleared: Cleared | None = None
         self.finish: Finish | None = None
         self.first_event_s: float | None = None
-        self.send: Send | None = None
+        self.sends: list[Send] = []
         self.output_bytes = 0
         self.usage: Usage | None = None
         self._worst: RingfenceError | None = None
 
     def event_came(self) -> None:
         """Notes the time of the first event."""
-        self.first_event_s = time.perf_counter() - self._began
+        if self.first_event_s is None:
+            self.first_event_s = time.perf_counter() - self._began
 
     def failed(self, error: RingfenceError) -> RingfenceError:
         """Notes a failed attempt; returns the failure that tells the app most.
 
         That is the one of the last recipient that was really asked, else of the first that could not be.
         """
-        sent = self.send is not None and self.send.sent
+        sent = bool(self.sends) and self.sends[-1].sent
         if self._worst is None or sent:
             self._worst = error
         return self._worst
+
+    def _telling_send(self) -> Send | None:
+        """The send that the receipt tells of: the last that was really sent, else the last that was tried."""
+        candidates = [send for send in self.sends if send.sent] or self.sends
+        return candidates[-1] if candidates else None
 
     def receipt(self, outcome: Outcome) -> Receipt | None:
         """The receipt, or `None` if nothing was decided: then the caller's arguments were wrong."""
         if self.cleared is None:
             return None
         decision = self.cleared.decision
-        send = self.send
+        send = self._telling_send()
         recipient = send.step.recipient if send is not None else None
         declared = self.cleared.gate.policy.recipients[recipient] if recipient is not None else None
         usage = self.usage

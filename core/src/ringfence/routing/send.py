@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from asyncio import CancelledError
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, TypeAlias
 
-from ringfence.errors import Unsupported
+from ringfence.errors import ProtocolViolated, Unsupported, describe
 from ringfence.provider import Embeddings, Embeds
 from ringfence.receipt import Attempt
 from ringfence.response import Finish, ProviderEvent, Usage, UsageReport
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from ringfence.provider import Plan, Provider
     from ringfence.response import Adjustment
     from ringfence.routing.providers import Providers
+
+_log = logging.getLogger("ringfence")
 
 Yielded: TypeAlias = ProviderEvent | Embeddings
 """What a send draws from a provider: the events of an answer, or the vectors of an `embed` request."""
@@ -56,6 +59,10 @@ class Send:
             self.run = _embed(provider, plan, self._grant)
         else:
             self.run = provider.run(plan, self._grant)
+        run: object = self.run
+        if not isinstance(run, AsyncGenerator):
+            self.run = None
+            raise ProtocolViolated("the provider's run() is no async generator", phase="plan")
         return self.run, self._grant
 
     @property
@@ -64,10 +71,12 @@ class Send:
         return self._grant is not None and self._grant.spent
 
     async def close(self) -> None:
-        """Cancels what still runs and makes the grant useless."""
+        """Cancels what still runs and makes the grant useless. What a provider raises here is only logged."""
         try:
             if self.run is not None:
                 await self.run.aclose()
+        except Exception as error:  # noqa: BLE001  (a plugin may raise anything, and its message may hold content)
+            _log.warning("the provider of %s raised %s while it was closed", self.step.recipient, describe(error))
         finally:
             if self._grant is not None:
                 self._grant.revoke()

@@ -1,0 +1,32 @@
+"""What untyped callers pass, checked at the door: one sentence that says what is wanted, and how to give it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, TypeGuard, TypeVar
+
+from ringfence.errors import InvalidRequest
+
+T = TypeVar("T")
+
+
+def require(holds: bool, what: str, way_out: str) -> None:  # noqa: FBT001  (reads as the sentence it is)
+    """Does nothing if `holds`.
+
+    Raises:
+        InvalidRequest: it does not; `what` says what is wanted, `way_out` shows how to give it.
+    """
+    if not holds:
+        raise InvalidRequest(what, way_out=way_out)
+
+
+def is_collection_of(value: object, kinds: type[T] | tuple[type[T], ...]) -> TypeGuard[Collection[T]]:
+    """Whether `value` is a list, tuple or set that holds only `kinds`. A string or a mapping is none."""
+    return isinstance(value, list | tuple | set | frozenset) and all(isinstance(item, kinds) for item in value)  # pyright: ignore[reportUnknownVariableType]
+
+
+def is_mapping(value: object, *, of: type | tuple[type, ...] | None = None) -> TypeGuard[Mapping[str, Any]]:
+    """Whether `value` maps strings, to `of` where that is given."""
+    if not isinstance(value, Mapping):
+        return False
+    return all(isinstance(key, str) and (of is None or isinstance(item, of)) for key, item in value.items())  # pyright: ignore[reportUnknownVariableType]
