@@ -31,6 +31,15 @@ def test_where_reading_the_weights_takes_the_time_a_step_still_does_some_work() 
     assert duration_s < 3.1 * 0.3
 
 
+def test_far_into_a_long_prompt_a_step_does_not_shrink_to_nothing() -> None:
+    sizer, _ = settled(fixed_s=0.065, token_s=0.0035)
+    for _ in range(20):
+        duration_s = 0.11 + sizer.tokens * 0.0105
+        sizer.observe_prefill(sizer.tokens, duration_s)
+    assert TARGET_S < 0.11 + sizer.tokens * 0.0105 < 2.5 * TARGET_S
+    assert sizer.tokens > 20
+
+
 def test_a_slow_machine_takes_the_smallest_step() -> None:
     assert settled(fixed_s=0.1, token_s=0.1)[0].tokens == 8
 

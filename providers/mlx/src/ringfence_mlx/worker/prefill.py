@@ -6,11 +6,13 @@ part is what a decoding step takes, so both are known from what is measured anyw
 
 from __future__ import annotations
 
+import math
+
 TARGET_S = 0.2
 _SMALLEST = 8
 _LARGEST = 2048
 _LARGEST_FIXED_SHARE = 1 / 3
-"""Where the fixed part nears the target, smaller steps would only waste it: a step then lasts 3 × as long as it."""
+"""Smaller steps would only waste the fixed part: for that a step may last twice the target, or 3 × the fixed part."""
 
 _WEIGHT = 0.4
 """Of a new measurement: a machine under load must not make the step swing."""
@@ -24,11 +26,12 @@ _MOST_CHANGE = 3.0
 class PrefillSizer:
     """The step size in tokens, from the measured speed; `sequences` are prefilled side by side."""
 
-    __slots__ = ("_fixed_s", "_token_s")
+    __slots__ = ("_fastest_s", "_fixed_s", "_token_s")
 
     def __init__(self) -> None:
         self._fixed_s: float | None = None
         self._token_s: float | None = None
+        self._fastest_s = math.inf
 
     def step_tokens(self, sequences: int) -> int:
         """Tokens a sequence may take in the next step, for `sequences` ≥ 1 at once; within 8 … 2048."""
@@ -47,6 +50,7 @@ class PrefillSizer:
         if tokens >= _SMALLEST and duration_s > 0:
             beyond_fixed_s = duration_s - min(self._fixed_s or 0.0, duration_s / 2)
             self._token_s = max(_FASTEST_TOKEN_S, _blend(self._token_s, beyond_fixed_s / tokens))
+            self._fastest_s = min(self._fastest_s, self._token_s)
 
     @property
     def tokens(self) -> int:
@@ -55,8 +59,10 @@ class PrefillSizer:
             return _SMALLEST
         fixed_s = self._fixed_s or 0.0
         in_time = (TARGET_S - fixed_s) / self._token_s
-        worth_it = fixed_s * (1 / _LARGEST_FIXED_SHARE - 1) / self._token_s
-        return int(max(_SMALLEST, min(_LARGEST, max(in_time, worth_it))))
+        # A token costs more the longer the context is, the weights do not: what is worth it is known from the fastest.
+        worth_it = fixed_s * (1 / _LARGEST_FIXED_SHARE - 1) / self._fastest_s
+        at_most = (max(2 * TARGET_S, fixed_s / _LARGEST_FIXED_SHARE) - fixed_s) / self._token_s
+        return int(max(_SMALLEST, min(_LARGEST, max(in_time, min(worth_it, at_most)))))
 
 
 def _blend(known: float | None, measured: float) -> float:
