@@ -233,6 +233,7 @@ def test_ctrl_c_in_a_chat_cancels_the_answer_and_ctrl_d_ends(terminal: Terminal)
     screen.until(b"\n5")
     process.send_signal(signal.SIGINT)
     screen.until(b"> ")
+    time.sleep(0.3)  # readline shows its prompt a moment before it listens; no person is that fast
     process.send_signal(signal.SIGINT)
     screen.until(b"(Ctrl-D ends)")
     screen.until(b"> ")

@@ -41,11 +41,13 @@ class Output(Generic[OutputT]):
             OutputInvalid: the text is not valid against the schema; the faults are named by kind, never by content.
         """
         if response.finish.reason == "length":
-            raise OutputTruncated(
+            truncated = OutputTruncated(
                 "the structured output hit the length limit",
                 partial_text=response.text,
                 way_out="a larger max_output_tokens",
             )
+            truncated.response = response
+            raise truncated
         try:
             return self._parse(response.text)
         except (ValueError, RecursionError) as error:

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError
 from typing import Any, Generic, TypeVar
 
-from ringfence.errors import Closed
+from ringfence.errors import Closed, InvalidRequest
 
 T = TypeVar("T")
 
@@ -51,6 +51,9 @@ class Portal:
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`. A KeyboardInterrupt in the caller cancels it."""
+        if threading.current_thread() is self._thread:
+            work.close()
+            raise InvalidRequest("a synchronous call from inside this assistant waits for itself", way_out="AsyncAssistant")
         try:
             future = asyncio.run_coroutine_threadsafe(work, self.loop())
         except BaseException:
