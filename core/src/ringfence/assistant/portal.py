@@ -53,7 +53,7 @@ class Portal:
         """The result of `work`. A KeyboardInterrupt in the caller cancels it."""
         if threading.current_thread() is self._thread:
             work.close()
-            raise InvalidRequest("a synchronous call from inside this assistant waits for itself", way_out="AsyncAssistant")
+            raise InvalidRequest("a call from inside this assistant waits for itself", way_out="AsyncAssistant")
         try:
             future = asyncio.run_coroutine_threadsafe(work, self.loop())
         except BaseException:
