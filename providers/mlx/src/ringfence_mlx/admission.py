@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 WORKER_OVERHEAD_BYTES = 350 * 1024 * 1024
-"""What a worker takes beside weights and caches (measured with the embedded model: 150 MiB once loaded, some more while it
-reads a long prompt; the rest is room for wider models)."""
+"""What a worker takes beside weights and caches.
+
+Measured with the embedded model: 150 MiB once loaded, some more while it reads a long prompt; the rest is room for
+wider models.
+"""
 
 
 LEAST_TOKENS = 1024
