@@ -75,7 +75,9 @@ class AsyncStream(Generic[OutputT]):
             error.receipt = answered.receipt
             self._failure = error
             raise
-        self._response = cast("Response[OutputT]", replace(answered, output=value))
+        # A copy costs as much as ten events, and without a schema there is nothing to put into it.
+        whole = answered if self._output is None else replace(answered, output=value)
+        self._response = cast("Response[OutputT]", whole)
         if self._on_response is not None:
             self._on_response(self._response)
 

@@ -16,8 +16,8 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TextIO
@@ -95,8 +95,10 @@ class AuditLog:
             try:
                 if self._handle is not None and self._handle.size >= 0 and self._size(self._handle) is not None:
                     return
-                with self._other_writers_out() as (handle, size):
-                    self._look(handle, size)
+                try:
+                    self._look(*self._locked_handle())
+                finally:
+                    self._let_other_writers_in()
             except OSError as fault:
                 raise not_writable(self.folder, fault) from None
 
@@ -156,19 +158,18 @@ class AuditLog:
         return _ThreadTurn(self._lock, self._lock_timeout_s)
 
     def _append(self, receipt: Receipt) -> None:
-        with self._other_writers_out() as (handle, size):
+        try:
+            handle, size = self._locked_handle()
             if size != handle.size:
                 self._look(handle, size)
             self._write(handle, receipt)
-
-    @contextmanager
-    def _other_writers_out(self) -> Generator[tuple[_Handle, int]]:
-        """The open log and its size, under the lock between processes, which is given back however this ends."""
-        try:
-            yield self._locked_handle()
         finally:
-            if self._handle is not None:
-                unlock(self._handle.records)
+            self._let_other_writers_in()
+
+    def _let_other_writers_in(self) -> None:
+        """Gives the lock between processes back, however an append ended; one that is not held is no fault."""
+        if self._handle is not None:
+            unlock(self._handle.records)
 
     def _locked_handle(self) -> tuple[_Handle, int]:
         """The open log, locked, and its size."""

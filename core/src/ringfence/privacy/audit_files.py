@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ringfence.errors import AuditError
-from ringfence.privacy.audit_record import GENESIS
+from ringfence.privacy.audit_record import GENESIS, mac_of
 
 RECORDS_FILE = "audit.jsonl"
 KEY_FILE = "audit.key"
@@ -57,7 +57,7 @@ def decode_head(key: bytes, written: bytes) -> Head | None:
 
 
 def _head_seal(key: bytes, head: Head) -> str:
-    return hmac.digest(key, f"head:{head.count}:{head.mac}".encode("utf-8", "replace"), "sha256").hex()
+    return mac_of(key, f"head:{head.count}:{head.mac}".encode("utf-8", "replace"))
 
 
 def make_folder(folder: Path) -> None:
