@@ -1,8 +1,8 @@
 """The detector interface: what finds a kind of personal data in a text. Standard library only.
 
 Discovery: an entry point in the group `ringfence.detectors` whose *name is the kind* (`email`, `iban`, …) and whose
-value is `package.module:object`, an object with `detect`. It is loaded when a policy that names the kind is first used; one
-that cannot be loaded or raises makes the scanned part carry the policy's `unknown` label (fail closed).
+value is `package.module:object`, an object with `detect`. It is loaded when a policy that names the kind is first used;
+one that cannot be loaded or raises makes the scanned part carry the policy's `unknown` label (fail closed).
 """
 
 from __future__ import annotations
