@@ -170,6 +170,8 @@ def without_input_options(options: RequestOptions) -> RequestOptions:
 
 
 def _labelled(parts: Iterable[Part], labels: frozenset[str]) -> tuple[Part, ...]:
+    if not labels:
+        return tuple(parts)
     from dataclasses import replace  # noqa: PLC0415  (used only when labels are declared for parts)
 
-    return tuple(replace(part, labels=part.labels | labels) if labels else part for part in parts)
+    return tuple(replace(part, labels=part.labels | labels) for part in parts)
