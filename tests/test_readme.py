@@ -54,6 +54,12 @@ def run(arguments: list[str] | str, folder: Path, *, shell: bool = False) -> sub
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "RINGFENCE_STATE_DIR": str(folder / "state"),
         "COLUMNS": "120",
+        "PYTHONPATH": str(folder / "site"),
+        # What a reader installs goes into a folder of its own, built with what is here.
+        "PIP_TARGET": str(folder / "site"),
+        "PIP_NO_DEPS": "1",
+        "PIP_NO_BUILD_ISOLATION": "0",  # pip reads this one the wrong way round: 0 means no isolation
+        "PIP_QUIET": "1",
     }
     environment.pop("RINGFENCE_POLICY", None)
     return subprocess.run(
@@ -93,6 +99,20 @@ def commands() -> list[tuple[int, str, int]]:
 def test_a_command_of_the_readme_does_what_it_says(line: int, command: str, code: int, folder: Path) -> None:
     done = run(command, folder, shell=True)
     assert done.returncode == code, f"README.md:{line}: {done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize(
+    ("named", "file"),
+    [
+        (
+            "my-provider/src/ringfence_echo/ringfence-provider.toml",
+            "provider/src/ringfence_echo/ringfence-provider.toml",
+        )
+    ],
+)
+def test_a_file_that_the_readme_quotes_is_the_example(named: str, file: str, folder: Path) -> None:
+    quoted = (folder / named).read_text(encoding="utf-8").partition("\n")[2]
+    assert quoted == (ROOT / "examples" / file).read_text(encoding="utf-8")
 
 
 def test_the_readme_has_the_two_set_up_commands() -> None:

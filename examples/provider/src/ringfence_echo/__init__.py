@@ -1,0 +1,1 @@
+"""A provider as an outsider would write it."""

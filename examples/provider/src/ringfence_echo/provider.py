@@ -1,0 +1,60 @@
+"""The smallest honest provider: every setting is honoured, reported or refused, and nothing runs without a grant."""
+
+from collections.abc import AsyncGenerator, Sequence
+
+from ringfence.errors import InvalidRequest, Unsupported
+from ringfence.grant import Grant
+from ringfence.provider import Availability, Available, ModelCard, Plan, Provider, ProviderContext
+from ringfence.registry import load_manifest
+from ringfence.request import Request
+from ringfence.response import Adjustment, Finish, ProviderEvent, TextDelta, TextEnd, TextStart, Usage, UsageReport
+
+CARD = ModelCard(name="echo-1", context_tokens=4096, capabilities=frozenset({"text"}))
+
+
+class EchoProvider(Provider):
+    """Says the last message again."""
+
+    manifest = load_manifest("ringfence_echo")
+
+    async def open(self, context: ProviderContext) -> None:
+        """Takes no options."""
+        if context.options:
+            raise InvalidRequest(f"echo has no option '{next(iter(context.options))}'")
+
+    async def close(self) -> None:
+        """Holds nothing."""
+
+    async def models(self) -> Sequence[ModelCard]:
+        """One."""
+        return [CARD]
+
+    async def availability(self, model: str) -> Availability:
+        """Always."""
+        return Available()
+
+    async def card(self, model: str) -> ModelCard:
+        """The same for every name."""
+        return CARD
+
+    def plan(self, request: Request, card: ModelCard) -> Plan[object]:
+        """Translates; pure. Every setting is honoured, listed in `adjustments`, or refused."""
+        if request.tools or request.output is not None:
+            raise Unsupported("echo has no tools and no structured output", setting="tools")
+        settings = request.settings
+        asked = [name for name in type(settings).__slots__ if getattr(settings, name) not in (None, ())]
+        ignored = tuple(Adjustment(setting=name, action="ignored", detail="echo only echoes") for name in asked)
+        return Plan(request=request, card=card, native=request.messages[-1].text.split(), adjustments=ignored)
+
+    async def run(self, plan: Plan[object], grant: Grant) -> AsyncGenerator[ProviderEvent, None]:
+        """The only execution path; closing it is cancelling."""
+        grant.spend(plan.request)  # first of all: without it nothing may be sent
+        grant.connected = True  # the backend has the request
+        words = plan.native
+        assert isinstance(words, list)
+        yield TextStart(0)
+        for word in words:
+            yield TextDelta(0, f"{word} ")
+        yield TextEnd(0)
+        yield UsageReport(usage=Usage(input_tokens=len(words), output_tokens=len(words)))
+        yield Finish("stop", "end of echo")
