@@ -296,6 +296,12 @@ class Tool:
     description: str = ""
     parameters: Mapping[str, JsonValue] = field(default_factory=lambda: {"type": "object", "properties": {}})
 
+    def __post_init__(self) -> None:
+        _require_text("the name and description of a tool", self.name, self.description)
+        require(bool(self.name), "a tool needs a name", 'Tool(name="web_search")')
+        parameters: object = self.parameters
+        require(isinstance(parameters, Mapping), "a tool's parameters are a JSON Schema", '{"type": "object", …}')
+
     def __repr__(self) -> str:
         return f"Tool({self.name})"
 
@@ -344,6 +350,8 @@ class Request:
         require(is_collection_of(self.messages, Message), "a request holds messages", "messages=[Message(…)]")
         object.__setattr__(self, "messages", tuple(self.messages))
         object.__setattr__(self, "tools", tuple(self.tools))
+        to: object = self.to
+        require(to is None or isinstance(to, frozenset), "to is a frozenset of recipients", 'frozenset({"mlx"})')
         object.__setattr__(self, "labels", label_set(self.labels))
         if not any(_has_content(part) for message in self.messages for part in message.parts):
             raise InvalidRequest("the request is empty", way_out="give some text, an image or a file")

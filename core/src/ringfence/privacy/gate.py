@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ringfence.errors import GateError
 from ringfence.grant import _MINT, Grant  # pyright: ignore[reportPrivateUsage]  (the gate is the only mint)
-from ringfence.request import Message, Part, ReasoningPart, Request
+from ringfence.request import Message, Part, ReasoningPart, Request, TextPart
 from ringfence.response import Adjustment
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Gate:
         return Cleared(self, request, facts, self.policy.decide(facts))
 
     def prepare(self, cleared: Cleared, recipient: str) -> Prepared:
-        """The payload as `recipient` may see it: another provider's opaque reasoning is dropped.
+        """The payload as `recipient` may see it, without another provider's options and opaque reasoning.
 
         Raises:
             GateError: the decision does not plan this recipient, or an obligation cannot be met.
@@ -85,7 +85,8 @@ class Gate:
             raise GateError(f"the policy does not send this request to recipient '{recipient}'")
         _meet(step)
         declared = self.policy.recipients[recipient]
-        request, dropped = _without_foreign_reasoning(cleared.request, declared.provider)
+        request = _without_foreign_options(cleared.request, declared.provider)
+        request, dropped = _without_foreign_reasoning(request, declared.provider)
         adjustments = (_DROPPED,) if dropped else ()
         return Prepared(self, request, declared, adjustments)
 
@@ -106,11 +107,18 @@ def _meet(step: Step) -> None:
         raise GateError(f"recipient '{step.recipient}' needs '{obligation}', which this version cannot do")
 
 
+def _without_foreign_options(request: Request, provider: str) -> Request:
+    options = request.provider_options
+    if not options or (len(options) == 1 and provider in options):
+        return request
+    return replace(request, provider_options={provider: options[provider]} if provider in options else {})
+
+
 def _without_foreign_reasoning(request: Request, provider: str) -> tuple[Request, bool]:
     def foreign(part: Part) -> bool:
         return isinstance(part, ReasoningPart) and part.provider != provider
 
-    if not any(foreign(part) for message in request.messages for part in message.parts):
+    if not any(type(part) is not TextPart and foreign(part) for message in request.messages for part in message.parts):
         return request, False
     kept = (Message(m.role, tuple(part for part in m.parts if not foreign(part))) for m in request.messages)
     return replace(request, messages=tuple(message for message in kept if message.parts)), True

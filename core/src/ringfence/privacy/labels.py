@@ -23,6 +23,7 @@ from ringfence.privacy.material import (
     modality_of,
     output_material,
     request_texts,
+    settings_material,
     tool_material,
     unescaped_forms,
     utf8_bytes,
@@ -83,6 +84,9 @@ class Labeller:
             found |= self._schema_labels(tool_material(tool))
         if request.output is not None:
             found |= self._schema_labels(output_material(request.output))
+        if self._kinds and (request.settings.stop or request.provider_options):
+            # Settings are no part: they carry what is found in them, and are neither clean nor declared.
+            found |= self._found(settings_material(request))
         return frozenset(found) or self._unknown
 
     def label_text(self, text: str, declared: Iterable[str] = NO_LABELS) -> frozenset[str]:
@@ -164,16 +168,18 @@ class Labeller:
         """The labels of one part."""
         if not self._kinds:
             return declared or self._unknown
-        known = set(declared)
+        return declared | self._found(material) or self._clean
+
+    def _found(self, material: Material) -> frozenset[str]:
+        """The labels of what the detectors found, and `unknown` where they could not scan all of it."""
+        found: set[str] = set()
         complete = material.complete
         for text in material.texts:
             labels, scanned = self._hits(text)
-            known |= labels
+            found |= labels
             complete = complete and scanned
         # INVARIANT: what was not scanned in full carries `unknown`, whatever else is known of it.
-        if not complete:
-            known |= self._unknown
-        return frozenset(known) or self._clean
+        return frozenset(found) if complete else self._unknown.union(found)
 
     def _hits(self, text: str) -> tuple[AbstractSet[str], bool]:
         """The labels of the hits in `text`, and whether every detector scanned all of it."""

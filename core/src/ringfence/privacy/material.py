@@ -79,6 +79,15 @@ def output_material(output: OutputSchema) -> Material:
     return Material((output.name,), complete=False) if schema is None else Material((output.name, schema))
 
 
+def settings_material(request: Request) -> Material:
+    """What can be scanned of what is said beside the messages: stop sequences, and options for single providers."""
+    stop = request.settings.stop
+    if not request.provider_options:
+        return Material(stop)
+    options = _json_text(request.provider_options)
+    return Material(stop, complete=False) if options is None else Material((*stop, options))
+
+
 def file_text(part: FilePart) -> str | None:
     """The text of a file that can be scanned, `None` for any other: `text/*` or `application/json`, in UTF-8.
 
@@ -192,6 +201,7 @@ __all__ = [
     "modality_of",
     "output_material",
     "request_texts",
+    "settings_material",
     "tool_material",
     "unescaped_forms",
     "utf8_bytes",

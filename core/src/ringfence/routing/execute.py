@@ -198,9 +198,12 @@ class Execution:
                 raise StreamBroken("the stream ended without its end", phase=watchdog.phase)
         except BaseException as error:  # noqa: BLE001  (raised again below)
             failure = error
-        await send.close()
-        record.sends.append(send)
-        record.attempts.append(send.attempt(failure))
+        try:
+            await send.close()
+        finally:
+            # Also where the app cancels while a provider cleans up: what was sent is on record.
+            record.sends.append(send)
+            record.attempts.append(send.attempt(failure))
         if failure is not None:
             # Raised here and not in the handler, so that no exception of a plugin stays in its context.
             raise _of_the_tree(failure, watchdog.phase)
