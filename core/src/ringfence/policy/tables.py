@@ -99,7 +99,9 @@ class RuleTable:
 
     def chosen_ids(self, bits: Bits) -> tuple[str, ...]:
         """Their ids."""
-        return tuple(compress(self.ids, ones(bits))) if bits else ()
+        if not bits & (bits - 1):  # none, or one, as in most decisions
+            return (self.ids[bits.bit_length() - 1],) if bits else ()
+        return tuple(compress(self.ids, ones(bits)))
 
     def with_labels(self, labels: Iterable[str]) -> Bits:
         """The rules that name any of `labels`."""

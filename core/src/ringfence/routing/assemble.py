@@ -66,6 +66,9 @@ class Assembler:
                 raise _violated("text_delta without text_start, or without text")
             part.chunks.append(event.text)
             return
+        if type(event) is UsageReport or type(event) is Finish:
+            self._note(event)
+            return
         match event:
             case ReasoningDelta(index=index, text=text) | ToolCallDelta(index=index, arguments=text):
                 self._grow(type(event), index, text)
