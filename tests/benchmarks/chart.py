@@ -17,6 +17,7 @@ _WIDTH = 860
 _LABEL_END = 330
 _BAR_BEGIN = 342
 _BAR_WIDTH = 330
+_FIGURE_BEGIN = _BAR_BEGIN + _BAR_WIDTH + 14
 _LINE = 26
 _STYLE = """
 .page { fill: #ffffff } text { fill: #1f2328; font: 13px system-ui, -apple-system, "Segoe UI", sans-serif }
@@ -85,7 +86,7 @@ def _bar(bar: Bar, y: int) -> list[str]:
     return [
         _text(_LABEL_END, y + 15, bar.label, anchor="end"),
         f'<rect class="{bar.kind}" x="{_BAR_BEGIN}" y="{y + 3}" width="{width:.1f}" height="16" rx="3"/>',
-        _text(int(_BAR_BEGIN + width + 8), y + 15, bar.figure),
+        _text(_FIGURE_BEGIN, y + 15, bar.figure),
     ]
 
 
@@ -106,12 +107,12 @@ _BUDGETS = {
 
 def _budgets(rows: Sequence[Row]) -> Panel:
     """Each value as a share of its budget; the dashed line is the budget."""
-    scale = 1.5
+    scale = 1.25
     bars = [
         Bar(
             label=_BUDGETS[row.what],
             share=row.of_bar / scale,
-            figure=f"{shown(row.value, row.unit)} of {shown(row.bar.limit, row.unit)}",
+            figure=f"{shown(row.value, row.unit)} of {row.bar.limit:g} {row.unit}",
             kind=row.verdict,
         )
         for row in rows

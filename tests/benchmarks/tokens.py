@@ -63,7 +63,7 @@ def rows(setting: Setting) -> list[Row]:
 def batch_rows(setting: Setting) -> list[Row]:
     """Eight at once, in turns."""
     tokens = 4 if setting.quick else 32
-    return asyncio.run(_together(setting.rounds(3), tokens))
+    return asyncio.run(_together(setting.rounds(5), tokens))
 
 
 async def _alone(rounds: int, tokens: int) -> list[Row]:
