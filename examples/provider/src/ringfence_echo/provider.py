@@ -1,6 +1,7 @@
 """The smallest honest provider: every setting is honoured, reported or refused, and nothing runs without a grant."""
 
 from collections.abc import AsyncGenerator, Sequence
+from typing import cast
 
 from ringfence.errors import InvalidRequest, Unsupported
 from ringfence.grant import Grant
@@ -50,8 +51,7 @@ class EchoProvider(Provider):
         """The only execution path; closing it is cancelling."""
         grant.spend(plan.request)  # first of all: without it nothing may be sent
         grant.connected = True  # the backend has the request
-        words = plan.native
-        assert isinstance(words, list)
+        words = cast("list[str]", plan.native)  # what plan() made
         yield TextStart(0)
         for word in words:
             yield TextDelta(0, f"{word} ")
