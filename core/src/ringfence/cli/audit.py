@@ -149,14 +149,26 @@ def _table(records: Sequence[AuditRecord]) -> Table:
     table.add_column("tokens", justify="right", no_wrap=True)
     table.add_column("rules", overflow="ellipsis")
     for record in records:
-        table.add_row(*_cells(record))
+        table.add_row(*_row(record))
     return table
+
+
+def _row(record: AuditRecord) -> tuple[Text, ...]:
+    """The cells of a record; where they cannot be made of it, that it is none of ours: no mac was checked."""
+    try:
+        return tuple(_cells(record))
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return _when(record), _text("forged (see: audit verify)", style="bold red")
+
+
+def _when(record: AuditRecord) -> Text:
+    return _text(datetime.fromtimestamp(record.time_s).astimezone().strftime("%Y-%m-%d %H:%M"))
 
 
 def _cells(record: AuditRecord) -> Iterator[Text]:
     receipt = record.receipt
     outcome, ring = str(receipt.get("outcome")), str(receipt.get("ring") or "–")
-    yield _text(datetime.fromtimestamp(record.time_s).astimezone().strftime("%Y-%m-%d %H:%M"))
+    yield _when(record)
     yield _text(outcome + _error(receipt), style=_OUTCOME_STYLES.get(outcome, ""))
     yield _text(ring, style=_RING_STYLES.get(ring, ""))
     yield _text("/".join(str(receipt[name]) for name in ("recipient", "model") if receipt.get(name)) or "–")

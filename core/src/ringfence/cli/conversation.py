@@ -80,7 +80,8 @@ class Conversation:
     def _show_labels(self) -> None:
         carried = ", ".join(sorted(self._session.labels)) or "none yet"
         declared = ", ".join(self._labels) or "none"
-        terminal.say(f"the conversation carries: {carried}")
+        # A loaded conversation may carry names that no policy has.
+        terminal.say(f"the conversation carries: {terminal.harmless(carried)}")
         terminal.say(f"declared for the next turn: {declared}")
         terminal.say(f"the policy knows: {', '.join(self._policy.labels)}", dim=True)
 

@@ -23,6 +23,7 @@ WIDTH_WITHOUT_TERMINAL = 200
 
 _CONTROL = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t\r"}
 _CONTROL[ord("\r")] = ""
+_UPPER_CONTROL_ESCAPES = {code: f"\\u{code:04x}" for code in range(127, 160)}
 
 
 class ClosedPipe(Exception):
@@ -69,7 +70,8 @@ def write_json(document: object, *, indent: int | None = None) -> None:
 
     # In UTF-8 a lone surrogate comes out as \udXXX, which is its JSON escape; any other encoding gets escapes only.
     ascii_only = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
-    write(json.dumps(document, ensure_ascii=ascii_only, indent=indent) + "\n")
+    # JSON escapes the lower control characters itself; these too could drive a terminal.
+    write(json.dumps(document, ensure_ascii=ascii_only, indent=indent).translate(_UPPER_CONTROL_ESCAPES) + "\n")
 
 
 def say(text: str, *, newline: bool = True, **style: Any) -> None:

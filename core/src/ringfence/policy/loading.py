@@ -80,8 +80,14 @@ def _read(data: bytes, source: str) -> Report:
     # INVARIANT: a file with any fault gives no policy.
     if document is None or faults.found:
         return Report(source=source, policy=None, faults=faults.in_file_order())
-    policy = enforce(document, source=source, name=document.name or Path(source).stem)
+    policy = enforce(document, source=source, name=document.name or _stem(source))
     return Report(source=source, policy=policy, faults=())
+
+
+def _stem(source: str) -> str:
+    """The name of the file, safe to print and to record, whatever a file may be named."""
+    stem = Path(source).stem
+    return stem if stem.isprintable() else ascii(stem)[1:-1]
 
 
 def _policy(report: Report) -> Policy:

@@ -33,7 +33,7 @@ def export_csv(records: Iterable[AuditRecord], fp: TextIO) -> int:
     for count, record in enumerate(records, start=1):  # noqa: B007  (the last value is the number of them)
         time = datetime.fromtimestamp(record.time_s, UTC).isoformat()
         receipt = [_cell(record.receipt.get(name)) for name in Receipt.__dataclass_fields__]
-        rows.writerow([record.sequence, time, *receipt, record.mac])
+        rows.writerow([record.sequence, time, *receipt, _cell(record.mac)])
     return count
 
 

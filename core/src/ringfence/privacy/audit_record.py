@@ -24,6 +24,9 @@ FORMAT_VERSION = 1
 GENESIS = "0" * 64
 """The `prev` of the first record."""
 
+_LATEST_TIME_S = 253_370_764_800.0
+"""The year 9999, with a day to spare for every time zone."""
+
 _MAC_PREFIX = b',"mac":"'
 _MAC_CHARACTERS = 64
 _SUFFIX_BYTES = len(_MAC_PREFIX) + _MAC_CHARACTERS + len(b'"}')
@@ -125,14 +128,22 @@ def decode_record(line: bytes) -> AuditRecord | None:
         interrupted = fields.get("interrupted")
         return AuditRecord(
             sequence=int(fields["seq"]),
-            time_s=float(fields["time"]),
+            time_s=_time(fields["time"]),
             previous=str(fields["prev"]),
             mac=str(fields["mac"]),
             receipt=fields["receipt"],
             interrupted=Interruption(size_bytes=interrupted[0], sha256=interrupted[1]) if interrupted else None,
         )
-    except (ValueError, TypeError, LookupError, RecursionError):
+    except (ValueError, TypeError, LookupError, OverflowError, RecursionError):
         return None
+
+
+def _time(written: Any) -> float:
+    """Raises: ValueError, for what no calendar has, NaN included."""
+    time_s = float(written)
+    if not 0 <= time_s <= _LATEST_TIME_S:
+        raise ValueError
+    return time_s
 
 
 def authentic_record(key: bytes, line: bytes) -> AuditRecord | None:
