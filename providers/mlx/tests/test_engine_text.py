@@ -57,6 +57,13 @@ def test_a_character_without_an_end_comes_out_as_a_replacement() -> None:
     assert "".join(streamed(b"x" + "é".encode()[:1])) == "x\N{REPLACEMENT CHARACTER}"
 
 
+@pytest.mark.parametrize("cut_bytes", [1, 2, 3])
+def test_a_character_that_the_limit_cut_in_two_is_left_out(cut_bytes: int) -> None:
+    decoder = TextDecoder(decode_bytes)
+    pieces = [decoder.push(token) for token in "x🚲".encode()[: 1 + cut_bytes]]
+    assert "".join([*pieces, decoder.finish(is_cut_off=True)]) == "x"
+
+
 def test_broken_bytes_are_not_held_back_for_ever() -> None:
     assert any(streamed([0xFF] * 20)[:-1])
 

@@ -19,6 +19,7 @@ from ringfence_mlx.models.fetch import fetch, has_pinned_hash
 from ringfence_mlx.models.folder import ModelFolder, check_hashes, read_folder
 from ringfence_mlx.models.index import locate, open_client
 from ringfence_mlx.models.pip_settings import read_pip_settings
+from ringfence_mlx.precision import widens
 
 pytestmark = pytest.mark.model
 
@@ -99,7 +100,8 @@ def ask_engine(folder: Path) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("weights", "weights_bytes", "kv_bytes"), [("float32", 538_060_032, 46_080), ("4bit", 98_275_968, 23_040)]
+    ("weights", "weights_bytes", "kv_bytes"),
+    [("float32", 538_060_032, 46_080), ("4bit", 98_275_968, 46_080 if widens() else 23_040)],
 )
 async def test_the_embedded_model_opens_in_mlx_lm_and_is_the_same_model(
     weights: WeightsFormat, weights_bytes: int, kv_bytes: int, tmp_path: Path

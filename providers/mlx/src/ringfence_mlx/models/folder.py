@@ -12,6 +12,7 @@ from ringfence.errors import Unavailable
 from ringfence.provider import Capability, ModelCard
 from ringfence_mlx.models.manifest import MANIFEST_NAME, FolderManifest, read_manifest, sha256_of
 from ringfence_mlx.models.safetensors import WeightsHeader, read_header
+from ringfence_mlx.precision import FLOAT32_BYTES, widens
 
 ModelKind: TypeAlias = Literal["text", "embed"]
 
@@ -27,13 +28,17 @@ _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFolder:
-    """A folder that can be loaded. `weights_bytes` is exact; a token in the KV cache takes `kv_bytes_per_token`."""
+    """A folder that can be loaded. `weights_bytes` is exact; a token in the KV cache takes `kv_bytes_per_token`.
+
+    `loaded_bytes` is what the weights take in the memory of a worker on this machine, which may widen their floats.
+    """
 
     name: str
     path: Path
     card: ModelCard
     kind: ModelKind
     weights_bytes: int
+    loaded_bytes: int
     kv_bytes_per_token: int
     weights_format: str
     """`4bit`, `float32` … as it was converted or as the config says it; for people, not for decisions."""
@@ -175,13 +180,16 @@ class _Reading:
         kind: ModelKind = "embed" if model_type in _EMBEDDING_TYPES else "text"
         weights_bytes = sum(header.weights_bytes for header in self.headers)
         float_bytes = max((header.float_bytes for header in self.headers), default=0) or 2
+        widened = kind == "text" and widens()
+        computed_bytes = FLOAT32_BYTES if widened else float_bytes
         return ModelFolder(
             name=self.name,
             path=self.path,
             card=known or _card(self.name, self.path, config, kind, weights_bytes),
             kind=kind,
             weights_bytes=weights_bytes,
-            kv_bytes_per_token=0 if kind == "embed" else _kv_bytes_per_token(config, float_bytes),
+            loaded_bytes=sum(header.widened_bytes for header in self.headers) if widened else weights_bytes,
+            kv_bytes_per_token=0 if kind == "embed" else _kv_bytes_per_token(config, computed_bytes),
             weights_format=self.manifest.weights if self.manifest else _weights_format(config, float_bytes),
         )
 

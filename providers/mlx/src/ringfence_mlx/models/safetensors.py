@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ringfence_mlx.precision import FLOAT32_BYTES
+
 _LENGTH_BYTES = 8
 _LARGEST_HEADER_BYTES = 100_000_000  # the limit of the format's own reader
 _FLOAT_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
@@ -18,9 +20,13 @@ _FLOAT_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightsHeader:
-    """`weights_bytes` is exact; `float_bytes` is the widest float among the tensors of more than one dimension."""
+    """`weights_bytes` is exact; `float_bytes` is the widest float among the tensors of more than one dimension.
+
+    `widened_bytes` is what the same weights take with every float in float32.
+    """
 
     weights_bytes: int
+    widened_bytes: int
     float_bytes: int
     tensors: frozenset[str]
 
@@ -47,6 +53,7 @@ def read_header(path: Path) -> WeightsHeader:
         raise ValueError(f"{path.name} is cut: its header names {end} bytes of weights")
     return WeightsHeader(
         weights_bytes=sum(tensor.end - tensor.begin for tensor in tensors.values()),
+        widened_bytes=sum(tensor.widened_bytes for tensor in tensors.values()),
         float_bytes=max((tensor.float_bytes for tensor in tensors.values()), default=0),
         tensors=frozenset(tensors),
     )
@@ -56,6 +63,7 @@ def read_header(path: Path) -> WeightsHeader:
 class _Tensor:
     begin: int
     end: int
+    widened_bytes: int
     float_bytes: int
 
 
@@ -63,9 +71,14 @@ def _tensor(entry: Any) -> _Tensor:
     begin, end = (int(offset) for offset in entry["data_offsets"])
     if not 0 <= begin <= end or math.prod(entry["shape"]) < 0:
         raise ValueError("offsets")
-    # One-dimensional tensors are left out: routers and norms are kept in float32 beside narrower weights.
-    float_bytes = _FLOAT_BYTES.get(str(entry["dtype"]), 0) if len(entry["shape"]) > 1 else 0
-    return _Tensor(begin=begin, end=end, float_bytes=float_bytes)
+    size_bytes, width = end - begin, _FLOAT_BYTES.get(str(entry["dtype"]), 0)
+    return _Tensor(
+        begin=begin,
+        end=end,
+        widened_bytes=size_bytes * FLOAT32_BYTES // width if width else size_bytes,
+        # One-dimensional tensors are left out: routers and norms are kept in float32 beside narrower weights.
+        float_bytes=width if len(entry["shape"]) > 1 else 0,
+    )
 
 
 __all__ = ["WeightsHeader", "read_header"]

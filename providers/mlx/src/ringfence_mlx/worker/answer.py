@@ -67,7 +67,7 @@ class Answer:
         """The last events. `reason` is `stop` or `length`; a stop sequence in what was held back still counts."""
         frames: list[dict[str, Any]] = []
         if raw != "stop_sequence":
-            frames, stopped = self._deliver(self.decoder.finish())
+            frames, stopped = self._deliver(self.decoder.finish(is_cut_off=reason == "length"))
             if stopped:
                 reason, raw = "stop", "stop_sequence"
             elif rest := self.stops.finish():

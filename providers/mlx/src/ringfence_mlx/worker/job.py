@@ -56,6 +56,11 @@ class Job:
     tenant: str | None = None
     thinking: bool | None = None
 
+    @property
+    def forced(self) -> bool:
+        """Whether a grammar decides from the first token on, so that no reasoning can come before."""
+        return self.schema is not None or (bool(self.tools) and self.tool_required)
+
     @classmethod
     def from_frame(cls, number: int, body: Mapping[str, Any]) -> Job:
         """The job in a frame's body.

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import mlx.core as mx
 
+from ringfence_mlx.precision import widens
 from ringfence_mlx.worker.job import JobFault
 from ringfence_mlx.worker.sampling import SAMPLING_DEFAULTS
 from ringfence_mlx.worker.vendor import evaluate, load
@@ -44,6 +45,10 @@ def load_model(folder: Path, context_tokens: int | None) -> LoadedModel:
     """
     try:
         model, tokenizer, config = load(folder)
+        if widens():
+            # Scales and biases of quantized weights as well: the activations take on their type.
+            model.set_dtype(mx.float32)
+        evaluate(model.parameters())
     except FileNotFoundError:
         raise JobFault("no_model", "the model folder misses a file") from None
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, OSError) as error:

@@ -15,7 +15,7 @@ def render_prompt(job: Job, tokenizer: Any) -> list[int]:
         JobFault: the model's template cannot express the conversation, or a text cannot be encoded.
     """
     try:
-        tokens = render(tokenizer, job.messages, job.tools, thinking=job.thinking)
+        tokens = render(tokenizer, job.messages, job.tools, thinking=False if job.forced else job.thinking)
     except TextNotEncodable as error:
         raise JobFault("rejected", str(error)) from None
     except ToolsUnsupported as error:

@@ -33,9 +33,13 @@ class TextDecoder:
             return ""
         return self._take(text)
 
-    def finish(self) -> str:
-        """What is still held back, with replacement characters where bytes were missing."""
-        return self._take(self._fresh())
+    def finish(self, *, is_cut_off: bool = False) -> str:
+        """What is still held back, with replacement characters where bytes were missing.
+
+        `is_cut_off` says that more would have come: then the beginning of a character at the end is dropped.
+        """
+        text = self._take(self._fresh())
+        return text.rstrip(_REPLACEMENT) if is_cut_off else text
 
     def _fresh(self) -> str:
         known = self._decode(self._ids[self._window : self._emitted]) if self._emitted > self._window else ""

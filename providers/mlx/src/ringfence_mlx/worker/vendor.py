@@ -16,6 +16,9 @@ from mlx_lm.tokenizer_utils import load as _load_tokenizer
 
 evaluate: Callable[..., None] = mx.eval
 
+# INVARIANT: no code from a model folder is run. Left unsaid, transformers would ask on a terminal.
+_NO_CODE = {"trust_remote_code": False}
+
 
 class PromptCache(Protocol):
     """`mlx_lm.models.cache.LRUPromptCache`."""
@@ -46,13 +49,16 @@ def new_batch_generator(model: Any, **settings: Any) -> Any:
 
 
 def load(folder: Path) -> tuple[Any, Any, dict[str, Any]]:
-    """The model, its tokenizer and its config. Raises what mlx-lm raises; never runs code from the folder."""
-    return cast("tuple[Any, Any, dict[str, Any]]", utils.load(str(folder), return_config=True))
+    """The model, its tokenizer and its config; weights are read when they are evaluated. Raises what mlx-lm raises."""
+    loaded = utils.load(
+        str(folder), tokenizer_config=dict(_NO_CODE), lazy=True, return_config=True, trust_remote_code=False
+    )
+    return cast("tuple[Any, Any, dict[str, Any]]", loaded)
 
 
 def load_tokenizer(folder: Path) -> Any:
     """The tokenizer alone, as `load` would give it."""
-    return _load_tokenizer(folder)
+    return _load_tokenizer(folder, dict(_NO_CODE))
 
 
 __all__ = ["PromptCache", "evaluate", "load", "load_tokenizer", "new_batch_generator", "new_prompt_cache"]
