@@ -15,12 +15,17 @@ _IGNORED_MARKS = "\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0"
 _VARIATION_SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 
 
+MAX_REMEMBERED_CHARACTERS = 1 << 15
+"""More than any people write with, Chinese included; all that exist would take 160 MB."""
+
+
 class _Plainer(dict[int, str]):
-    """What each character is written as; filled as characters are met, at most once for each that exists."""
+    """What each character is written as; remembered as characters are met."""
 
     def __missing__(self, code: int) -> str:
         plain = _plain_character(chr(code))
-        self[code] = plain
+        if len(self) < MAX_REMEMBERED_CHARACTERS:
+            self[code] = plain
         return plain
 
 
