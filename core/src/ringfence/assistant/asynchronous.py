@@ -20,9 +20,10 @@ from ringfence.privacy.labels import Labeller
 from ringfence.provider import Embeddings, Prewarms
 from ringfence.request import JsonValue, Message, TextPart
 from ringfence.response import Response
-from ringfence.routing.execute import Execution, Runtime, UnderWay
+from ringfence.routing.execute import Execution
 from ringfence.routing.limits import Retry, Timeouts
 from ringfence.routing.providers import Providers, ProviderSetup
+from ringfence.routing.runtime import Runtime, UnderWay
 
 if TYPE_CHECKING:
     from ringfence.assistant.session import AsyncSession

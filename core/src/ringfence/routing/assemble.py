@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+from typing import get_args
+
 from ringfence.errors import ProtocolViolated
 from ringfence.provider import Embeddings
 from ringfence.request import Message, Part, ReasoningPart, TextPart, ToolCallPart
 from ringfence.response import (
     Finish,
+    FinishReason,
     ProviderEvent,
     ReasoningDelta,
     ReasoningEnd,
@@ -23,6 +27,8 @@ from ringfence.response import (
 
 _GROWS_BY: dict[type, type] = {TextStart: TextDelta, ReasoningStart: ReasoningDelta, ToolCallStart: ToolCallDelta}
 _BEGINS_WITH: dict[type, type] = {TextEnd: TextStart, ReasoningEnd: ReasoningStart, ToolCallEnd: ToolCallStart}
+_counts = attrgetter(*Usage.__dataclass_fields__)
+_FINISH_REASONS: frozenset[str] = frozenset(get_args(FinishReason))
 
 
 class _Open:
@@ -83,12 +89,17 @@ class Assembler:
         """Takes an event that belongs to no part. A plugin may yield anything, so the type is not trusted."""
         match event:
             case UsageReport(usage=usage):
+                # INVARIANT: what goes into a receipt is a count or one of our own words, whatever a plugin yields.
+                if not _are_counts(usage):
+                    raise _violated("usage that holds something else than counts")
                 self.usage = usage
             case Embeddings():
                 self.embeddings = event
             case Finish():
                 if self._open:
                     raise _violated("finish inside an open part")
+                if event.reason not in _FINISH_REASONS:
+                    raise _violated("finish for a reason that there is not")
                 self.finish = event
             case _:
                 raise _violated(f"{type(event).__name__} is no event")
@@ -143,6 +154,12 @@ class Assembler:
                 del parts[place]
             parts.insert(place, TextPart(prefix + (rest or ""), labels=self._labels))
         return Message("assistant", tuple(parts))
+
+
+def _are_counts(usage: object) -> bool:
+    if not isinstance(usage, Usage):
+        return False
+    return all(count is None or (type(count) is int and count >= 0) for count in _counts(usage))
 
 
 def _violated(what: str) -> ProtocolViolated:

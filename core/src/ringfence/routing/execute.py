@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ringfence.errors import (
     AuditError,
@@ -33,15 +33,15 @@ from ringfence.receipt import Outcome, Receipt
 from ringfence.request import Message, Request, TextPart
 from ringfence.response import Event, Joined, Response
 from ringfence.routing.assemble import Assembler
-from ringfence.routing.limits import Retry, Timeouts, Watchdog
+from ringfence.routing.limits import Watchdog
 from ringfence.routing.record import Record, message_bytes, utf8_bytes
+from ringfence.routing.runtime import Runtime
 from ringfence.routing.send import Send
 from ringfence.routing.walk import Walk
 
 if TYPE_CHECKING:
     from ringfence.policy.decision import Step
-    from ringfence.privacy.gate import Cleared, Gate
-    from ringfence.routing.providers import Providers
+    from ringfence.privacy.gate import Cleared
 
 _log = logging.getLogger("ringfence")
 
@@ -50,57 +50,6 @@ CONTINUE = "Your last message was cut off. Go on exactly where it stopped. Do no
 
 _LARGE_CHARACTERS = 20_000
 """More text than this, some milliseconds of scanning, is scanned in a thread, so that the loop goes on."""
-
-
-class Audit(Protocol):
-    """Where receipts go."""
-
-    def open(self) -> None:
-        """Makes sure that a record can be written, or raises `AuditError`."""
-        ...
-
-    def append(self, receipt: Receipt, /) -> None:
-        """Writes one record, or raises `AuditError`."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Runtime:
-    """What every request of one assistant shares."""
-
-    gate: Gate
-    providers: Providers
-    audit: Audit | None
-    timeouts: Timeouts
-    retry: Retry
-    under_way: UnderWay
-
-
-class UnderWay:
-    """How many requests have begun and not ended, so that what they need is closed after the last."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._then: Callable[[], None] | None = None
-
-    def begin(self) -> None:
-        """One more."""
-        self._count += 1
-
-    def end(self) -> None:
-        """One less."""
-        self._count -= 1
-        self._call_if_idle()
-
-    def when_idle(self, then: Callable[[], None]) -> None:
-        """Calls `then` once, as soon as nothing is under way."""
-        self._then = then
-        self._call_if_idle()
-
-    def _call_if_idle(self) -> None:
-        if self._count == 0 and self._then is not None:
-            then, self._then = self._then, None
-            then()
 
 
 class Execution:
