@@ -92,7 +92,7 @@ async def _until_word(stream: AsyncStream[None]) -> tuple[float, int]:
 @contextmanager
 def _reference_blas() -> Generator[None]:
     """Workers that start in here compute with the BLAS that MLX itself brings."""
-    with patch.object(blas, "best_blas", lambda: Blas(name="reference")):
+    with patch.object(blas, "best_blas", return_value=Blas(name="reference")):
         yield
 
 
