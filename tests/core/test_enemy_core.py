@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from tests.core.support import ONCE, policy_text
+from tests.core.support import CANARY, ONCE, policy_text
 
 from ringfence import AsyncAssistant, Settings
-from ringfence.errors import InvalidRequest
+from ringfence.errors import InvalidRequest, StreamBroken
 from ringfence.grant import Grant
 from ringfence.policy import Policy, read_policy
-from ringfence.provider import Plan
+from ringfence.provider import Embeddings, ModelCard, Plan
 from ringfence.request import Message, Request, TextPart, Tool
-from ringfence.response import ProviderEvent, TextEnd
+from ringfence.response import (
+    Finish,
+    ProviderEvent,
+    ReasoningEnd,
+    ReasoningStart,
+    TextEnd,
+    ToolCallEnd,
+    ToolCallStart,
+    Usage,
+    UsageReport,
+)
 from ringfence.testing import ScriptedProvider
 
 
@@ -122,3 +132,51 @@ def test_recipients_of_a_request_are_names_and_no_text_that_holds_them() -> None
     to: Any = "first-and-second"
     with pytest.raises(InvalidRequest):
         Request(messages=(Message("user", (TextPart("hello"),)),), to=to)
+
+
+_NEVER_RECORDED: dict[str, tuple[Any, ...]] = {
+    "usage that is no usage": (UsageReport(usage=cast("Any", CANARY)), Finish("stop")),
+    "tokens that are words": (UsageReport(usage=Usage(input_tokens=cast("Any", CANARY))), Finish("stop")),
+    "fewer than no tokens": (UsageReport(usage=Usage(output_tokens=-1)), Finish("stop")),
+    "a reason of its own": (Finish(cast("Any", CANARY)),),
+    "a reason that is a list": (Finish(cast("Any", [CANARY])),),
+}
+
+
+@pytest.mark.parametrize("events", _NEVER_RECORDED.values(), ids=_NEVER_RECORDED)
+async def test_a_provider_writes_nothing_of_its_own_into_a_receipt(events: tuple[Any, ...]) -> None:
+    provider = ScriptedProvider(events)
+    async with AsyncAssistant(read_policy(policy_text()), providers={"first": provider}, audit=False) as assistant:
+        with pytest.raises(StreamBroken) as caught:
+            await assistant.respond("hello")
+    assert CANARY not in repr((caught.value, caught.value.receipt))
+    assert caught.value.receipt is not None
+    assert caught.value.receipt.outcome == "failed"
+
+
+async def test_embeddings_that_are_no_counts_are_no_answer() -> None:
+    class Embedder(ScriptedProvider):
+        async def card(self, model: str) -> ModelCard:
+            return ModelCard(name=model, context_tokens=512, capabilities=frozenset({"embed"}))
+
+        async def embed(self, plan: Plan[object], grant: Grant) -> Embeddings:
+            grant.spend(plan.request)
+            return Embeddings(vectors=((1.0,),), dimensions=1, input_tokens=cast("Any", CANARY))
+
+    async with AsyncAssistant(read_policy(policy_text()), providers={"first": Embedder()}, audit=False) as assistant:
+        with pytest.raises(StreamBroken):
+            await assistant.embed("hello")
+
+
+_NO_TEXT: dict[str, tuple[Any, ...]] = {
+    "a tool without a name": (ToolCallStart(0, "id", cast("Any", 2)), ToolCallEnd(0), Finish("tool_calls")),
+    "a state that is no text": (ReasoningStart(0), ReasoningEnd(0, state=cast("Any", 5)), Finish("stop")),
+}
+
+
+@pytest.mark.parametrize("events", _NO_TEXT.values(), ids=_NO_TEXT)
+async def test_a_fault_of_a_provider_is_never_laid_at_the_callers_door(events: tuple[Any, ...]) -> None:
+    provider = ScriptedProvider(events)
+    async with AsyncAssistant(read_policy(policy_text()), providers={"first": provider}, audit=False) as assistant:
+        with pytest.raises(StreamBroken, match="broke the event grammar"):
+            await assistant.respond("hello")

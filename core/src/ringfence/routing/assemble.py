@@ -5,7 +5,7 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import get_args
 
-from ringfence.errors import ProtocolViolated
+from ringfence.errors import InvalidRequest, ProtocolViolated
 from ringfence.provider import Embeddings
 from ringfence.request import Message, Part, ReasoningPart, TextPart, ToolCallPart
 from ringfence.response import (
@@ -121,11 +121,22 @@ class Assembler:
         if part is None or type(part.start) is not _BEGINS_WITH[type(event)]:
             raise _violated("an end without its start")
         del self._open[event.index]
-        text = "".join(part.chunks)
-        if isinstance(part.start, ToolCallStart):
-            return ToolCallPart(part.start.id, part.start.name, text, labels=self._labels)
-        if isinstance(event, ReasoningEnd):
-            return ReasoningPart(self._provider, text, state=event.state, labels=self._labels)
+        try:
+            return self._part(part.start, "".join(part.chunks), event)
+        except InvalidRequest:
+            # The fault is the plugin's and not the caller's, and by now something was sent.
+            raise _violated("a part with something else than text in it") from None
+
+    def _part(
+        self,
+        start: TextStart | ReasoningStart | ToolCallStart,
+        text: str,
+        end: TextEnd | ReasoningEnd | ToolCallEnd,
+    ) -> Part:
+        if isinstance(start, ToolCallStart):
+            return ToolCallPart(start.id, start.name, text, labels=self._labels)
+        if isinstance(end, ReasoningEnd):
+            return ReasoningPart(self._provider, text, state=end.state, labels=self._labels)
         return TextPart(text, labels=self._labels)
 
     @property
