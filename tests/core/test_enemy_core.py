@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from typing import Any, cast
 
 import pytest
-from tests.core.support import CANARY, ONCE, policy_text
+from tests.core.support import CANARY, ONCE, policy_text, until
 
 from ringfence import AsyncAssistant, Settings
 from ringfence.errors import InvalidRequest, StreamBroken
@@ -26,7 +26,7 @@ from ringfence.response import (
     Usage,
     UsageReport,
 )
-from ringfence.testing import ScriptedProvider
+from ringfence.testing import Script, ScriptedProvider
 
 
 class SlowToClose(ScriptedProvider):
@@ -180,3 +180,15 @@ async def test_a_fault_of_a_provider_is_never_laid_at_the_callers_door(events: t
     async with AsyncAssistant(read_policy(policy_text()), providers={"first": provider}, audit=False) as assistant:
         with pytest.raises(StreamBroken, match="broke the event grammar"):
             await assistant.respond("hello")
+
+
+async def test_a_stream_may_be_closed_by_several_at_once() -> None:
+    provider = ScriptedProvider(Script(delay_s=60))
+    async with AsyncAssistant(read_policy(policy_text()), providers={"first": provider}, audit=False) as assistant:
+        stream = assistant.stream("hello")
+        drawing = asyncio.create_task(anext(stream, None))
+        await until(lambda: bool(provider.requests))
+        async with asyncio.timeout(5):
+            await asyncio.gather(stream.aclose(), stream.aclose(), stream.aclose())
+            assert await drawing is None
+    assert provider.cancelled == 1

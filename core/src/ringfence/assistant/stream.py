@@ -149,8 +149,9 @@ class AsyncStream(Generic[OutputT]):
     async def aclose(self) -> None:
         """Cancels what still runs, here and at the backend; also while another task draws. Idempotent."""
         if self._drawing is not None and self._drawing is not asyncio.current_task():
-            self._closing = asyncio.Event()
-            self._drawing.cancel()
+            if self._closing is None:
+                self._closing = asyncio.Event()
+                self._drawing.cancel()
             await self._closing.wait()
         await self._events.aclose()
 
