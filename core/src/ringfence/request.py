@@ -120,7 +120,11 @@ class FilePart:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ToolCallPart:
-    """A call the model asked for. `arguments` is the JSON text exactly as the model wrote it."""
+    """A call the model asked for.
+
+    `arguments` is JSON text: exactly as the model wrote it where it writes JSON; where its format is another, such as
+    XML, the same values written as JSON.
+    """
 
     id: str
     name: str

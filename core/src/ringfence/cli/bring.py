@@ -153,7 +153,9 @@ class _Lines:
         if step.step == "done":
             return
         tenths = 100 * step.done_bytes // step.total_bytes // _PLAIN_PERCENT if step.total_bytes else 0
-        if (step.step, tenths) == self._said:
+        kind, furthest = self._said
+        # A provider may begin a part anew; a log that went back would say nothing more.
+        if step.step == kind and tenths <= furthest:
             return
         self._said = (step.step, tenths)
         share = f" {tenths * _PLAIN_PERCENT} %" if step.total_bytes else ""

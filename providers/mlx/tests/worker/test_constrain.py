@@ -320,6 +320,31 @@ class TestTools:
             names.add(events[0]["name"])
         assert names == {'say "hi"', "stop"}
 
+    @pytest.mark.parametrize("special", [(), ("<tool_call>", "</tool_call>", "[TOOL_CALLS]")])
+    @pytest.mark.parametrize("tools", ["json_tools", "mistral"])
+    def test_beside_a_schema_noise_becomes_one_valid_call_or_answer(
+        self, make_tokenizer: Any, tools: str, special: tuple[str, ...]
+    ) -> None:
+        from ringfence_mlx.worker.constrain import Constraint
+        from ringfence_mlx.worker.either import SchemaOrCallStream
+
+        tokenizer = make_tokenizer(tools=tools, special=special)
+        schema = {"enum": [[1], 2]}
+        constraint = Constraint.compile_tools(tokenizer, TOOLS, schema=schema)
+        kinds: set[str] = set()
+        for seed in range(16):
+            tokens = generate(constraint.processor(), seed=seed, vocabulary=len(tokenizer))
+            stream = SchemaOrCallStream(tokenizer, TOOLS)
+            events = [event for character in text_of(tokenizer, tokens) for event in stream.feed(character)]
+            events += stream.finish("stop")
+            kinds.add(events[0]["type"])
+            if events[0]["type"] == "text_start":
+                text = "".join(event["text"] for event in events if event["type"] == "text_delta")
+                jsonschema_rs.validate(schema, json.loads(text))
+            else:
+                assert [event["type"] for event in events] == ["tool_call_start", "tool_call_delta", "tool_call_end"]
+        assert kinds == {"text_start", "tool_call_start"}
+
     def test_a_format_that_cannot_be_forced_is_refused(self, make_tokenizer: Any) -> None:
         from ringfence_mlx.worker.constrain import Constraint, ConstraintError
 

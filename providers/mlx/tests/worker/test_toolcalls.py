@@ -117,6 +117,16 @@ class TestCalls:
         events = run(make_tokenizer(tools="json_tools"), [text], reason="length")
         assert joined(events) == text
 
+    @pytest.mark.parametrize("arguments", ['{ "days" :2e0,"city": "B\\u0065rn" }', '{"days": 1, "days": 2}', "{}"])
+    def test_arguments_are_the_text_that_the_model_wrote(self, make_tokenizer: Any, arguments: str) -> None:
+        bodies = (
+            f'{{"arguments": {{}}, "name": "get", "arguments" : {arguments} }}',
+            f'{{"name": "get", "arguments": {json.dumps(arguments)}}}',
+        )
+        for body in bodies:
+            events = run(make_tokenizer(tools="json_tools"), [f"<tool_call>{body}</tool_call>"])
+            assert [event["arguments"] for event in events if event["type"] == "tool_call_delta"] == [arguments]
+
     def test_every_call_has_an_id_that_strict_templates_take(self, make_tokenizer: Any) -> None:
         events = run(make_tokenizer(tools="json_tools"), [FORMATS["two calls"][1]])
         identities = [event["id"] for event in events if event["type"] == "tool_call_start"]
@@ -177,6 +187,14 @@ class TestText:
         stream = ToolCallStream(tokenizer, TOOLS, prompt=tokenizer.think_start_tokens, structured=True)
         text = '{"a": "<think> </think> <tool_call>{}</tool_call>"}'
         assert joined([*stream.feed(text), *stream.finish("stop")]) == text
+
+    @pytest.mark.parametrize("text", ['{"a": "<tool_call>{}</tool_call>"}', "<tool_", "", "[1]"])
+    def test_beside_tools_a_structured_answer_is_all_text(self, make_tokenizer: Any, text: str) -> None:
+        from ringfence_mlx.worker.either import SchemaOrCallStream
+
+        stream = SchemaOrCallStream(make_tokenizer(tools="json_tools"), TOOLS)
+        events = [event for character in text for event in stream.feed(character)]
+        assert joined([*events, *stream.finish("stop")]) == text
 
     def test_no_text_is_no_event(self, make_tokenizer: Any) -> None:
         assert run(make_tokenizer(tools="json_tools"), []) == []

@@ -58,15 +58,20 @@ class Constraint:
         return cls._from_grammar(tokenizer, grammar)
 
     @classmethod
-    def compile_tools(cls, tokenizer: Any, tools: Sequence[Mapping[str, Any]]) -> Constraint:
+    def compile_tools(
+        cls, tokenizer: Any, tools: Sequence[Mapping[str, Any]], *, schema: Mapping[str, Any] | None = None
+    ) -> Constraint:
         """Compiles a constraint that leaves exactly one valid call of one of `tools`, in the model's own format.
+
+        With a `schema` it leaves that, or an answer that satisfies the schema.
 
         Raises:
             ConstraintError: a tool's parameters cannot be enforced, or the format cannot be forced here.
         """
-        for tool in tools:
-            check_limits(tool)
-        grammar = tool_call_grammar(tokenizer, tools, _OPTIONS, _vocabulary(tokenizer)) if tools else None
+        for one in (*tools, *([] if schema is None else [schema])):
+            check_limits(one)
+        vocabulary = _vocabulary(tokenizer)
+        grammar = tool_call_grammar(tokenizer, tools, _OPTIONS, vocabulary, schema=schema) if tools else None
         if grammar is None:
             raise ConstraintError("the model's format of tool calls cannot be forced")
         return cls._from_grammar(tokenizer, llguidance.LLMatcher.grammar_from_lark(grammar))

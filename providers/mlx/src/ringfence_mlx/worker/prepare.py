@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ringfence_mlx.worker.answer import Answer
+from ringfence_mlx.worker.answer import Answer, TextEvents
 from ringfence_mlx.worker.constrain import Constraint, ConstraintError, ConstraintProcessor
+from ringfence_mlx.worker.either import SchemaOrCallStream
 from ringfence_mlx.worker.job import Job, JobFault, Sampling
 from ringfence_mlx.worker.loader import LoadedModel
 from ringfence_mlx.worker.prompt import render_prompt
@@ -28,6 +29,8 @@ def prepare(job: Job, loaded: LoadedModel) -> Answer:
     """
     job = replace(job, sampling=with_defaults(job.sampling, loaded.defaults))
     check(job.sampling, loaded.vocabulary)
+    if job.tools and not loaded.tokenizer.has_tool_calling:
+        raise JobFault("unsupported", "the calls of this model cannot be told from its text", setting="tools")
     prompt = render_prompt(job, loaded.tokenizer)
     return Answer(
         job=job,
@@ -36,19 +39,26 @@ def prepare(job: Job, loaded: LoadedModel) -> Answer:
         reserved_bytes=0,
         arrived_s=time.monotonic(),
         decoder=TextDecoder(_decoder(loaded.tokenizer)),
-        events=ToolCallStream(loaded.tokenizer, job.tools, prompt=prompt),
+        events=_events(job, loaded.tokenizer, prompt),
         constraint=_constraint(job, loaded.tokenizer),
     )
 
 
+def _events(job: Job, tokenizer: Any, prompt: Sequence[int]) -> TextEvents:
+    if job.schema is not None and job.tools:
+        return SchemaOrCallStream(tokenizer, job.tools)
+    # What is forced begins at once, also where the template has opened the model's reasoning.
+    return ToolCallStream(tokenizer, job.tools, prompt=() if job.forced else prompt, structured=job.schema is not None)
+
+
 def _constraint(job: Job, tokenizer: Any) -> ConstraintProcessor | None:
     try:
-        if job.schema is not None:
-            if job.tools:
-                raise JobFault("unsupported", "a schema and tools cannot be asked for together", setting="output")
-            return Constraint.compile(tokenizer, job.schema).processor()
         if job.tools and job.tool_required:
             return Constraint.compile_tools(tokenizer, job.tools).processor()
+        if job.tools and job.schema is not None:
+            return Constraint.compile_tools(tokenizer, job.tools, schema=job.schema).processor()
+        if job.schema is not None:
+            return Constraint.compile(tokenizer, job.schema).processor()
     except ConstraintError as error:
         raise JobFault(
             "unsupported", str(error), setting="output" if job.schema is not None else "tool_choice"

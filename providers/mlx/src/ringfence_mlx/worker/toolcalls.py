@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from ringfence_mlx.worker.jsonlike import is_array
+from ringfence_mlx.worker.rawjson import member_text
 
-__all__ = ["ToolCallStream"]
+__all__ = ["Event", "ToolCallStream"]
 
 Event: TypeAlias = dict[str, Any]
 
@@ -94,17 +95,19 @@ class ToolCallStream:
         try:
             found: Any = self._tokenizer.tool_parser(body, self._tools)
             calls = found if is_array(found) else [found]
-            return [self._checked(call) for call in calls]
+            return [self._checked(call, body if len(calls) == 1 else "") for call in calls]
         except Exception:  # noqa: BLE001 - parsers of many formats, on text that a model wrote
             return []
 
-    def _checked(self, call: Mapping[str, Any]) -> tuple[str, str]:
+    def _checked(self, call: Mapping[str, Any], body: str) -> tuple[str, str]:
+        """The name and the arguments of `call`: as the model wrote them where it wrote JSON, else written as JSON."""
         name, arguments = call["name"], call.get("arguments", {})
-        if isinstance(arguments, str):
-            arguments = json.loads(arguments)
-        if name not in self._names or not isinstance(arguments, dict):
+        written = arguments if isinstance(arguments, str) else member_text(body, "arguments")
+        values = json.loads(arguments) if isinstance(arguments, str) else arguments
+        if name not in self._names or not isinstance(values, dict):
             raise ValueError
-        return name, json.dumps(arguments, ensure_ascii=False, allow_nan=False)
+        rewritten = json.dumps(values, ensure_ascii=False, allow_nan=False)
+        return name, written if written is not None and json.loads(written) == values else rewritten
 
 
 def _begin(tokenizer: Any, prompt: Sequence[int]) -> Any:

@@ -1,4 +1,4 @@
-"""A grammar whose every text is one valid call of an offered tool, in the model's own format."""
+"""A grammar whose every text is one valid call of an offered tool, in the model's own format, or an answer as asked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ __all__ = ["tool_call_grammar"]
 
 
 def tool_call_grammar(
-    tokenizer: Any, tools: Sequence[Mapping[str, Any]], options: Mapping[str, object], vocabulary: Any
+    tokenizer: Any,
+    tools: Sequence[Mapping[str, Any]],
+    options: Mapping[str, object],
+    vocabulary: Any,
+    *,
+    schema: Mapping[str, Any] | None = None,
 ) -> str | None:
     """A Lark grammar for llguidance, or `None` where the model's format is not one that can be forced here.
 
@@ -23,6 +28,7 @@ def tool_call_grammar(
         tools: as given to the template; at least one.
         options: how llguidance writes JSON.
         vocabulary: llguidance's tokenizer; it knows which markers are tokens.
+        schema: what an answer that is no call must satisfy; without one there is nothing but calls.
     """
     frame = _frame(tokenizer)
     if frame is None:
@@ -37,6 +43,9 @@ def tool_call_grammar(
         )
         parameters = {"type": "object", **closed(function.get("parameters") or {}), "x-guidance": dict(options)}
         rules.append(f"args{place}: %json {json.dumps(parameters)}")
+    if schema is not None:
+        calls.append("answer")
+        rules.append(f"answer: %json {json.dumps({**closed(schema), 'x-guidance': dict(options)})}")
     return "\n".join((f"start: {' | '.join(calls)}", *rules))
 
 
