@@ -28,13 +28,14 @@ from ringfence.errors import (
     TimedOut,
     describe,
 )
+from ringfence.privacy.material import utf8_bytes
 from ringfence.provider import Embeddings
 from ringfence.receipt import Outcome, Receipt
 from ringfence.request import Message, Request, TextPart
 from ringfence.response import Event, Joined, Response
 from ringfence.routing.assemble import Assembler
 from ringfence.routing.limits import Watchdog
-from ringfence.routing.record import Record, message_bytes, utf8_bytes
+from ringfence.routing.record import Record, message_bytes
 from ringfence.routing.runtime import Runtime
 from ringfence.routing.send import Send
 from ringfence.routing.walk import Walk

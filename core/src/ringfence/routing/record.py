@@ -6,6 +6,7 @@ import secrets
 import time
 from typing import TYPE_CHECKING
 
+from ringfence.privacy.material import utf8_bytes
 from ringfence.receipt import Attempt, Outcome, Receipt
 from ringfence.request import (
     FilePart,
@@ -126,8 +127,3 @@ def message_bytes(message: Message) -> int:
             case ImagePart(data=data) | FilePart(data=data):
                 size += len(data)
     return size
-
-
-def utf8_bytes(text: str) -> int:
-    """The length of `text` in UTF-8; lone surrogates count as the three bytes they would take."""
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
