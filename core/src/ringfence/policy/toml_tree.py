@@ -76,7 +76,7 @@ class _Builder:
             return ListNode(items=tuple(nodes), at=at)
         if value is None or isinstance(value, str | int | float):
             return Scalar(value=value, at=at)
-        # A date or a time: no key of a policy takes one, and the fault for its text says so.
+        # A date or a time is the text it is written as, as in YAML 1.2.
         return Scalar(value=str(value), at=at)
 
     def _mapping(self, value: Mapping[str, object], path: Path, depth: int) -> MapNode:
