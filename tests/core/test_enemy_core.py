@@ -7,10 +7,10 @@ from collections.abc import AsyncGenerator
 from typing import Any, cast
 
 import pytest
-from tests.core.support import CANARY, ONCE, policy_text, until
+from tests.core.support import CANARY, ONCE, policy_text, shown, until
 
 from ringfence import AsyncAssistant, Settings
-from ringfence.errors import InvalidRequest, StreamBroken
+from ringfence.errors import InvalidRequest, ProtocolViolated, StreamBroken
 from ringfence.grant import Grant
 from ringfence.policy import Policy, read_policy
 from ringfence.provider import Embeddings, ModelCard, Plan
@@ -192,3 +192,37 @@ async def test_a_stream_may_be_closed_by_several_at_once() -> None:
             await asyncio.gather(stream.aclose(), stream.aclose(), stream.aclose())
             assert await drawing is None
     assert provider.cancelled == 1
+
+
+async def test_a_close_that_was_cancelled_can_be_done_again() -> None:
+    class Slow(ScriptedProvider):
+        closed = 0
+
+        async def close(self) -> None:
+            await asyncio.sleep(0.02)
+            self.closed += 1
+
+    providers = {"first": Slow(), "second": Slow()}
+    assistant = AsyncAssistant(read_policy(policy_text(providers)), providers=providers, audit=False)
+    for name in providers:
+        await assistant.respond("hello", to=name)
+    closing = asyncio.create_task(assistant.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    await assistant.close()
+    assert [provider.closed for provider in providers.values()] == [1, 1]
+
+
+@pytest.mark.parametrize("fails_in", ["open", "availability", "prewarm"])
+async def test_what_a_plugin_raises_while_it_is_prewarmed_is_not_shown(fails_in: str) -> None:
+    async def fail(*_: object) -> None:
+        raise ValueError(CANARY)
+
+    provider = ScriptedProvider()
+    setattr(provider, fails_in, fail)
+    async with AsyncAssistant(read_policy(policy_text()), providers={"first": provider}, audit=False) as assistant:
+        with pytest.raises(ProtocolViolated) as caught:
+            await assistant.prewarm("first")
+    assert CANARY not in shown(caught.value)

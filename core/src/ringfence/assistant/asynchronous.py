@@ -12,7 +12,7 @@ from ringfence.assistant.build import Input, RequestOptions, build_request, inpu
 from ringfence.assistant.output import Output
 from ringfence.assistant.stream import AsyncStream
 from ringfence.checks import is_mapping, require
-from ringfence.errors import Closed, InvalidRequest, OutputInvalid
+from ringfence.errors import Closed, InvalidRequest, OutputInvalid, ProtocolViolated, RingfenceError, describe
 from ringfence.policy import Policy, builtin_policy, load_policy
 from ringfence.privacy.audit import AuditLog
 from ringfence.privacy.gate import Gate
@@ -27,7 +27,7 @@ from ringfence.routing.runtime import Runtime, UnderWay
 
 if TYPE_CHECKING:
     from ringfence.assistant.session import AsyncSession
-    from ringfence.policy.decision import Decision
+    from ringfence.policy.decision import Decision, Recipient
 
 OutputT = TypeVar("OutputT")
 
@@ -248,9 +248,21 @@ class AsyncAssistant:
             raise InvalidRequest(f"the policy has no recipient '{unknown[0]}'", way_out=", ".join(known))
         usual = self.explain("?").plan[:1]
         for name in recipients or [step.recipient for step in usual]:
-            provider, _ = await self._providers.ready(known[name])
+            await self._prewarm(known[name])
+
+    async def _prewarm(self, recipient: Recipient) -> None:
+        failure: str | None = None
+        try:
+            provider, _ = await self._providers.ready(recipient)
             if isinstance(provider, Prewarms):
-                await provider.prewarm(known[name].model)
+                await provider.prewarm(recipient.model)
+        except RingfenceError:
+            raise
+        except Exception as error:  # noqa: BLE001  (a plugin may raise anything, and its message may hold a secret)
+            failure = describe(error)
+        if failure is not None:
+            # Raised here and not in the handler, so that no exception of a plugin stays in its context.
+            raise ProtocolViolated(f"the provider raised {failure}", phase="connect")
 
     async def close(self) -> None:
         """Ends all work, closes the providers and the audit log. Idempotent."""

@@ -98,11 +98,13 @@ class Providers:
         async with self._lock:
             self._closed = True
             while self._open:
-                name, provider = self._open.popitem()
+                name, provider = next(reversed(self._open.items()))
                 try:
                     await provider.close()
                 except Exception as error:  # noqa: BLE001  (a provider may raise anything; the rest must still be closed)
                     _log.warning("provider %s raised %s while it was closed", name, type(error).__name__)
+                # Only now: a close that is cancelled leaves it to the next one.
+                del self._open[name]
 
 
 def require_available(state: Availability, model: str) -> None:
