@@ -66,3 +66,11 @@ def test_the_step_stays_in_bounds(measured: list[tuple[bool, int, float]], seque
     for decode, count, duration_s in measured:
         (sizer.observe_decode if decode else sizer.observe_prefill)(count, duration_s)
     assert 8 <= sizer.step_tokens(sequences) <= 2048
+
+
+def test_a_short_rest_of_a_prompt_goes_with_the_step_before_it() -> None:
+    sizer, _ = settled(fixed_s=0.055, token_s=0.0047)
+    step = sizer.step_tokens(1)
+    assert sizer.step_tokens(1, step + 1) == step + 1
+    assert sizer.step_tokens(1, 2 * step) == step
+    assert sizer.step_tokens(1, step - 1) == step

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from pathlib import Path
+
 import pytest
 
 from ringfence.errors import InvalidRequest
@@ -41,3 +44,8 @@ def test_an_ill_typed_option_is_refused(name: str, value: object) -> None:
 def test_all_faults_are_named() -> None:
     with pytest.raises(InvalidRequest, match=r"(?s)speed.*batch"):
         Options.parse({"speed": 1, "batch": 0})
+
+
+def test_the_readme_names_every_option() -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    assert [option.name for option in fields(Options) if f"| `{option.name}` |" not in readme] == []

@@ -25,10 +25,14 @@ from ringfence_mlx.provider import MlxProvider
 Kit: TypeAlias = Any
 """`conftest.Kit`, which no test module can import."""
 
+Record: TypeAlias = Callable[[str, object], None]
+
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.model]
 
-CANCEL_LIMIT_S = 0.25
-LONG = "word " * 700
+CANCEL_LIMIT_S = 2.0
+"""Far above the 250 ms that hold on an idle machine: a loaded one must not fail. What it took is recorded."""
+LONG = "word " * 2500
+"""Takes many times `CANCEL_LIMIT_S` to read."""
 
 
 async def idle(kit: Kit, within_s: float = 3.0) -> dict[str, Any]:
@@ -46,7 +50,7 @@ def namespace(process: int | str) -> Path:
     return Path(f"/proc/{process}/ns/net").readlink()
 
 
-async def test_closing_in_the_middle_of_an_answer_frees_the_engine(kit: Kit) -> None:
+async def test_closing_in_the_middle_of_an_answer_frees_the_engine(kit: Kit, record_property: Record) -> None:
     await kit.answer(max_output_tokens=1)
     before = await idle(kit)
     events = kit.run(kit.request("Count to a hundred.", max_output_tokens=500))
@@ -55,13 +59,14 @@ async def test_closing_in_the_middle_of_an_answer_frees_the_engine(kit: Kit) -> 
             break
     began = time.monotonic()
     await events.aclose()
-    assert time.monotonic() - began < CANCEL_LIMIT_S
+    record_property("cancel_s", took_s := time.monotonic() - began)
+    assert took_s < CANCEL_LIMIT_S
     after = await idle(kit)
     assert (after["running"], after["waiting"]) == (0, 0)
     assert after["active_bytes"] <= before["active_bytes"] + 1_000_000
 
 
-async def test_closing_while_the_prompt_is_read_frees_the_engine(kit: Kit) -> None:
+async def test_closing_while_the_prompt_is_read_frees_the_engine(kit: Kit, record_property: Record) -> None:
     await kit.answer(max_output_tokens=1)
     before = await idle(kit)
     task = asyncio.ensure_future(kit.answer(LONG))
@@ -70,10 +75,11 @@ async def test_closing_while_the_prompt_is_read_frees_the_engine(kit: Kit) -> No
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert time.monotonic() - began < CANCEL_LIMIT_S
-    began = time.monotonic()
+    record_property("cancel_s", took_s := time.monotonic() - began)
+    assert took_s < CANCEL_LIMIT_S
     after = await idle(kit)
-    assert time.monotonic() - began < 2.0, "the prompt was read to its end"
+    record_property("idle_s", time.monotonic() - began)
+    assert (after["running"], after["waiting"]) == (0, 0), "the prompt is read on"
     assert after["active_bytes"] <= before["active_bytes"] + 1_000_000
 
 

@@ -31,13 +31,14 @@ CONFIG = {
 }
 
 
+def weights_of(model: Any) -> dict[str, Any]:
+    return dict(importlib.import_module("mlx.utils").tree_flatten(model.parameters()))
+
+
 def write_folder(folder: Path, model_folder: Path, model: Any, **config: object) -> Path:
     """A model of two layers with the embedded model's tokenizer, as a hub would have it."""
-    from mlx.utils import tree_flatten
-
     folder.mkdir()
-    weights: Any = tree_flatten(model.parameters())
-    mx.save_safetensors(str(folder / "model.safetensors"), dict(weights), metadata={"format": "mlx"})
+    mx.save_safetensors(str(folder / "model.safetensors"), weights_of(model), metadata={"format": "mlx"})
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(model_folder / name, folder)
     (folder / "config.json").write_text(json.dumps(CONFIG | config), encoding="utf-8")
@@ -45,10 +46,7 @@ def write_folder(folder: Path, model_folder: Path, model: Any, **config: object)
 
 
 def dtypes(model: Any) -> set[Any]:
-    from mlx.utils import tree_flatten
-
-    weights: Any = tree_flatten(model.parameters())
-    return {weight.dtype for _, weight in weights if mx.issubdtype(weight.dtype, mx.floating)}
+    return {weight.dtype for weight in weights_of(model).values() if mx.issubdtype(weight.dtype, mx.floating)}
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

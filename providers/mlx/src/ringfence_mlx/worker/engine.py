@@ -71,6 +71,8 @@ class Engine:
         self._adapters: Any = None
         self._adapter: str | None = None
         self._sizer = PrefillSizer()
+        self._left_tokens = 0
+        """How long the longest prompt under way still is."""
         self._prefixes = PrefixCache(limits.prefix_cache_bytes)
         self._failures = 0
         self._generator = self._new_generator()
@@ -160,12 +162,13 @@ class Engine:
     def _step_generator(self) -> list[Any]:
         generator = self._generator
         sequences = min(self._limits.prefill_batch, max(1, len(self._running)))
-        step_tokens = self._sizer.step_tokens(sequences)
+        step_tokens = self._sizer.step_tokens(sequences, self._left_tokens)
         generator.prefill_step_size = step_tokens
         # The batch being prefilled holds its own copy; without this a change would wait for the next batch.
         generator._prompt_batch.prefill_step_size = step_tokens  # noqa: SLF001
         with generator.stats() as stats:
-            _, responses = generator.next()
+            prompts, responses = generator.next()
+        self._left_tokens = max((prompt.progress[1] - prompt.progress[0] for prompt in prompts), default=0)
         self._sizer.observe_decode(stats.generation_steps, stats.decode_time)
         self._sizer.observe_prefill(stats.prompt_tokens, stats.prompt_time)
         return list(responses)
@@ -229,6 +232,7 @@ class Engine:
             logits_processors=[processors],
         )
         self._running[answer.uid] = answer
+        self._left_tokens = max(self._left_tokens, len(prompt) - prefix.tokens)
 
     def _advance(self, response: Any) -> list[dict[str, Any]]:
         answer = self._running.get(response.uid)

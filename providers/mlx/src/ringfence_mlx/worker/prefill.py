@@ -17,6 +17,10 @@ _LARGEST_FIXED_SHARE = 1 / 3
 _WEIGHT = 0.4
 """Of a new measurement: a machine under load must not make the step swing."""
 
+_TAIL = 1.4
+"""A step takes the rest of a prompt with it up to this many times its size: a short last one would cost the fixed part
+again."""
+
 _FASTEST_TOKEN_S = 1e-6
 
 _MOST_CHANGE = 3.0
@@ -33,9 +37,13 @@ class PrefillSizer:
         self._token_s: float | None = None
         self._fastest_s = math.inf
 
-    def step_tokens(self, sequences: int) -> int:
-        """Tokens a sequence may take in the next step, for `sequences` ≥ 1 at once; within 8 … 2048."""
-        return max(_SMALLEST, min(_LARGEST, self.tokens // max(1, sequences)))
+    def step_tokens(self, sequences: int, left_tokens: int = 0) -> int:
+        """Tokens a sequence may take in the next step, for `sequences` ≥ 1 at once; within 8 … 2048.
+
+        `left_tokens` is how long the longest of the prompts under way still is.
+        """
+        step = max(_SMALLEST, min(_LARGEST, self.tokens // max(1, sequences)))
+        return min(_LARGEST, left_tokens) if step < left_tokens <= _TAIL * step else step
 
     def observe_decode(self, steps: int, duration_s: float) -> None:
         """Takes in that so many decoding steps lasted `duration_s` together."""
