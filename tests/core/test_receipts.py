@@ -139,6 +139,9 @@ async def test_an_audit_log_that_cannot_be_written_stops_the_request_before_it_i
 
 
 class _Failing:
+    def busy(self) -> bool:
+        return False
+
     """An audit log whose disk fills up between the check and the record."""
 
     def open(self) -> None:

@@ -6,7 +6,7 @@ import gc
 import threading
 from collections.abc import Callable, Iterable
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -344,18 +344,19 @@ def test_a_schema_that_was_scanned_does_not_stand_for_one_that_could_not_be(dete
     """Their texts are the same: the name and `{}`."""
     labeller = Labeller(detecting)
     whole = _ask(TextPart("x"), output=OutputSchema(name="pay", schema={}))
-    broken = _ask(TextPart("x"), tools=(Tool(name="pay", description="{}", parameters={"default": _in_itself()}),))
+    broken = _ask(
+        TextPart("x"), tools=(Tool(name="pay", description="{}", parameters=cast("Any", {"default": object()})),)
+    )
     assert labeller.label(whole) == {"public"}
     assert "unclassified" in labeller.label(broken)
 
 
-def test_a_schema_that_was_changed_in_place_is_scanned_again(detecting: Policy) -> None:
-    parameters: dict[str, str] = {"description": "plain"}
-    request = _ask(TextPart("x"), tools=(Tool(name="pay", parameters=parameters),))
-    labeller = Labeller(detecting)
-    assert "financial" not in labeller.label(request)
-    parameters["description"] = CARD
-    assert "financial" in labeller.label(request)
+def test_a_schema_that_the_app_changes_later_is_sent_as_it_was_scanned(detecting: Policy) -> None:
+    inner: dict[str, str] = {"description": "plain"}
+    request = _ask(TextPart("x"), tools=(Tool(name="pay", parameters={"properties": inner}),))
+    assert "financial" not in Labeller(detecting).label(request)
+    inner["description"] = CARD
+    assert request.tools[0].parameters == {"properties": {"description": "plain"}}
 
 
 @pytest.mark.parametrize(
@@ -380,9 +381,12 @@ def _in_itself() -> dict[str, Any]:
     return schema
 
 
-@pytest.mark.parametrize(
-    "schema", [{"default": object()}, {"default": b"\x00"}, _in_itself()], ids=["object", "bytes", "loop"]
-)
+def test_a_schema_that_holds_itself_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="nested too deeply"):
+        Tool(name="pay", parameters=_in_itself())
+
+
+@pytest.mark.parametrize("schema", [{"default": object()}, {"default": b"\x00"}], ids=["object", "bytes"])
 def test_a_schema_that_is_not_json_is_unknown(schema: Any, detecting: Policy) -> None:
     labeller = Labeller(detecting)
     assert "unclassified" in labeller.label(_ask(TextPart("x"), tools=(Tool(name="pay", parameters=schema),)))

@@ -37,3 +37,21 @@ def is_mapping(value: object, *, of: type | tuple[type, ...] | None = None) -> T
     if not isinstance(value, Mapping):
         return False
     return all(isinstance(key, str) and (of is None or isinstance(item, of)) for key, item in value.items())  # pyright: ignore[reportUnknownVariableType]
+
+
+_DEEPEST = 64
+
+
+def json_copy(value: object, *, depth: int = 0) -> object:
+    """JSON data that shares no mapping and no list with `value`, whose owner may change it at any time.
+
+    Raises:
+        InvalidRequest: it is nested more than 64 deep, or holds itself.
+    """
+    require(depth <= _DEEPEST, "a schema or option is nested too deeply", "a flatter one")
+    if isinstance(value, Mapping):
+        items = cast("Mapping[object, object]", value).items()
+        return {key: json_copy(item, depth=depth + 1) for key, item in items}
+    if isinstance(value, list | tuple):
+        return [json_copy(item, depth=depth + 1) for item in cast("Collection[object]", value)]
+    return value

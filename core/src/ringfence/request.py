@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, cast
 
-from ringfence.checks import is_collection_of, require
+from ringfence.checks import is_collection_of, json_copy, require
 from ringfence.errors import InvalidRequest
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
@@ -305,6 +305,8 @@ class Tool:
         require(bool(self.name), "a tool needs a name", 'Tool(name="web_search")')
         parameters: object = self.parameters
         require(isinstance(parameters, Mapping), "a tool's parameters are a JSON Schema", '{"type": "object", …}')
+        # INVARIANT: what was decided is what is sent, whatever the app does to its own dict meanwhile.
+        object.__setattr__(self, "parameters", json_copy(parameters))
 
     def __repr__(self) -> str:
         return f"Tool({self.name})"
@@ -316,6 +318,9 @@ class OutputSchema:
 
     schema: Mapping[str, JsonValue]
     name: str = "output"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "schema", json_copy(self.schema))
 
     def __repr__(self) -> str:
         return f"OutputSchema({self.name})"
@@ -353,6 +358,8 @@ class Request:
     def __post_init__(self) -> None:
         require(is_collection_of(self.messages, Message), "a request holds messages", "messages=[Message(…)]")
         object.__setattr__(self, "messages", tuple(self.messages))
+        if self.provider_options:
+            object.__setattr__(self, "provider_options", json_copy(self.provider_options))
         object.__setattr__(self, "tools", tuple(self.tools))
         to: object = self.to
         require(to is None or isinstance(to, frozenset), "to is a frozenset of recipients", 'frozenset({"mlx"})')

@@ -12,7 +12,15 @@ from ringfence.assistant.build import Input, RequestOptions, build_request, inpu
 from ringfence.assistant.output import Output
 from ringfence.assistant.stream import AsyncStream
 from ringfence.checks import is_mapping, require
-from ringfence.errors import Closed, InvalidRequest, OutputInvalid, ProtocolViolated, RingfenceError, describe
+from ringfence.errors import (
+    Closed,
+    InvalidRequest,
+    OutputInvalid,
+    PolicyNotReadable,
+    ProtocolViolated,
+    RingfenceError,
+    describe,
+)
 from ringfence.policy import Policy, builtin_policy, load_policy
 from ringfence.privacy.audit import AuditLog
 from ringfence.privacy.gate import Gate
@@ -310,7 +318,7 @@ def find_policy(given: PolicyLike | None) -> Policy:
     )
     if given is None:
         named = os.environ.get("RINGFENCE_POLICY")
-        return load_policy(Path(named)) if named is not None else builtin_policy()
+        return builtin_policy() if named is None else _named_by_environment(named)
     return load_policy(Path(given))
 
 
@@ -323,3 +331,13 @@ def _audit_log(audit: bool | str | os.PathLike[str]) -> AuditLog | None:  # noqa
 
         return AuditLog(state_dir() / "audit")
     return AuditLog(Path(audit))
+
+
+def _named_by_environment(named: str) -> Policy:
+    path = Path(named)
+    if not path.is_absolute():
+        # INVARIANT: the working directory never chooses the policy; a hostile checkout would.
+        raise PolicyNotReadable(
+            "RINGFENCE_POLICY is not an absolute path", way_out="export RINGFENCE_POLICY=/…/my.yaml"
+        )
+    return load_policy(path)

@@ -32,6 +32,7 @@ from ringfence.privacy.audit_files import (
     create_key,
     decode_head,
     encode_head,
+    is_free,
     lock,
     lock_held,
     locked,
@@ -102,6 +103,15 @@ class AuditLog:
             except OSError as fault:
                 raise not_writable(self.folder, fault) from None
 
+    def busy(self) -> bool:
+        """Whether `open` or `append` would wait, or begin the log: then call them in a thread. Never waits itself."""
+        if not self._lock.acquire(blocking=False):
+            return True
+        try:
+            return self._handle is None or not is_free(self._handle.records)
+        finally:
+            self._lock.release()
+
     def append(self, receipt: Receipt) -> None:
         """Adds one record. It is in the log, whole, when this returns, and not at all when this raises.
 
@@ -151,6 +161,10 @@ class AuditLog:
         with self._lock:
             self._closed = True
             self._drop()
+
+    def __del__(self) -> None:
+        # One that nobody closed gives its files back all the same.
+        self._drop()
 
     # ------------------------------------------------------------ appending
 

@@ -158,6 +158,16 @@ def lock(descriptor: int, *, timeout_s: float, shared: bool = False) -> None:
             return
 
 
+def is_free(descriptor: int) -> bool:
+    """Whether no other process holds the lock now. The caller must not hold it either: this would give it back."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    unlock(descriptor)
+    return True
+
+
 def unlock(descriptor: int) -> None:
     """Gives the lock back."""
     fcntl.flock(descriptor, fcntl.LOCK_UN)

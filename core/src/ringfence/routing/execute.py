@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -82,7 +82,7 @@ class Execution:
         """
         runtime = self._runtime
         if runtime.audit is not None:
-            runtime.audit.open()
+            await _off_the_loop_if(runtime.audit.busy(), runtime.audit.open)
         runtime.under_way.begin()
         outcome: Outcome = "cancelled"
         failure: BaseException | None = None
@@ -111,7 +111,7 @@ class Execution:
             if self._watchdog is not None:
                 self._watchdog.stop()
             try:
-                self._settle(outcome, failure)
+                await self._settle(outcome, failure)
             finally:
                 runtime.under_way.end()
 
@@ -212,7 +212,7 @@ class Execution:
         self._broken = None
         return joined
 
-    def _settle(self, outcome: Outcome, failure: BaseException | None) -> None:
+    async def _settle(self, outcome: Outcome, failure: BaseException | None) -> None:
         """Writes the receipt of whatever became of the request."""
         record, assembler = self._record, self._assembler
         message = None
@@ -232,9 +232,10 @@ class Execution:
         if outcome == "answered" and message is not None:
             self.response = self._respond(message, receipt)
         self.receipt = receipt
-        if self._runtime.audit is not None:
+        audit = self._runtime.audit
+        if audit is not None:
             try:
-                self._runtime.audit.append(receipt)
+                await _off_the_loop_if(audit.busy(), audit.append, receipt)
             except AuditError as error:
                 error.receipt, error.response = receipt, self.response
                 if outcome == "cancelled":
@@ -256,6 +257,14 @@ class Execution:
             labels=frozenset(receipt.labels),
             joins=tuple(self._joins),
         )
+
+
+async def _off_the_loop_if(busy: bool, work: Callable[..., None], *arguments: object) -> None:  # noqa: FBT001
+    """Does `work`, in a thread if it would wait. Once begun there it is done, whoever cancels."""
+    if busy:
+        await asyncio.shield(asyncio.to_thread(work, *arguments))
+    else:
+        work(*arguments)
 
 
 def _require_spent(send: Send, watchdog: Watchdog) -> None:

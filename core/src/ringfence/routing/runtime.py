@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 class Audit(Protocol):
     """Where receipts go."""
 
+    def busy(self) -> bool:
+        """Whether the calls below would wait: then they are made in a thread."""
+        ...
+
     def open(self) -> None:
         """Makes sure that a record can be written, or raises `AuditError`."""
         ...

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from asyncio import CancelledError
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from ringfence.routing.providers import Providers
 
 _log = logging.getLogger("ringfence")
+
+_CLOSE_S = 5.0
+"""How long a provider may take to end a run before that is cancelled too."""
 
 Yielded: TypeAlias = ProviderEvent | Embeddings
 """What a send draws from a provider: the events of an answer, or the vectors of an `embed` request."""
@@ -74,7 +77,8 @@ class Send:
         """Cancels what still runs and makes the grant useless. What a provider raises here is only logged."""
         try:
             if self.run is not None:
-                await self.run.aclose()
+                async with asyncio.timeout(_CLOSE_S):
+                    await self.run.aclose()
         except Exception as error:  # noqa: BLE001  (a plugin may raise anything, and its message may hold content)
             _log.warning("the provider of %s raised %s while it was closed", self.step.recipient, describe(error))
         finally:
@@ -88,7 +92,7 @@ class Send:
             recipient=self.step.recipient,
             ring=self.step.ring,
             duration_s=time.perf_counter() - self._began,
-            error="cancelled" if isinstance(failure, GeneratorExit | CancelledError) else error,
+            error="cancelled" if isinstance(failure, GeneratorExit | asyncio.CancelledError) else error,
             phase=getattr(failure, "phase", None),
         )
 
