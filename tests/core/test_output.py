@@ -131,7 +131,7 @@ async def test_output_that_was_cut_is_truncated_even_if_it_happens_to_validate()
             with pytest.raises(OutputTruncated) as caught:
                 await it.respond("x", output=Person, repair=3)
         assert caught.value.partial_text == text
-        assert caught.value.way_out == "a larger max_output_tokens"
+        assert caught.value.way_out == "a larger max_output_tokens, or bounds such as max_length in the schema"
 
 
 async def test_a_tool_call_in_place_of_the_output_reaches_the_app() -> None:

@@ -177,7 +177,14 @@ class AsyncAssistant:
         request = build_request(
             given, options, output=schema, earlier=earlier, high_water=high_water, tenant=self._tenant
         )
+        if request.to is not None:
+            self._check_recipients(request.to)
         return AsyncStream(Execution(self._runtime, request), wanted, on_response)
+
+    def _check_recipients(self, names: frozenset[str]) -> None:
+        known = self.policy.recipients
+        if unknown := sorted(names.difference(known)):
+            raise InvalidRequest(f"the policy has no recipient '{unknown[0]}'", way_out=f"one of {', '.join(known)}")
 
     def session(self, *, load: Mapping[str, Any] | None = None, **options: Unpack[RequestOptions]) -> AsyncSession:
         """A conversation that remembers its turns and the high-water mark of their labels.
@@ -251,9 +258,8 @@ class AsyncAssistant:
             InvalidRequest: the policy has no such recipient.
             Unavailable: one cannot serve now.
         """
+        self._check_recipients(frozenset(recipients))
         known = self.policy.recipients
-        if unknown := [name for name in recipients if name not in known]:
-            raise InvalidRequest(f"the policy has no recipient '{unknown[0]}'", way_out=", ".join(known))
         usual = self.explain("?").plan[:1]
         for name in recipients or [step.recipient for step in usual]:
             await self._prewarm(known[name])

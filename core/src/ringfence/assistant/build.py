@@ -132,9 +132,16 @@ def check_options(options: Mapping[str, object]) -> None:
     """
     for name, value in options.items():
         if name not in _CHECKS:
-            raise InvalidRequest(f"unknown option '{name}'", way_out=f"one of {', '.join(_CHECKS)}")
+            raise InvalidRequest(f"unknown option '{name}'", way_out=_instead_of(name))
         holds, example = _CHECKS[name]
         require(holds(value), f"option '{name}' cannot be a {type(value).__name__} like this one", example)
+
+
+def _instead_of(name: str) -> str:
+    setting = {"max_tokens": "max_output_tokens", "max_completion_tokens": "max_output_tokens"}.get(name, name)
+    if setting in Settings.__slots__:
+        return f"settings=Settings({setting}=…)"
+    return f"one of {', '.join(_CHECKS)}"
 
 
 _INPUT = '"a text", [TextPart(…), FilePart(…)] or [Message("user", [TextPart(…)])]'

@@ -44,7 +44,7 @@ class Output(Generic[OutputT]):
             truncated = OutputTruncated(
                 "the structured output hit the length limit",
                 partial_text=response.text,
-                way_out="a larger max_output_tokens",
+                way_out="a larger max_output_tokens, or bounds such as max_length in the schema",
             )
             truncated.response = response
             raise truncated

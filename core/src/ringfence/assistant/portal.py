@@ -11,6 +11,7 @@ import contextlib
 import os
 import queue
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError
 from typing import Any, Generic, TypeVar
@@ -49,8 +50,12 @@ class Portal:
                 self._thread.start()
             return self._loop
 
-    def call(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of `work`. A KeyboardInterrupt in the caller cancels it."""
+    def call(self, work: Coroutine[Any, Any, T], *, timeout_s: float | None = None) -> T:
+        """The result of `work`. A KeyboardInterrupt in the caller cancels it.
+
+        Raises:
+            TimeoutError: it took longer than `timeout_s`.
+        """
         if threading.current_thread() is self._thread:
             work.close()
             raise InvalidRequest("a call from inside this assistant waits for itself", way_out="AsyncAssistant")
@@ -60,7 +65,7 @@ class Portal:
             work.close()
             raise
         try:
-            return future.result()
+            return future.result(timeout_s)
         except CancelledError:
             # Nobody but `stop` cancels what runs here.
             raise _closed_meanwhile() from None
@@ -76,7 +81,8 @@ class Portal:
             self._loop = self._thread = None
         if loop is None or thread is None:
             return
-        asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result(_CLOSE_TIMEOUT_S)
+        with contextlib.suppress(TimeoutError):
+            asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result(_CLOSE_TIMEOUT_S)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(_CLOSE_TIMEOUT_S)
         if not thread.is_alive():
@@ -170,9 +176,12 @@ class Draw(Iterator[T]):
         ended, self._ended = self._ended, True
         if ended or not self._tell_to_end():
             return
-        while not isinstance(item := self._pump.items.get(), _Ended):
-            pass
-        self._pump.items.put(item)
+        # A plugin that blocks the loop cannot be cancelled; it must not hold the caller for ever too.
+        deadline = time.monotonic() + _CLOSE_TIMEOUT_S
+        with contextlib.suppress(queue.Empty):
+            while not isinstance(item := self._pump.items.get(timeout=max(0, deadline - time.monotonic())), _Ended):
+                pass
+            self._pump.items.put(item)
 
     def __del__(self) -> None:
         if not self._ended:

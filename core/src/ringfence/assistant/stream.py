@@ -8,7 +8,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Self, TypeVar, cast
 
-from ringfence.errors import Closed, RingfenceError, StreamBroken
+from ringfence.errors import Closed, InvalidRequest, RingfenceError, StreamBroken
 from ringfence.response import Event, Joined, Response, TextDelta
 
 if TYPE_CHECKING:
@@ -49,8 +49,7 @@ class AsyncStream(Generic[OutputT]):
         try:
             return await self._events.__anext__()
         except StopAsyncIteration:
-            self._finish()
-            raise
+            pass
         except RingfenceError as error:
             self._failure = error
             raise
@@ -63,6 +62,8 @@ class AsyncStream(Generic[OutputT]):
             self._drawing = None
             if self._closing is not None:
                 self._closing.set()
+        self._finish()
+        raise StopAsyncIteration
 
     def _finish(self) -> None:
         """Validates the output and keeps the response."""
@@ -132,7 +133,7 @@ class AsyncStream(Generic[OutputT]):
             OutputError: the whole does not validate, or was cut.
         """
         if self._output is None:
-            raise Closed("this stream has no output schema", way_out="stream(…, output=YourModel)")
+            raise InvalidRequest("this stream has no output schema", way_out="stream(…, output=YourModel)")
         text, last = "", None
         async for event in self:
             if isinstance(event, Joined) and event.how == "restart":

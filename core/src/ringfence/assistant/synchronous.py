@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,6 +24,9 @@ from ringfence.routing.limits import Retry, Timeouts
 from ringfence.routing.providers import ProviderSetup
 
 OutputT = TypeVar("OutputT")
+
+_log = logging.getLogger("ringfence")
+_CLOSE_TIMEOUT_S = 20.0
 
 _left_behind: list[object] = []
 """What a forked child must never finalize: the parent's loop, workers and pipes."""
@@ -195,7 +199,9 @@ class Assistant:
             _left_behind.append(live)
             return
         try:
-            live.portal.call(live.assistant.close())
+            live.portal.call(live.assistant.close(), timeout_s=_CLOSE_TIMEOUT_S)
+        except TimeoutError:
+            _log.warning("a provider did not end in time; its work is left behind")
         finally:
             live.portal.stop()
 

@@ -288,10 +288,19 @@ def denied(cleared: Cleared) -> Denied:
     decision = cleared.decision
     labels = ", ".join(decision.labels)
     asked = f" among {', '.join(sorted(cleared.request.to))}" if cleared.request.to is not None else ""
+    verdicts = decision.recipients
+    asked_of = verdicts if cleared.request.to is None else cleared.request.to & verdicts.keys()
+    allowed = [name for name in sorted(asked_of) if verdicts[name].verdict == "allow"]
+    if allowed:
+        return Denied(
+            f"policy '{decision.policy}' allows {', '.join(allowed)}, but route '{decision.route}' does not lead there",
+            decision=decision,
+            way_out="name it under prefer: or fallback: of that route",
+        )
     return Denied(
         f"policy '{decision.policy}' allows no recipient{asked} for task {decision.task} with labels [{labels}]",
         decision=decision,
-        way_out="ringfence policy explain, which gives the reason for every recipient",
+        way_out="ringfence policy explain FILE, which gives the reason for every recipient",
     )
 
 

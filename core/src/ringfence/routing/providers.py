@@ -43,6 +43,7 @@ class Providers:
                 )
         self._open: dict[str, Provider] = {}
         self._lock = asyncio.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
     async def get(self, name: str) -> Provider:
@@ -52,6 +53,11 @@ class Providers:
             Unavailable: the plugin is not installed or broken; the reason and the way out are the plugin error's.
             Closed: the assistant was closed.
         """
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise InvalidRequest("this AsyncAssistant began on another event loop", way_out="make one per loop")
         if (provider := self._open.get(name)) is not None:
             return provider
         async with self._lock:
