@@ -143,7 +143,7 @@ async def test_prewarm_of_an_unknown_recipient_names_those_there_are() -> None:
     async with assistant(policy("first", "second"), first=ScriptedProvider("x")) as it:
         with pytest.raises(InvalidRequest) as caught:
             await it.prewarm("frist")
-    assert caught.value.way_out == "first, second"
+    assert caught.value.way_out == "one of first, second"
 
 
 # ------------------------------------------------------------------ making an assistant
