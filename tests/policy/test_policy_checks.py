@@ -168,6 +168,48 @@ def test_a_recipient_that_nothing_may_reach_is_a_warning() -> None:
     assert "recipient 'own' is in a route, but no rule under flow: allows anything to reach it." in warnings_of(text)
 
 
+UNDETECTED = """version: 1
+recipients:
+  mlx: {ring: device, provider: mlx, model: small}
+  server: {ring: house, provider: house, model: large}
+  big: {ring: house, provider: house, model: larger}
+labels:
+  public: {}
+  contact: {detect: [email]}
+  health: {declare: true}
+  unclassified: {}
+unknown: unclassified
+clean: public
+flow:
+  - {id: own, allow: {labels: "*", to: [device]}}
+  - {id: open, allow: {labels: [public], to: [house]}}
+route: [{id: all, prefer: [mlx, server, big]}]
+"""
+FALSE_SAFETY = (
+    "nothing detects 'health': a text that nobody labels counts as 'public' and may reach 'server' and 'big'."
+)
+
+
+def test_a_label_that_nothing_detects_is_a_warning_at_the_label(tmp_path: Any) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(UNDETECTED)
+    assert f"{path}:9:3: warning: {FALSE_SAFETY}" in check_file(path).warning_lines
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("clean: public\n", ""),
+        ("labels: [public], to", 'labels: "*", to'),
+        ("labels: [public], to", "labels: [public, health], to"),
+        ("{declare: true}", "{declare: true, detect: [phone]}"),
+    ],
+    ids=["nothing is found clean", "every label may go there", "it may go there too", "it is detected"],
+)
+def test_a_label_is_no_warning_where_silence_sends_it_no_further(old: str, new: str) -> None:
+    assert "nothing detects" not in " ".join(warnings_of(UNDETECTED.replace(old, new)))
+
+
 def test_warnings_have_places_and_keep_nothing_from_loading(tmp_path: Any) -> None:
     path = tmp_path / "policy.yaml"
     path.write_text(HEAD + FLOW + ROUTE)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ringfence.policy.document import Document, FlowRule
 from ringfence.policy.faults import Fault, Faults, did_you_mean, listed, quoted
 from ringfence.policy.place import NOWHERE, Position
+from ringfence.policy.reach import reached
 
 _PROVIDERS = "ringfence.providers"
 _DETECTORS = "ringfence.detectors"
@@ -15,7 +16,7 @@ _DETECTORS = "ringfence.detectors"
 def find_warnings(document: Document) -> tuple[Fault, ...]:
     """The warnings for `document` on this machine, in file order."""
     found = Faults()
-    for at, message in (*_plugins(document), *_rules(document), *_recipients(document)):
+    for at, message in (*_plugins(document), *_labels(document), *_rules(document), *_recipients(document)):
         found.add(at, message)
     return found.in_file_order()
 
@@ -45,6 +46,19 @@ def _plugins(document: Document) -> Iterator[tuple[Position, str]]:
                 document.places.get(f"labels.{name}", NOWHERE),
                 f"no detector for {listed(missing)} is installed: every text carries {quoted(document.unknown)}.{hint}",
             )
+
+
+def _labels(document: Document) -> Iterator[tuple[Position, str]]:
+    """The labels that only the app can know, where their data may go further if nobody says so."""
+    if document.clean is None:
+        return
+    clean, reach = quoted(document.clean), reached(document)
+    for name, label in document.labels.items():
+        further = [one for one in reach[document.clean] if one not in reach[name]]
+        if label.declare and not label.detect and further:
+            at = document.places.get(f"labels.{name}", NOWHERE)
+            silence = f"a text that nobody labels counts as {clean} and may reach {listed(further)}"
+            yield at, f"nothing detects {quoted(name)}: {silence}."
 
 
 def _rules(document: Document) -> Iterator[tuple[Position, str]]:
