@@ -258,3 +258,43 @@ def test_an_answer_that_began_again_reaches_a_pipe_once(run: Run, machine: Machi
     assert "the stream from breaks broke; it began again at echo\n" in result.stderr
     joined = [json.loads(line) for line in run("ask", "--json", "hello").stdout.splitlines()]
     assert {"type": "joined", "broken": "breaks", "recipient": "echo", "how": "restart"} in joined
+
+
+def _with_earlier(machine: Machine, recipient: str, flow: str = "") -> None:
+    """A policy that prefers a recipient `server` to `echo`."""
+    text = machine.policy.read_text()
+    text = text.replace("recipients:\n", f"recipients:\n  server: {recipient}\n", 1)
+    text = text.replace("prefer: [echo,", "prefer: [server, echo,", 1)
+    machine.policy.write_text(text.replace("flow:\n", f"flow:\n{flow}", 1))
+
+
+@pytest.mark.parametrize(
+    ("recipient", "why"),
+    [
+        ("{ring: house, provider: nowhere, model: x}", "was unavailable (provider 'nowhere' is not installed)"),
+        ("{ring: house, provider: tiny, model: homeless}", "was unavailable"),
+    ],
+)
+def test_a_recipient_that_was_passed_over_is_said_before_the_receipt(
+    run: Run, machine: Machine, recipient: str, why: str
+) -> None:
+    _with_earlier(machine, recipient)
+    result = run("ask", "hello")
+    assert result.stdout == "you said: hello\n"
+    assert result.stderr.splitlines()[0] == f"server {why}; answered by echo"
+
+
+def test_a_recipient_that_needs_attesting_is_said(run: Run, machine: Machine) -> None:
+    rule = '  - {id: attested, allow: {labels: "*", to: [server]}, require: {attested: true}}\n'
+    _with_earlier(machine, "{ring: house, provider: tiny, model: echo}", rule)
+    machine.policy.write_text(machine.policy.read_text().replace("to: [house]", "to: [echo]"))
+    result = run("ask", "--label", "work", "hello")
+    assert "server needs 'attest', which this version cannot do; answered by echo" in result.stderr
+
+
+def test_what_a_plugin_says_of_an_adjustment_cannot_drive_the_terminal(run: Run, machine: Machine) -> None:
+    source = machine.site / "ringfence_tiny" / "__init__.py"
+    source.write_text(source.read_text().replace("tiny has no dice", "no \\x1b]0;dice"))
+    result = run("ask", "--seed", "7", "hello")
+    assert "\x1b" not in result.stderr
+    assert "seed was ignored: no \N{REPLACEMENT CHARACTER}]0;dice" in result.stderr

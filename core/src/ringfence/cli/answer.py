@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ringfence.cli import terminal
 from ringfence.cli.documents import event_document, response_document
 from ringfence.cli.interrupts import Interrupted
+from ringfence.cli.passed_over import passed_over
 from ringfence.cli.receipt_line import hints, receipt_line, seconds
 from ringfence.errors import AuditError
 from ringfence.provider import Embeddings
@@ -57,7 +58,8 @@ class TextPrinter:
     again, which a pipe could not take back.
     """
 
-    def __init__(self, *, hold: bool) -> None:
+    def __init__(self, policy: Policy, *, hold: bool) -> None:
+        self._policy = policy
         self._hold = hold
         self._on_screen = terminal.is_terminal(sys.stdout)
         self._waiting = False
@@ -91,9 +93,10 @@ class TextPrinter:
         elif self._hold:
             self._write(response.text)
         self._end_line()
-        for hint in hints(response):
-            terminal.say(hint, fg="yellow")
-        terminal.say(receipt_line(response.receipt), dim=True)
+        receipt, broken = response.receipt, [join.broken for join in response.joins]
+        for hint in (*hints(response), *passed_over(receipt, self._policy, told=broken)):
+            terminal.say(terminal.harmless(hint), fg="yellow")
+        terminal.say(receipt_line(receipt), dim=True)
 
     def broken(self) -> None:
         """Ends the line, so that what was printed stays readable."""
@@ -157,7 +160,7 @@ def printer_for(policy: Policy, *, as_json: bool, stream: bool) -> Printer:
     if as_json:
         return JsonPrinter(stream=stream)
     may_restart = any(route.on_broken_stream == "restart" for route in policy.document.route)
-    return TextPrinter(hold=not stream or (may_restart and not terminal.is_terminal(sys.stdout)))
+    return TextPrinter(policy, hold=not stream or (may_restart and not terminal.is_terminal(sys.stdout)))
 
 
 def show_answer(stream: Stream[Any], printer: Printer, policy: str) -> Response[Any]:

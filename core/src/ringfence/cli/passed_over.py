@@ -1,0 +1,64 @@
+"""Why an answer did not come from a recipient that stood earlier in its plan."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ringfence.policy import Policy
+    from ringfence.receipt import Receipt
+
+_BECAUSE = {
+    "GateError": "was refused at the gate",
+    "Unavailable": "was unavailable",
+    "AuthenticationFailed": "refused the credential",
+    "RateLimited": "takes no more requests for now",
+    "ConnectFailed": "could not be connected to",
+    "TimedOut": "took too long",
+    "ContextLengthExceeded": "has too little context for the request",
+}
+_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+def passed_over(receipt: Receipt, policy: Policy, *, told: Iterable[str] = ()) -> Iterator[str]:
+    """A sentence for each recipient that was tried and did not answer, less those in `told`; none if none answered.
+
+    Such as `server was unavailable (provider 'house' is not installed); answered by mlx`.
+    """
+    if receipt.outcome != "answered" or receipt.recipient is None:
+        return
+    # A retry ends as its last attempt did.
+    errors = {attempt.recipient: attempt.error for attempt in receipt.attempts}
+    for name, error in errors.items():
+        if error is not None and name not in (receipt.recipient, *told):
+            yield f"{name} {_why(name, error, policy)}; answered by {receipt.recipient}"
+
+
+def _why(name: str, error: str, policy: Policy) -> str:
+    if error == "GateError" and _needs_attesting(name, policy):
+        return "needs 'attest', which this version cannot do"
+    why = _BECAUSE.get(error, f"failed ({_WORD.sub(' ', error).lower()})")
+    fault = _plugin_fault(policy.recipients[name].provider) if error == "Unavailable" else None
+    return f"{why} ({fault})" if fault else why
+
+
+def _needs_attesting(name: str, policy: Policy) -> bool:
+    reached = policy.document.reached
+    return any(rule.require.attested and name in reached(rule.to) for rule in policy.document.flow)
+
+
+def _plugin_fault(provider: str) -> str | None:
+    """What keeps the plugin from being used, as far as its manifest tells: a receipt holds no message of an error."""
+    from ringfence import registry  # noqa: PLC0415  (only a recipient that was unavailable needs it)
+    from ringfence.errors import PluginError  # noqa: PLC0415
+
+    try:
+        registry.manifest(provider)
+    except PluginError as error:
+        return error.message
+    return None
+
+
+__all__ = ["passed_over"]
