@@ -139,15 +139,12 @@ async def test_an_audit_log_that_cannot_be_written_stops_the_request_before_it_i
 
 
 class _Failing:
-    def busy(self) -> bool:
-        return False
-
     """An audit log whose disk fills up between the check and the record."""
 
-    def open(self) -> None:
+    def open(self, *, wait: bool = True) -> None:
         pass
 
-    def append(self, receipt: object, /) -> None:
+    def append(self, receipt: object, /, *, wait: bool = True) -> None:
         raise AuditError("the disk is full")
 
     def close(self) -> None:

@@ -69,6 +69,7 @@ def check_file(path: str | PathLike[str]) -> Report:
 
 def _read(data: bytes, source: str) -> Report:
     from ringfence.policy.checks import check_document  # noqa: PLC0415  (the built-in policy is checked by a test)
+    from ringfence.policy.curly_quotes import note_curly_quotes  # noqa: PLC0415
     from ringfence.policy.read_document import read_document  # noqa: PLC0415
     from ringfence.policy.source import read_tree  # noqa: PLC0415
 
@@ -79,6 +80,8 @@ def _read(data: bytes, source: str) -> Report:
         check_document(document, faults)
     # INVARIANT: a file with any fault gives no policy.
     if document is None or faults.found:
+        if tree is not None:
+            note_curly_quotes(tree, faults)
         return Report(source=source, policy=None, faults=faults.in_file_order())
     policy = enforce(document, source=source, name=document.name or _stem(source))
     return Report(source=source, policy=policy, faults=())

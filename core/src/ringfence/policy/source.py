@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 
 from ringfence.errors import PolicyNotReadable
 from ringfence.policy.faults import Faults
+from ringfence.policy.languages import looks_like_toml, looks_like_yaml
 from ringfence.policy.place import START, Position
 from ringfence.policy.tree import Node
 
@@ -13,6 +15,8 @@ MAX_BYTES = 1 << 20
 """One mebibyte: about eight thousand rules."""
 
 _NOT_TEXT = frozenset(chr(code) for code in (*range(9), 11, 12, *range(14, 32), 127))
+_BINARY = frozenset(map(ord, _NOT_TEXT))
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -40,7 +44,14 @@ def read_tree(data: bytes, file: str, faults: Faults) -> Node | None:
     text = _decoded(data, faults)
     if text is None:
         return None
-    if file.lower().endswith(".toml"):
+    is_toml = file.lower().endswith(".toml")
+    if is_toml and looks_like_yaml(text):
+        faults.add(START, "this looks like YAML: name the file .yaml.")
+        return None
+    if not is_toml and looks_like_toml(text):
+        faults.add(START, "this looks like TOML: name the file .toml.")
+        return None
+    if is_toml:
         from ringfence.policy.toml_tree import read_toml  # noqa: PLC0415  (only for a TOML file)
 
         return read_toml(text, faults)
@@ -56,6 +67,9 @@ def _decoded(data: bytes, faults: Faults) -> str | None:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        if not data.startswith(_UTF_16) and not _BINARY.isdisjoint(data):
+            faults.add(START, "not a text file. Write the policy as plain text, in YAML or TOML.")
+            return None
         faults.add(_place(data[: error.start].decode("utf-8", "replace")), "not UTF-8 text.")
         return None
     bad = next((index for index, character in enumerate(text) if character in _NOT_TEXT), None)

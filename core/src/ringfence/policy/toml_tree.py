@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import TypeAlias, cast
 
 from ringfence.policy.faults import Faults
+from ringfence.policy.languages import CURLY, has_curly_quotes
 from ringfence.policy.place import NOWHERE, START, Position
 from ringfence.policy.tree import Entry, ListNode, MapNode, Node, Scalar
 from ringfence.policy.yaml_tree import MAX_DEPTH
@@ -30,7 +31,7 @@ def read_toml(text: str, faults: Faults) -> Node | None:
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        faults.add(*_decode_fault(str(error)))
+        faults.add(*_decode_fault(str(error), text))
         return None
     except RecursionError:
         faults.add(START, f"nested more than {MAX_DEPTH} deep.")
@@ -42,7 +43,14 @@ def read_toml(text: str, faults: Faults) -> Node | None:
     if not data:
         faults.add(START, "the file is empty.")
         return None
-    return _Builder(_lines_of_keys(text), faults).node(data, (), 0)
+    lines = _lines_of_keys(text)
+    for section in ("flow", "route"):
+        if isinstance(data.get(section), dict):
+            at = Position(lines[section,], None) if (section,) in lines else START
+            faults.add(at, f"{section} is a list of rules: TOML writes each as [[{section}]], in two brackets.")
+            # Read on as what was meant, so that its other faults are seen too; the file has one already.
+            data[section] = [data[section]]
+    return _Builder(lines, faults).node(data, (), 0)
 
 
 def from_data(data: Mapping[str, object], faults: Faults) -> Node:
@@ -50,10 +58,11 @@ def from_data(data: Mapping[str, object], faults: Faults) -> Node:
     return _Builder({}, faults).node(data, (), 0)
 
 
-def _decode_fault(message: str) -> tuple[Position, str]:
+def _decode_fault(message: str, text: str) -> tuple[Position, str]:
     found = _PLACE.search(message)
     at = Position(int(found[1]), int(found[2])) if found and found[1] else NOWHERE
-    return at, f"not valid TOML: {_PLACE.sub('', message).lower()}."
+    says = CURLY if has_curly_quotes(text, at.line) else _PLACE.sub("", message).lower()
+    return at, f"not valid TOML: {says}."
 
 
 class _Builder:

@@ -33,12 +33,6 @@ _INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,3})?")
 _WORDS: dict[str, bool | None] = {"": None, "~": None, "null": None, "true": True, "false": False}
 
-# What the parser says most often to a person who is not a programmer, in words for one.
-_PLAIN_WORDS = {
-    "character '\\t'": "a tab cannot indent. Use spaces",
-    "mapping values are not allowed": "a colon cannot stand here. Check the line above, or put the text in quotes",
-}
-
 
 class Unreadable(Exception):
     """The text is not YAML that a policy may use; the fault is noted already."""
@@ -54,25 +48,12 @@ def read_yaml(text: str, faults: Faults) -> Node | None:
     except Unreadable:
         return None
     except MarkedYAMLError as error:
-        faults.add(_error_position(error), f"not valid YAML: {_problem(error)}.")
+        from ringfence.policy.yaml_words import yaml_fault  # noqa: PLC0415  (only a file that cannot be read needs it)
+
+        faults.add(*yaml_fault(error, text))
     except Exception:  # noqa: BLE001  INVARIANT: whatever the parser trips over is a fault of the file, never a policy.
         faults.add(START, "not valid YAML.")
     return None
-
-
-def _error_position(error: Any) -> Position:
-    mark: Any = error.problem_mark or error.context_mark
-    return Position(mark.line + 1, mark.column + 1) if mark is not None else START
-
-
-def _problem(error: Any) -> str:
-    if error.context and "alias" in str(error.context):
-        return 'a star needs quotes. Write "*"'
-    plain = next((words for sign, words in _PLAIN_WORDS.items() if sign in str(error.problem)), None)
-    if plain is not None:
-        return plain
-    problem = str(error.problem or "it breaks off").replace("<stream end>", "the end of the file")
-    return problem if problem.isprintable() else ascii(problem)
 
 
 def _at(event: Any) -> Position:

@@ -28,11 +28,11 @@ from ringfence.privacy.audit_files import (
     HEAD_BYTES,
     HEAD_FILE,
     RECORDS_FILE,
+    Busy,
     Head,
     create_key,
     decode_head,
     encode_head,
-    is_free,
     lock,
     lock_held,
     locked,
@@ -83,19 +83,22 @@ class AuditLog:
         self._closed = False
         _logs.add(self)
 
-    def open(self) -> None:
+    def open(self, *, wait: bool = True) -> None:
         """Makes the log ready to be written, so that a log that cannot be is known before anything is sent.
 
         Cheap when the log is open already: call it before every request.
 
         Raises:
+            Busy: `wait` is false, and the log must be begun or another writer holds its lock.
             AuditError: the folder is not writable, or its key or head is lost or another log's.
             Closed: the log was closed.
         """
-        with self._mine():
+        with self._mine(wait=wait):
             try:
                 if self._handle is not None and self._handle.size >= 0 and self._size(self._handle) is not None:
                     return
+                if not wait:
+                    raise Busy
                 try:
                     self._look(*self._locked_handle())
                 finally:
@@ -103,25 +106,17 @@ class AuditLog:
             except OSError as fault:
                 raise not_writable(self.folder, fault) from None
 
-    def busy(self) -> bool:
-        """Whether `open` or `append` would wait, or begin the log: then call them in a thread. Never waits itself."""
-        if not self._lock.acquire(blocking=False):
-            return True
-        try:
-            return self._handle is None or not is_free(self._handle.records)
-        finally:
-            self._lock.release()
-
-    def append(self, receipt: Receipt) -> None:
+    def append(self, receipt: Receipt, *, wait: bool = True) -> None:
         """Adds one record. It is in the log, whole, when this returns, and not at all when this raises.
 
         Raises:
+            Busy: `wait` is false, and another writer holds the lock.
             AuditError: it cannot be written, or another writer held the lock for too long.
             Closed: the log was closed.
         """
-        with self._mine():
+        with self._mine(wait=wait):
             try:
-                self._append(receipt)
+                self._append(receipt, wait=wait)
             except OSError as fault:
                 raise not_writable(self.folder, fault) from None
 
@@ -168,12 +163,14 @@ class AuditLog:
 
     # ------------------------------------------------------------ appending
 
-    def _mine(self) -> _ThreadTurn:
-        return _ThreadTurn(self._lock, self._lock_timeout_s)
+    def _mine(self, *, wait: bool) -> _ThreadTurn:
+        return _ThreadTurn(self._lock, self._lock_timeout_s if wait else None)
 
-    def _append(self, receipt: Receipt) -> None:
+    def _append(self, receipt: Receipt, *, wait: bool) -> None:
+        if not wait and self._handle is None:
+            raise Busy
         try:
-            handle, size = self._locked_handle()
+            handle, size = self._locked_handle(wait=wait)
             if size != handle.size:
                 self._look(handle, size)
             self._write(handle, receipt)
@@ -185,11 +182,11 @@ class AuditLog:
         if self._handle is not None:
             unlock(self._handle.records)
 
-    def _locked_handle(self) -> tuple[_Handle, int]:
+    def _locked_handle(self, *, wait: bool = True) -> tuple[_Handle, int]:
         """The open log, locked, and its size."""
         for _ in range(_MAX_REOPENS):
             handle = self._opened()
-            lock(handle.records, timeout_s=self._lock_timeout_s)
+            lock(handle.records, timeout_s=self._lock_timeout_s if wait else None)
             size = self._size(handle)
             if size is not None:
                 return handle, size
@@ -313,16 +310,19 @@ class AuditLog:
 
 
 class _ThreadTurn:
-    """Holds the lock between threads, waiting for a bounded time."""
+    """Holds the lock between threads, waiting for a bounded time; with `None` not at all."""
 
     __slots__ = ("_lock", "_timeout_s")
 
-    def __init__(self, lock: threading.Lock, timeout_s: float) -> None:
+    def __init__(self, lock: threading.Lock, timeout_s: float | None) -> None:
         self._lock = lock
         self._timeout_s = timeout_s
 
     def __enter__(self) -> None:
-        if not self._lock.acquire(timeout=self._timeout_s):
+        if self._timeout_s is None:
+            if not self._lock.acquire(blocking=False):
+                raise Busy
+        elif not self._lock.acquire(timeout=self._timeout_s):
             raise lock_held(self._timeout_s)
 
     def __exit__(self, *_exception: object) -> None:

@@ -135,10 +135,15 @@ def locked(descriptor: int, *, timeout_s: float, shared: bool = False) -> Genera
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
-def lock(descriptor: int, *, timeout_s: float, shared: bool = False) -> None:
-    """Takes the lock; the system gives it back when the process dies.
+class Busy(Exception):
+    """The log cannot be used without waiting."""
+
+
+def lock(descriptor: int, *, timeout_s: float | None, shared: bool = False) -> None:
+    """Takes the lock; the system gives it back when the process dies. `None` does not wait for it.
 
     Raises:
+        Busy: it does not wait, and another process holds the lock.
         AuditError: as `locked`.
     """
     operation = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB
@@ -148,6 +153,8 @@ def lock(descriptor: int, *, timeout_s: float, shared: bool = False) -> None:
         try:
             fcntl.flock(descriptor, operation)
         except BlockingIOError:
+            if timeout_s is None:
+                raise Busy from None
             now_s = time.monotonic()
             deadline_s = deadline_s or now_s + timeout_s
             if now_s >= deadline_s:
@@ -156,16 +163,6 @@ def lock(descriptor: int, *, timeout_s: float, shared: bool = False) -> None:
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
         else:
             return
-
-
-def is_free(descriptor: int) -> bool:
-    """Whether no other process holds the lock now. The caller must not hold it either: this would give it back."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    unlock(descriptor)
-    return True
 
 
 def unlock(descriptor: int) -> None:

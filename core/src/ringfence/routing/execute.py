@@ -28,6 +28,7 @@ from ringfence.errors import (
     TimedOut,
     describe,
 )
+from ringfence.privacy.audit_files import Busy
 from ringfence.privacy.material import utf8_bytes
 from ringfence.provider import Embeddings
 from ringfence.receipt import Outcome, Receipt
@@ -82,7 +83,7 @@ class Execution:
         """
         runtime = self._runtime
         if runtime.audit is not None:
-            await _off_the_loop_if(runtime.audit.busy(), runtime.audit.open)
+            await _without_blocking(runtime.audit.open)
         runtime.under_way.begin()
         outcome: Outcome = "cancelled"
         failure: BaseException | None = None
@@ -235,7 +236,7 @@ class Execution:
         audit = self._runtime.audit
         if audit is not None:
             try:
-                await _off_the_loop_if(audit.busy(), audit.append, receipt)
+                await _without_blocking(audit.append, receipt)
             except AuditError as error:
                 error.receipt, error.response = receipt, self.response
                 if outcome == "cancelled":
@@ -259,12 +260,12 @@ class Execution:
         )
 
 
-async def _off_the_loop_if(busy: bool, work: Callable[..., None], *arguments: object) -> None:  # noqa: FBT001
-    """Does `work`, in a thread if it would wait. Once begun there it is done, whoever cancels."""
-    if busy:
+async def _without_blocking(work: Callable[..., None], *arguments: object) -> None:
+    """Does `work`, in a thread if it would have to wait. Once begun there it is done, whoever cancels."""
+    try:
+        work(*arguments, wait=False)
+    except Busy:
         await asyncio.shield(asyncio.to_thread(work, *arguments))
-    else:
-        work(*arguments)
 
 
 def _require_spent(send: Send, watchdog: Watchdog) -> None:

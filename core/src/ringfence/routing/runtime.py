@@ -15,17 +15,13 @@ if TYPE_CHECKING:
 
 
 class Audit(Protocol):
-    """Where receipts go."""
+    """Where receipts go. Without `wait` both raise `Busy` where they would have to wait, and have done nothing."""
 
-    def busy(self) -> bool:
-        """Whether the calls below would wait: then they are made in a thread."""
-        ...
-
-    def open(self) -> None:
+    def open(self, *, wait: bool = True) -> None:
         """Makes sure that a record can be written, or raises `AuditError`."""
         ...
 
-    def append(self, receipt: Receipt, /) -> None:
+    def append(self, receipt: Receipt, /, *, wait: bool = True) -> None:
         """Writes one record, or raises `AuditError`."""
         ...
 

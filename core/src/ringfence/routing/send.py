@@ -76,7 +76,8 @@ class Send:
     async def close(self) -> None:
         """Cancels what still runs and makes the grant useless. What a provider raises here is only logged."""
         try:
-            if self.run is not None:
+            # A generator that ran to its end has no frame any more, and nothing to close.
+            if self.run is not None and getattr(self.run, "ag_frame", self.run) is not None:
                 async with asyncio.timeout(_CLOSE_S):
                     await self.run.aclose()
         except Exception as error:  # noqa: BLE001  (a plugin may raise anything, and its message may hold content)
