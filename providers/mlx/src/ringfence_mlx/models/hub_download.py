@@ -25,7 +25,7 @@ async def download_from_hub(name: str) -> AsyncGenerator[DownloadProgress, None]
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "ringfence_mlx.models.hub", name),
+        *("-P", "-m", "ringfence_mlx.models.hub", name),  # -P: nothing is imported from where the app stands
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

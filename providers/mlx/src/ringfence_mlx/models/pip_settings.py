@@ -133,7 +133,8 @@ def default_index_url() -> str:
                 text=True,
                 timeout=30,
                 check=False,
-                env=os.environ | {"COLUMNS": "500", "NO_COLOR": "1"},
+                # The folder the app happens to stand in is no place to import pip, or what pip imports, from.
+                env=os.environ | {"COLUMNS": "500", "NO_COLOR": "1", "PYTHONSAFEPATH": "1"},
             )
         except (OSError, subprocess.TimeoutExpired):
             continue
@@ -147,7 +148,7 @@ def default_index_url() -> str:
 
 
 def _installers() -> Iterator[list[str]]:
-    yield [sys.executable, "-m", "pip"]
+    yield [sys.executable, "-P", "-m", "pip"]
     base = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
     if sys.base_prefix != sys.prefix and base.exists():
         yield [str(base), "-m", "pip"]
