@@ -34,9 +34,10 @@ from ringfence_mlx.machine import blas, memory
 from ringfence_mlx.models.store import ModelFolder, ModelStore
 from ringfence_mlx.options import Options
 from ringfence_mlx.planning import NativePlan, make_plan
-from ringfence_mlx.process import Mode
+from ringfence_mlx.process import Mode, WorkerDied
 from ringfence_mlx.readiness import memory_fault, package_fault, platform_fault
 from ringfence_mlx.supervisor import Supervisor
+from ringfence_mlx.verification import Verification
 
 _SHARE_OF_AVAILABLE = 0.8
 """Of the memory that is available when the provider is opened, if the app sets no budget."""
@@ -48,6 +49,7 @@ class _Opened:
 
     store: ModelStore
     fleet: Fleet
+    verification: Verification
     loop: asyncio.AbstractEventLoop
     owner_pid: int
 
@@ -79,7 +81,13 @@ class MlxProvider(Provider):
         )
         store = ModelStore(context.cache_dir)
         loop = asyncio.get_running_loop()
-        self._opened = _Opened(store=store, fleet=fleet, loop=loop, owner_pid=os.getpid())
+        self._opened = _Opened(
+            store=store,
+            fleet=fleet,
+            verification=Verification(store.verify, fleet.drop),
+            loop=loop,
+            owner_pid=os.getpid(),
+        )
 
     async def close(self) -> None:
         """Ends every worker; running requests get `Closed`. Idempotent; a forked child ends nothing of its parent."""
@@ -191,18 +199,23 @@ class MlxProvider(Provider):
         opened = self._here()
         # A loaded model needs no look at the disk.
         if (running := opened.fleet.running(model, mode)) is not None:
+            if mode != "tokenizer":
+                # INVARIANT: a worker that is ready before its files are checked serves nobody yet.
+                await opened.verification.passed(model, running)
             return running
         facts = _facts(model, await asyncio.to_thread(opened.store.resolve, model))
         supervisor = await opened.fleet.member(facts, mode)
         if mode == "tokenizer":
             return supervisor
         # The hashes are checked while the worker starts; no request reaches it before they are right.
+        opened.verification.begin(model, supervisor)
         checked, started = await asyncio.gather(
-            asyncio.to_thread(opened.store.verify, model), supervisor.start(), return_exceptions=True
+            opened.verification.passed(model, supervisor), supervisor.start(), return_exceptions=True
         )
         if isinstance(checked, BaseException):
-            await opened.fleet.drop(model)
             raise checked
+        if isinstance(started, asyncio.CancelledError):  # the start was cancelled, and not this task
+            raise WorkerDied("it was unloaded")
         if isinstance(started, BaseException):
             raise started
         return supervisor
