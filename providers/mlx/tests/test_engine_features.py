@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
+import pytest_asyncio
 from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]  # its own types
 
 from ringfence.errors import ContextLengthExceeded, Unsupported
@@ -86,19 +88,30 @@ async def test_a_schema_that_cannot_be_enforced_is_refused(kit: Kit) -> None:
     assert "secret" not in str(caught.value)
 
 
-async def test_an_adapter_that_is_none_is_refused_and_harms_nobody(kit: Kit, tmp_path: Path) -> None:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def adapted(kit: Kit, provider_context: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Kit]:
+    """A provider whose app names two adapters, and a folder that is none."""
+    folder = tmp_path_factory.mktemp("adapters")
+    adapters = {"one": write_adapter(folder / "one", 1), "two": write_adapter(folder / "two", 2), "none": str(folder)}
+    provider = type(kit.provider)()
+    await provider.open(provider_context(adapters=adapters))
+    yield type(kit)(provider=provider, card=kit.card)
+    await provider.close()
+
+
+async def test_an_adapter_that_is_none_is_refused_and_harms_nobody(adapted: Kit) -> None:
     with pytest.raises(Unsupported) as caught:
-        await kit.answer(provider_options={"mlx": {"adapter": str(tmp_path)}})
+        await adapted.answer(provider_options={"mlx": {"adapter": "none"}})
     assert caught.value.setting == "adapter"
-    assert "Paris" in (await kit.answer()).text
+    assert "Paris" in (await adapted.answer()).text
 
 
-async def test_each_request_is_answered_with_its_own_adapter(kit: Kit, tmp_path: Path) -> None:
-    one, two = write_adapter(tmp_path / "one", 1), write_adapter(tmp_path / "two", 2)
+async def test_each_request_is_answered_with_its_own_adapter(adapted: Kit) -> None:
+    one, two = "one", "two"
 
     async def answer(adapter: str | None) -> str:
         options = {"mlx": {"adapter": adapter}} if adapter else {}
-        return str((await kit.answer(max_output_tokens=5, provider_options=options)).text)
+        return str((await adapted.answer(max_output_tokens=5, provider_options=options)).text)
 
     together = await asyncio.gather(*(answer(adapter) for adapter in (None, one, two, None, one)))
     assert together[0] == together[3] == await answer(None)

@@ -166,8 +166,17 @@ def test_an_adapter_goes_with_its_task() -> None:
     assert job(plan(adapters=adapters))["adapter"] is None
 
 
-def test_an_adapter_can_be_asked_for() -> None:
-    assert job(plan(provider_options={"mlx": {"adapter": "/a"}}))["adapter"] == "/a"
+@pytest.mark.parametrize(("asked", "folder"), [("mine", "/a"), ("/a", "/a"), (None, None)])
+def test_an_adapter_of_the_app_can_be_asked_for(asked: str | None, folder: str | None) -> None:
+    made = plan(provider_options={"mlx": {"adapter": asked}}, adapters={"mine": "/a", "text": "/b"})
+    assert job(made)["adapter"] == folder
+
+
+@pytest.mark.parametrize("asked", ["/b", "a", "./a", "/a/", "/a/../b", "/proc/self/fd/0", ""])
+def test_a_folder_that_the_app_did_not_name_is_refused(asked: str) -> None:
+    with pytest.raises(InvalidRequest, match="adapter of mlx names no adapter of the app") as caught:
+        plan(provider_options={"mlx": {"adapter": asked}}, adapters={"mine": "/a"})
+    assert "option adapters of mlx" in (caught.value.way_out or "")
 
 
 def test_options_of_other_providers_are_not_ours() -> None:

@@ -16,7 +16,8 @@ class Options:
     """What an app may set. Bytes and seconds; `None` leaves it to the provider.
 
     `memory_bytes` bounds all models, caches and answers together. `idle_unload_s` ends a worker that nobody used for so
-    long; `None` keeps it until its memory is needed. `adapters` maps a task to a LoRA adapter's folder. `batch` is how
+    long; `None` keeps it until its memory is needed. `adapters` maps a name to a LoRA
+    adapter's folder: that of a task is used for it unasked, and a request can ask for no other folder. `batch` is how
     many answers one model makes side by side.
     """
 
@@ -53,7 +54,7 @@ def _unknown(name: str, known: list[str]) -> str:
 def _fault(name: str, value: object) -> str | None:
     match name:
         case "adapters":
-            return None if _is_text_map(value) else "adapters maps tasks to folders"
+            return None if _is_text_map(value) else "adapters maps names to folders"
         case "memory_bytes":
             return _number_fault(name, value, _LEAST_MEMORY_BYTES, optional=True)
         case "prefix_cache_bytes":

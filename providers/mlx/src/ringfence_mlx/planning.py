@@ -26,6 +26,7 @@ from ringfence.response import Adjustment
 _OTHER_TASKS = {"image": "draw images", "transcribe": "transcribe", "speak": "speak"}
 _TEXT_TYPES = ("text/", "application/json")
 _OWN_OPTIONS = ("adapter",)
+_ADAPTERS_WAY_OUT = "list its folder in the option adapters of mlx"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -42,11 +43,11 @@ class NativePlan:
 
 
 def make_plan(request: Request, card: ModelCard, adapters: Mapping[str, str]) -> Plan[object]:
-    """The plan of `request` for the model of `card`; `adapters` maps a task to the adapter that is used unasked.
+    """The plan of `request` for the model of `card`; `adapters` maps names to folders; a task's is used unasked.
 
     Raises:
         Unsupported: a setting, a part or the task itself is beyond this model.
-        InvalidRequest: an option of ours is unknown, or a text is no valid Unicode.
+        InvalidRequest: an option of ours is unknown, an adapter is none of `adapters`, or a text is no valid Unicode.
     """
     if (other := _OTHER_TASKS.get(request.task)) is not None:
         raise Unsupported(f"the model '{card.name}' cannot {other}", setting="task", way_out="use another recipient")
@@ -210,9 +211,18 @@ def _adapter(request: Request, adapters: Mapping[str, str]) -> str | None:
         raise InvalidRequest(
             f"unknown provider option '{unknown[0]}' of mlx", way_out=f"options of mlx: {', '.join(_OWN_OPTIONS)}"
         )
-    adapter = own.get("adapter", adapters.get(request.task))
-    if not isinstance(adapter, str | None):
-        raise InvalidRequest("the provider option adapter of mlx names a folder")
+    adapter = own.get("adapter", request.task if request.task in adapters else None)
+    if adapter is None:
+        return None
+    if not isinstance(adapter, str):
+        raise InvalidRequest("the provider option adapter of mlx is a name", way_out=_ADAPTERS_WAY_OUT)
+    if adapter in adapters:
+        return adapters[adapter]
+    # A request may come from another person than the app's: it opens no folder that the app has not named.
+    if adapter not in adapters.values():
+        raise InvalidRequest(
+            "the provider option adapter of mlx names no adapter of the app", way_out=_ADAPTERS_WAY_OUT
+        )
     return adapter
 
 
