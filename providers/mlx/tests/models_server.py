@@ -3,7 +3,7 @@
 `/range` honours Range · `/plain` does not · `/drop` closes in the middle, twice · `/stuck` always closes at the same
 place · `/slow` trickles · `/wrong` other bytes · `/longer` another size · `/endless` more than the size, without
 saying so · `/changed` another file under another entity tag · `/busy` 503 twice · `/gone` 404 · `/simple-json` and
-`/simple-html` index pages.
+`/simple-html` index pages, with `-local` of links to the file itself.
 """
 
 from __future__ import annotations
@@ -45,13 +45,14 @@ class Handler(BaseHTTPRequestHandler):
             self.file(mode)
 
     def page(self, mode: str) -> None:
-        url = f"/range/{FILE.name}"
+        url = f"/range/{FILE.name}" if "local" not in mode else FILE.as_uri()
         digest = hashlib.sha256(BODY).hexdigest() if "other" not in mode else "0" * 64
         if "json" in mode:
             text = json.dumps({"files": [{"url": url, "filename": FILE.name, "hashes": {"sha256": digest}}]})
             media_type = "application/vnd.pypi.simple.v1+json"
         else:
-            text = f'<html><a href="/range/else.whl">x</a><a href="..{url}#sha256={digest}">{FILE.name}</a></html>'
+            link = f"..{url}" if url.startswith("/") else url
+            text = f'<html><a href="/range/else.whl">x</a><a href="{link}#sha256={digest}">{FILE.name}</a></html>'
             media_type = "text/html"
         self.send_response(200)
         self.send_header("Content-Type", media_type)

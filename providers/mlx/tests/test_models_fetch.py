@@ -266,6 +266,16 @@ async def test_the_index_says_where_the_file_is(page: str, server: Server, clien
     assert server.requests()[0][":path"] == f"/{page}/some-model/"
 
 
+@pytest.mark.parametrize("page", ["simple-json-local", "simple-html-local"])
+async def test_a_page_from_the_network_names_no_file_of_this_machine(
+    page: str, server: Server, client: httpx2.AsyncClient
+) -> None:
+    settings = PipSettings(index_url=f"http://127.0.0.1:{server.port}/{page}/")
+    with pytest.raises(DownloadFailed, match="is not in the package index"):
+        await locate(WHEEL, settings, client)
+    assert len(server.requests()) == 1
+
+
 async def test_credentials_of_the_index_go_to_its_own_files_and_into_no_text(
     server: Server, client: httpx2.AsyncClient
 ) -> None:

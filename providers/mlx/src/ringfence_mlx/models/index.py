@@ -221,7 +221,8 @@ def _in_page(page: _Page, wheel: WheelFile) -> list[_Offer]:
         if unquote(parts.path.rpartition("/")[2]) != wheel.file_name:
             continue
         announced = sha256 or (fragment.removeprefix("sha256=") if fragment.startswith("sha256=") else None)
-        if parts.scheme == "file":
+        # A page that came over the network names no file of this machine.
+        if parts.scheme == "file" and urlsplit(page.url).scheme == "file":
             source = FileSource(path=Path(url2pathname(parts.path)))
         elif parts.scheme in {"http", "https"}:
             source = FileSource(url=_with_credential_of(page.url, address))
