@@ -270,6 +270,22 @@ async def test_a_name_that_is_nothing_is_not_available(name: str, store: ModelSt
         store.remove(name)
 
 
+async def test_a_path_that_is_nothing_writes_nothing_of_its_own_to_the_terminal(store: ModelStore) -> None:
+    found = store.availability("/nowhere/\x1b[2J\nall is well")
+    assert isinstance(found, NotAvailable)
+    assert found.detail == r"there is no model folder at '/nowhere/\x1b[2J\nall is well'"
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "ringfence-model.json"])
+async def test_a_fifo_in_a_folder_is_refused_and_never_opened(name: str, store: ModelStore, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "folder", {file: text for file, text in model_files().items() if file != name})
+    os.mkfifo(tmp_path / "folder" / name)
+    # The test would hang if it were opened.
+    found = store.availability(folder)
+    assert isinstance(found, NotAvailable)
+    assert f"{name} is not a regular file" in found.detail
+
+
 async def test_a_near_name_is_suggested(tmp_path: Path) -> None:
     found = ModelStore(tmp_path).availability("smollm2-135m-instrct")
     assert isinstance(found, NotAvailable)

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias, cast
 from ringfence.errors import Unavailable
 from ringfence.provider import Capability, ModelCard
 from ringfence_mlx.models.manifest import MANIFEST_NAME, FolderManifest, read_manifest, sha256_of
+from ringfence_mlx.models.regular import regular_bytes
 from ringfence_mlx.models.safetensors import WeightsHeader, read_header
 from ringfence_mlx.precision import FLOAT32_BYTES, widens
 
@@ -113,7 +114,7 @@ def _check_sizes(path: Path, manifest: FolderManifest) -> None:
         parts = PurePosixPath(file_name)
         if parts.is_absolute() or ".." in parts.parts:
             raise ValueError(f"{MANIFEST_NAME} is damaged")
-        if (path / file_name).stat().st_size != record.size_bytes:
+        if regular_bytes(path / file_name) != record.size_bytes:
             raise ValueError(f"{file_name} does not have the recorded size")
 
 
@@ -139,7 +140,7 @@ def _check_tokenizer(path: Path) -> None:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    if path.stat().st_size > _LARGEST_JSON_BYTES:
+    if regular_bytes(path) > _LARGEST_JSON_BYTES:
         raise ValueError(f"{path.name} is too large")
     try:
         document: Any = json.loads(path.read_text(encoding="utf-8"))

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from ringfence_mlx.models.regular import regular_bytes
+
 MANIFEST_NAME = "ringfence-model.json"
 _FORMAT = 1
 
@@ -74,9 +76,10 @@ def read_manifest(folder: Path) -> FolderManifest | None:
     """The manifest of `folder`, or None where there is none: a folder that a person brought.
 
     Raises:
-        ValueError: it is there and cannot be read.
+        ValueError: it is there and cannot be read, or is no regular file.
     """
     try:
+        regular_bytes(folder / MANIFEST_NAME)
         text = (folder / MANIFEST_NAME).read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
         return None

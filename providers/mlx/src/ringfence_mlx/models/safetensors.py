@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ringfence_mlx.models.regular import regular_bytes
 from ringfence_mlx.precision import FLOAT32_BYTES
 
 _LENGTH_BYTES = 8
@@ -35,10 +36,10 @@ def read_header(path: Path) -> WeightsHeader:
     """The header of `path`, checked against the size of the file, so that a cut file shows.
 
     Raises:
-        ValueError: the file is not safetensors, or is cut; the message is safe to show.
+        ValueError: the file is not a regular one, not safetensors, or is cut; the message is safe to show.
         OSError: it cannot be read.
     """
-    file_bytes = path.stat().st_size
+    file_bytes = regular_bytes(path)
     with path.open("rb") as file:
         length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
         if file_bytes < _LENGTH_BYTES or not 0 < length <= min(_LARGEST_HEADER_BYTES, file_bytes - _LENGTH_BYTES):

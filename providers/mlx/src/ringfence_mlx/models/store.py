@@ -205,7 +205,7 @@ class ModelStore:
             return Downloadable(size_bytes=None, source="the model hub", way_out=f"ringfence models pull {name}")
         if is_path(name):
             return NotAvailable(
-                reason="no_model", detail=f"there is no model folder at {name}", way_out="check the path"
+                reason="no_model", detail=f"there is no model folder at {name!r}", way_out="check the path"
             )
         near = difflib.get_close_matches(name[:100], self._catalog, n=1)
         return NotAvailable(
