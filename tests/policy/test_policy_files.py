@@ -90,6 +90,7 @@ def test_a_path_that_cannot_be_one_is_not_readable() -> None:
 
 # ---------------------------------------------------------------- not a policy's text
 
+NO_TEXT = "not a text file. Write the policy as plain text, in YAML or TOML."
 UNREADABLE: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "1:1: the file is empty."),
     "blank": (b" \n\n", "1:1: the file is empty."),
@@ -100,9 +101,42 @@ UNREADABLE: dict[str, tuple[bytes, str]] = {
     "latin-1": (b"version: 1\nname: caf\xe9\n", "2:10: not UTF-8 text."),
     "utf-16": ("version: 1".encode("utf-16"), "1:1: not UTF-8 text."),
     "binary": (b"\x7fELF\x02\x01\x01\x00", "1:1: not a text file: it holds control characters."),
+    "a word processor's": (b"PK\x03\x04\x14\x00\xc3\x28", f"1:1: {NO_TEXT}"),
+    "TOML": (b"# ours\nversion = 1\n", "1:1: this looks like TOML: name the file .toml."),
+    "TOML with a table first": (
+        b'[recipients.mlx]\nring = "device"\n',
+        "1:1: this looks like TOML: name the file .toml.",
+    ),
+    "a list that is not closed": (
+        b"version: 1\ntasks: [minutes\nname: x\n",
+        "3:5: not valid YAML: the '[' on line 2 is not closed before this. Add ']', or a comma between items.",
+    ),
+    "brackets that do not match": (
+        b"version: 1\nlabels: {a: {detect: [email}}\n",
+        "2:28: not valid YAML: '}' does not close the '[' on line 2. Add ']' before it, or take it out.",
+    ),
+    "no colon": (
+        b"version: 1\nunknown a\nname: x\n",
+        "2:1: not valid YAML: a colon is missing. Write NAME: VALUE, with a space after the colon.",
+    ),
+    "a quote that is not closed": (
+        b'version: 1\nname: "acme\n',
+        "2:7: not valid YAML: a quote opens here and is never closed. Write a second one.",
+    ),
+    "indentation": (
+        b"version: 1\nlabels:\n  a: {}\n   b: {}\n",
+        "4:4: not valid YAML: the indentation is wrong. Begin in the column of its neighbours, or close a quote above.",
+    ),
+    "curly quotes": (
+        "version: 1\nname: “acme: one”\n".encode(),
+        "2:12: not valid YAML: curly quotes are part of the text here. Write straight ones, \" or '.",
+    ),
     "a bell": (b"version: 1\nname: \x07\n", "2:7: not a text file: it holds control characters."),
     "too large": (b"#" * (MAX_BYTES + 1), "1:1: the file is larger than 1,048,576 bytes. A policy must stay readable."),
-    "broken": (b"version: 1\nlabels: {a: [}\n", "2:14: not valid YAML: expected the node content, but found '}'."),
+    "broken": (
+        b"version: 1\nlabels: {a: [}\n",
+        "2:14: not valid YAML: a value is missing here, or a bracket above is not closed.",
+    ),
     "a tab": (b"version: 1\n\tname: x\n", "2:1: not valid YAML: a tab cannot indent. Use spaces."),
     "a colon": (
         b"version: 1\nname: a: b\n",
@@ -197,6 +231,15 @@ IN_TOML = {
         TOML.replace('id = "any"', 'id = "any"\nreason = """\nid = 1\nx"""\nxyz = 1'),
         "20: unknown key 'xyz' in flow[0].",
     ),
+    "YAML": ("# ours\nversion: 1\n", "1:1: this looks like YAML: name the file .yaml."),
+    "one rule in one bracket": (
+        TOML.replace("[[route]]", "[route]"),
+        "19: route is a list of rules: TOML writes each as [[route]], in two brackets.",
+    ),
+    "curly quotes": (
+        "version = 1\nname = “x”\n",
+        "2:8: not valid TOML: curly quotes are part of the text here. Write straight ones, \" or '.",
+    ),
     "not TOML": ("version = \n", "1:11: not valid TOML: invalid value."),
     "a key twice": ("version = 1\nversion = 1\n", "2:12: not valid TOML: cannot overwrite a value."),
     "empty": ("# nothing\n", "1:1: the file is empty."),
@@ -214,6 +257,16 @@ def test_a_fault_in_toml_has_its_line_and_no_invented_column(tmp_path: Path, tex
 def test_a_date_in_toml_is_read_as_it_is_written(tmp_path: Path) -> None:
     text = TOML.replace('name = "small"', "name = 2026-01-01")
     assert load_policy(write(tmp_path, text, "policy.toml")).name == "2026-01-01"
+
+
+def test_a_word_in_curly_quotes_is_pointed_at_beside_the_fault_it_causes(tmp_path: Path) -> None:
+    found = faults_of(write(tmp_path, (HEAD + RULES).replace("version: 1", "version: 1\nname: “acme”", 1)))
+    assert "2:7: curly quotes are part of the text here. Write straight ones, \" or '." in found
+
+
+def test_curly_quotes_in_a_text_are_no_fault(tmp_path: Path) -> None:
+    rules = TOML.replace('id = "any"', 'id = "any"\nreason = "“ours”"')
+    assert load_policy(write(tmp_path, rules, "policy.toml")).document.flow[0].reason == "“ours”"
 
 
 # ---------------------------------------------------------------- what is loaded
