@@ -57,7 +57,7 @@ def _open(stream: IO[bytes] | None) -> IO[bytes]:
 # ---------------------------------------------------------------- providers
 def test_providers_says_what_is_installed_and_who_uses_it(run: Run) -> None:
     row = _providers(run)["tiny"]
-    assert (row["state"], row["version"], row["summary"]) == ("ok", "0.3", "answers in a small way")
+    assert (row["state"], row["version"], row["summary"]) == ("installed", "0.3", "answers in a small way")
     assert row["recipients"]["echo"] == "house"
     assert run("providers").stdout.splitlines()[0].split()[:3] == ["provider", "version", "state"]
 
@@ -65,6 +65,10 @@ def test_providers_says_what_is_installed_and_who_uses_it(run: Run) -> None:
 def test_providers_imports_no_plugin(run: Run) -> None:
     run("providers")
     assert "ringfence_tiny" not in sys.modules
+
+
+def test_installed_is_no_promise_that_a_plugin_loads(run: Run) -> None:
+    assert "'ringfence doctor' loads each plugin" in run("providers").stderr
 
 
 def test_a_broken_manifest_is_said(run: Run, machine: Machine) -> None:

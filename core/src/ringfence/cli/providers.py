@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ringfence.policy import Policy
 
-State: TypeAlias = Literal["ok", "not installed", "broken", "other interface", "duplicate", "other platform"]
+State: TypeAlias = Literal["installed", "not installed", "broken", "other interface", "duplicate", "other platform"]
 
 RING_STYLES = {"device": "green", "house": "cyan", "partner": "magenta"}
 
@@ -52,7 +52,9 @@ def providers(*, policy: str | None, as_json: bool) -> None:
     for row in rows:
         if row.detail is not None:
             terminal.say(f"{row.name}: {row.detail} (try: {row.way_out})", fg="yellow")
-    terminal.say(f"recipients of policy {loaded.name}", dim=True)
+    terminal.say(
+        f"recipients of policy {loaded.name}; 'ringfence doctor' loads each plugin and tells if it works", dim=True
+    )
 
 
 def provider_rows(policy: Policy) -> list[Row]:
@@ -81,7 +83,7 @@ def _row(name: str, plugin: registry.Installed | None, policy: Policy) -> Row:
     wrong = bool(manifest.platforms) and sys.platform not in manifest.platforms
     return Row(
         name=name,
-        state="other platform" if wrong else "ok",
+        state="other platform" if wrong else "installed",
         version=version,
         distribution=distribution,
         summary=manifest.summary,
@@ -115,7 +117,7 @@ def _table(rows: list[Row]) -> Table:
         table.add_row(
             Text(row.name),
             Text(row.version or "–"),
-            Text(row.state, style="green" if row.state == "ok" else "red"),
+            Text(row.state, style="green" if row.state == "installed" else "red"),
             Text(", ").join(used) if used else Text("–"),
             Text(row.summary or "–"),
             Text(", ".join(row.capabilities) or "–"),
