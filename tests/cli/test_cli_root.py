@@ -129,3 +129,25 @@ def test_a_policy_in_the_working_directory_is_not_taken(
     monkeypatch.chdir(machine.folder)
     (machine.folder / "ringfence.policy.yaml").write_text(machine.policy.read_text())
     assert json.loads(run("providers", "--json").stdout)["policy"] == "built-in"
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("ask", "hi", "--bogus", "--json"), "no such option '--bogus' (try: ringfence ask --help)"),
+        (("ask", "--json", "--max-tokens", "many"), "'many' is not a valid integer"),
+        (("policy", "check", "--json"), "missing argument"),
+    ],
+)
+def test_wrong_usage_is_a_document_where_json_is_asked_for(run: Run, args: tuple[str, ...], message: str) -> None:
+    result = run(*args)
+    error = json.loads(result.stdout)["error"]
+    assert (result.exit_code, result.stderr) == (2, "")
+    assert (error["type"], error["decision"]) == ("InvalidRequest", None)
+    assert message in error["message"]
+
+
+def test_json_after_two_dashes_is_text(run: Run) -> None:
+    result = run("ask", "--bogus", "--", "--json")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("error: no such option '--bogus'\n")

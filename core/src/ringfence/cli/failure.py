@@ -53,15 +53,15 @@ def show_error(error: RingfenceError) -> None:
         terminal.say(receipt_line(error.receipt), dim=True)
 
 
-def show_usage_error(error: click.UsageError) -> None:
-    """Prints what is wrong with the command line, and where help is; the help itself where nothing was asked."""
+def report_usage_error(error: click.UsageError, *, as_json: bool) -> None:
+    """Says what is wrong with the command line, and where help is; the help itself where nothing was asked."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         terminal.say(error.format_message())
         return
     message = error.format_message()
     command = error.ctx.command_path if error.ctx is not None else "ringfence"
-    terminal.say(f"{terminal.styled('error:', fg='red', bold=True)} {message[:1].lower()}{message[1:].rstrip('.')}")
-    terminal.say(f"{terminal.styled('try:', bold=True)} {command} --help")
+    shown = f"{message[:1].lower()}{message[1:].rstrip('.')}"
+    report(Misuse(shown, way_out=f"{command} --help"), as_json=as_json)
 
 
 def error_document(error: RingfenceError) -> dict[str, Any]:
@@ -81,6 +81,6 @@ __all__ = [
     "error_document",
     "exit_code_of",
     "report",
+    "report_usage_error",
     "show_error",
-    "show_usage_error",
 ]

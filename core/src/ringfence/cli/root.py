@@ -75,7 +75,8 @@ class Root(LazyGroup):
         meta: dict[str, Any] = {}
         code = failure.DONE
         try:
-            with self.make_context(name, args, **extra) as ctx:
+            # Parsing empties the list that it is given.
+            with self.make_context(name, [*args], **extra) as ctx:
                 meta = ctx.meta
                 self.invoke(ctx)
         except click.exceptions.Exit as end:
@@ -83,7 +84,8 @@ class Root(LazyGroup):
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else failure.DONE if end.code is None else failure.REFUSED
         except click.UsageError as error:
-            failure.show_usage_error(error)
+            # What cannot be parsed has set nothing, so the words themselves must tell.
+            failure.report_usage_error(error, as_json=bool(meta.get(failure.JSON)) or _asks_for_json(args))
             code = failure.WRONG_USAGE
         except click.Abort:
             code = failure.REFUSED
@@ -96,6 +98,11 @@ class Root(LazyGroup):
             # click.echo and rich write to stdout as well.
             raise terminal.writing_failed(error) from None
         return code
+
+
+def _asks_for_json(args: Sequence[str]) -> bool:
+    options = args[: args.index("--")] if "--" in args else args
+    return "--json" in options
 
 
 def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: FBT001  (click's callback)
