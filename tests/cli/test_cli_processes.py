@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -202,6 +203,13 @@ def terminal(machine: Machine) -> Iterator[Terminal]:
     os.close(primary)
 
 
+@pytest.fixture
+def recorded(machine: Machine, terminal: Terminal) -> Terminal:
+    """As `terminal`, where something was asked before."""
+    machine.start("ask", "x").communicate(timeout=20)
+    return terminal
+
+
 def test_nothing_a_model_writes_drives_the_terminal(terminal: Terminal) -> None:
     process, screen = terminal("ask", "--to", "escapes", "x")
     shown = screen.until(b"policy small")
@@ -213,6 +221,25 @@ def test_nothing_to_ask_on_a_terminal_is_wrong_usage(terminal: Terminal) -> None
     process, screen = terminal("ask")
     assert b"nothing to ask" in screen.until(b"try:")
     assert process.wait(10) == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "head", "left_out"),
+    [
+        ("audit list", "time outcome ring recipient", b"task, labels, tokens, rules"),
+        ("providers", "provider state recipients", b"version, what it is, can, hosts"),
+    ],
+)
+def test_a_narrow_terminal_gets_fewer_columns_and_is_told(
+    recorded: Terminal, monkeypatch: pytest.MonkeyPatch, command: str, head: str, left_out: bytes
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("NO_COLOR", "1")
+    _, screen = recorded(*command.split())
+    shown = screen.until(b"a wider window shows also: " + left_out).decode()
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+    assert " ".join(lines[0].split()) == head
+    assert max(map(len, lines)) <= 60
 
 
 def test_no_colour_where_it_is_not_wanted(terminal: Terminal) -> None:

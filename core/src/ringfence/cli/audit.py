@@ -26,6 +26,17 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _OUTCOME_STYLES = {"answered": "green", "denied": "yellow", "failed": "red", "cancelled": "dim"}
+_LEAST_COLUMNS = {
+    "time": 0,
+    "outcome": 0,
+    "ring": 0,
+    "recipient": 0,
+    "task": 100,
+    "labels": 80,
+    "tokens": 100,
+    "rules": 120,
+}
+"""The columns of the list, each with the width of the terminal below which it is left out."""
 _RING_STYLES = {"device": "green", "house": "cyan", "partner": "magenta"}
 
 _log_option = click.option(
@@ -58,6 +69,7 @@ def list_records(*, limit: int, as_json: bool, folder: Path | None) -> None:
         terminal.write_json({"records": [record.as_dict() for record in records]}, indent=2)
     elif records:
         terminal.write_table(_table(records))
+        terminal.say_left_out(_LEAST_COLUMNS)
     else:
         terminal.say("the audit log has no records yet")
 
@@ -143,22 +155,27 @@ def _table(records: Sequence[AuditRecord]) -> Table:
     from rich.table import Table  # noqa: PLC0415  (45 ms, and only a table needs it)
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("time", "outcome", "ring", "recipient", "task", "labels"):
-        fewest = len("answered") if name == "outcome" else None
-        table.add_column(name, overflow="ellipsis", no_wrap=name in ("time", "ring"), min_width=fewest)
-    table.add_column("tokens", justify="right", no_wrap=True)
-    table.add_column("rules", overflow="ellipsis")
+    shown = terminal.fitting(_LEAST_COLUMNS)
+    for name in shown:
+        table.add_column(
+            name,
+            overflow="ellipsis",
+            no_wrap=name in ("time", "ring", "tokens"),
+            min_width=len("answered") if name == "outcome" else None,
+            justify="right" if name == "tokens" else "left",
+        )
     for record in records:
-        table.add_row(*_row(record))
+        table.add_row(*_row(record, shown))
     return table
 
 
-def _row(record: AuditRecord) -> tuple[Text, ...]:
+def _row(record: AuditRecord, shown: Sequence[str]) -> tuple[Text, ...]:
     """The cells of a record; where they cannot be made of it, that it is none of ours: no mac was checked."""
     try:
-        return tuple(_cells(record))
+        cells = dict(zip(_LEAST_COLUMNS, _cells(record), strict=True))
     except (AttributeError, LookupError, TypeError, ValueError):
         return _when(record), _text("forged (see: audit verify)", style="bold red")
+    return tuple(cells[name] for name in shown)
 
 
 def _when(record: AuditRecord) -> Text:

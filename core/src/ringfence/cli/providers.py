@@ -19,6 +19,16 @@ if TYPE_CHECKING:
 
 State: TypeAlias = Literal["installed", "not installed", "broken", "other interface", "duplicate", "other platform"]
 
+_LEAST_COLUMNS = {
+    "provider": 0,
+    "version": 80,
+    "state": 0,
+    "recipients": 0,
+    "what it is": 100,
+    "can": 140,
+    "hosts": 120,
+}
+"""The columns of the table, each with the width of the terminal below which it is left out."""
 RING_STYLES = {"device": "green", "house": "cyan", "partner": "magenta"}
 
 
@@ -49,6 +59,7 @@ def providers(*, policy: str | None, as_json: bool) -> None:
         terminal.write_json({"policy": loaded.name, "providers": [asdict(row) for row in rows]}, indent=2)
         return
     terminal.write_table(_table(rows))
+    terminal.say_left_out(_LEAST_COLUMNS)
     for row in rows:
         if row.detail is not None:
             terminal.say(f"{row.name}: {row.detail} (try: {row.way_out})", fg="yellow")
@@ -108,21 +119,21 @@ def _table(rows: list[Row]) -> Table:
     from rich.text import Text  # noqa: PLC0415
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("provider", "version", "state", "recipients"):
-        table.add_column(name, no_wrap=name != "recipients")
-    for name in ("what it is", "can", "hosts"):
-        table.add_column(name, overflow="fold")
+    shown = terminal.fitting(_LEAST_COLUMNS)
+    for name in shown:
+        table.add_column(name, no_wrap=name in ("provider", "version", "state"), overflow="fold")
     for row in rows:
         used = [Text(f"{name} ({ring})", style=RING_STYLES[ring]) for name, ring in row.recipients.items()]
-        table.add_row(
-            Text(row.name),
-            Text(row.version or "–"),
-            Text(row.state, style="green" if row.state == "installed" else "red"),
-            Text(", ").join(used) if used else Text("–"),
-            Text(row.summary or "–"),
-            Text(", ".join(row.capabilities) or "–"),
-            Text(", ".join(row.hosts) or "none"),
-        )
+        cells = {
+            "provider": Text(row.name),
+            "version": Text(row.version or "–"),
+            "state": Text(row.state, style="green" if row.state == "installed" else "red"),
+            "recipients": Text(", ").join(used) if used else Text("–"),
+            "what it is": Text(row.summary or "–"),
+            "can": Text(", ".join(row.capabilities) or "–"),
+            "hosts": Text(", ".join(row.hosts) or "none"),
+        }
+        table.add_row(*(cells[name] for name in shown))
     return table
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -105,6 +106,27 @@ def harmless(text: str) -> str:
     return text.translate(_CONTROL)
 
 
+def columns() -> int:
+    """How wide a table on stdout may be."""
+    import shutil  # noqa: PLC0415  (only a table needs it)
+
+    return shutil.get_terminal_size().columns if is_terminal(sys.stdout) else WIDTH_WITHOUT_TERMINAL
+
+
+def fitting(least_columns: Mapping[str, int]) -> list[str]:
+    """The names of the columns of a table, less those whose least width of the terminal is not there."""
+    width = columns()
+    return [name for name, least in least_columns.items() if width >= least]
+
+
+def say_left_out(least_columns: Mapping[str, int]) -> None:
+    """Says which columns `fitting` left out, if any."""
+    shown = fitting(least_columns)
+    missing = [name for name in least_columns if name not in shown]
+    if missing:
+        say(f"a wider window shows also: {', '.join(missing)}", dim=True)
+
+
 def write_table(table: Table) -> None:
     """Writes a table to stdout: as wide as the terminal, or wide and without trailing blanks where there is none.
 
@@ -112,7 +134,7 @@ def write_table(table: Table) -> None:
     """
     from rich.console import Console  # noqa: PLC0415  (45 ms, and only tables need it)
 
-    console = Console(highlight=False, width=None if is_terminal(sys.stdout) else WIDTH_WITHOUT_TERMINAL)
+    console = Console(highlight=False, width=columns())
     with console.capture() as captured:
         console.print(table)
     lines = captured.get().splitlines()
@@ -151,12 +173,15 @@ __all__ = [
     "CannotWrite",
     "ClosedPipe",
     "colour_wanted",
+    "columns",
     "discard",
     "finish",
+    "fitting",
     "harmless",
     "is_terminal",
     "prepare",
     "say",
+    "say_left_out",
     "styled",
     "write",
     "write_json",
