@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 Ring: TypeAlias = Literal["device", "house", "partner"]
 RINGS: tuple[Ring, ...] = ("device", "house", "partner")
@@ -57,6 +57,11 @@ class Decision:
     recipients: Mapping[str, Verdict]
     route: str | None = None
     on_broken_stream: OnBrokenStream = "fail"
+
+    def allowing(self, recipient: str) -> tuple[str, ...]:
+        """The ids of the rules that allow `recipient`, which is in the plan."""
+        in_short = getattr(self.recipients, "allowing", None)
+        return self.recipients[recipient].rules if in_short is None else cast("tuple[str, ...]", in_short(recipient))
 
     def as_dict(self) -> dict[str, Any]:
         """The shape of `policy explain --json`."""

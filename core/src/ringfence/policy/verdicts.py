@@ -63,6 +63,10 @@ class Case:
         ids = self.allows.chosen_ids(counting & self.allows.with_labels(self.labels))
         return Verdict(ring=reach.recipient.ring, verdict="allow", rules=ids, reason=reasons.allowed(ids))
 
+    def allowing(self, reach: Reach) -> tuple[str, ...]:
+        """The ids of the rules that allow a recipient of the plan."""
+        return self.allows.chosen_ids(reach.allows & self.live.allows & self.allows.with_labels(self.labels))
+
     def _refused(self, reach: Reach, hits: Bits, uncovered: Sequence[str]) -> Verdict:
         sentences = self._denials(hits)
         if uncovered:
@@ -118,6 +122,10 @@ class Verdicts(Mapping[str, Verdict]):
             # Two threads may both make it; they make the same.
             made = self._made[name] = self._case.verdict(self._reaches[name])
         return made
+
+    def allowing(self, name: str) -> tuple[str, ...]:
+        """The rules of the verdict for a recipient of the plan, without putting anything into words."""
+        return self._case.allowing(self._reaches[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._reaches)

@@ -177,7 +177,7 @@ class Watchdog:
             ProtocolViolated: `work` cancelled itself.
             CancelledError: the app cancelled, whatever `work` made of that.
         """
-        task = self._task = asyncio.current_task()
+        task = self._task = asyncio.current_task(self._loop)
         cancelling = 0 if task is None else task.cancelling()
         self._fired = None
         try:

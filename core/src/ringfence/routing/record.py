@@ -95,7 +95,7 @@ class Record:
             recipient=recipient,
             provider=declared.provider if declared else None,
             model=declared.model if declared else None,
-            rules=decision.recipients[recipient].rules if recipient is not None else (),
+            rules=decision.allowing(recipient) if recipient is not None else (),
             route=decision.route,
             adjustments=tuple(a.setting for a in send.adjustments) if send is not None else (),
             input_bytes=request_bytes(self.cleared.request) if send is not None and send.sent else 0,
