@@ -47,7 +47,11 @@ async def checked(
     check: Check, kit: Kit, provider_context: Callable[..., ProviderContext], monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Kit]:
     """A provider whose first request was cancelled after its worker was ready and before the check had ended."""
-    monkeypatch.setattr("ringfence_mlx.provider.ModelStore.verify", lambda _store, model: check(model))
+
+    def verify(_store: object, model: str) -> None:
+        check(model)
+
+    monkeypatch.setattr("ringfence_mlx.provider.ModelStore.verify", verify)
     provider = MlxProvider()
     await provider.open(provider_context())
     made = type(kit)(provider=provider, card=kit.card)
