@@ -113,8 +113,8 @@ async def test_wrong_input_is_refused_with_a_way_out_and_nothing_is_sent(given: 
 
 @pytest.mark.parametrize("verb", ["respond", "summarize", "rewrite", "proofread", "reply"])
 async def test_every_verb_refuses_an_unknown_option_and_an_empty_text(verb: str) -> None:
-    await refused(lambda it: getattr(it, verb)("hello", temprature=1))
-    await refused(lambda it: getattr(it, verb)(""))
+    assert "temprature" in (await refused(lambda it: getattr(it, verb)("hello", temprature=1))).message
+    assert "empty" in (await refused(lambda it: getattr(it, verb)(""))).message
 
 
 async def test_a_stream_refuses_wrong_arguments_at_once() -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 from ringfence.receipt import Receipt
-from ringfence.request import JsonValue, Message, ReasoningPart, TextPart, ToolCallPart
+from ringfence.request import Message, ReasoningPart, TextPart, ToolCallPart
 
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter", "refusal", "error", "other"]
 
@@ -188,7 +187,6 @@ class Response(Generic[OutputT]):
     labels: frozenset[str] = frozenset()
     """The labels of the request that caused it: what the answer starts with."""
     joins: tuple[Joined, ...] = ()
-    provider_metadata: Mapping[str, JsonValue] = field(default_factory=dict[str, "JsonValue"])
 
     @property
     def text(self) -> str:

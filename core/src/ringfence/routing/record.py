@@ -40,7 +40,7 @@ class Record:
         "output_bytes",
         "sends",
         "usage",
-    )  # fmt: skip
+    )
 
     def __init__(self) -> None:
         self._began = time.perf_counter()

@@ -33,11 +33,6 @@ class WheelFile:
     member_sha256: str | None = None
     """Of the one member; the files of a folder are covered by `sha256`."""
 
-    @property
-    def requirement(self) -> str:
-        """The file as pip names it."""
-        return f"{self.project}=={self.version}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogModel:

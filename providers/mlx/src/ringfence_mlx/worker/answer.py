@@ -26,12 +26,11 @@ class TextEvents(Protocol):
 
 @dataclass(slots=True, kw_only=True, repr=False)
 class Answer:
-    """The state of one answer. `reserved_bytes` is what its keys and values may grow to."""
+    """The state of one answer."""
 
     job: Job
     prompt: Sequence[int]
     limit_tokens: int
-    reserved_bytes: int
     arrived_s: float
     decoder: TextDecoder
     events: TextEvents

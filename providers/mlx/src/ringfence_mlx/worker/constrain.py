@@ -112,11 +112,6 @@ class ConstraintProcessor:
         """Whether the answer satisfies the schema and nothing can follow."""
         return self.failure is None and self._matcher.is_stopped() and not self._matcher.is_error()
 
-    @property
-    def accepting(self) -> bool:
-        """Whether the answer satisfies the schema as it stands, though more could follow."""
-        return self.failure is None and self._matcher.is_accepting()
-
     def __call__(self, tokens: mx.array, logits: mx.array) -> mx.array:
         """`logits` with −inf where a token is not allowed.
 

@@ -122,13 +122,12 @@ class Engine:
             if len(self._waiting) >= _MOST_WAITING:
                 raise JobFault("overloaded", f"{_MOST_WAITING} requests wait already")
             answer = prepare(job, self._loaded)
-            reserved = answer.total_tokens * self._limits.kv_bytes_per_token
-            if reserved > self._limits.kv_bytes:
-                raise JobFault("no_memory", f"the request needs {reserved} bytes; {self._limits.kv_bytes} are allowed")
+            needed = answer.total_tokens * self._limits.kv_bytes_per_token
+            if needed > self._limits.kv_bytes:
+                raise JobFault("no_memory", f"the request needs {needed} bytes; {self._limits.kv_bytes} are allowed")
         except JobFault as fault:
             self._emit([{"id": job.id, **fault.frame()}])
             return
-        answer.reserved_bytes = reserved
         self._waiting.append(answer)
 
     def count(self, job: Job) -> int:

@@ -36,7 +36,6 @@ def prepare(job: Job, loaded: LoadedModel) -> Answer:
         job=job,
         prompt=prompt,
         limit_tokens=output_limit(len(prompt), job.sampling, loaded.context_tokens),
-        reserved_bytes=0,
         arrived_s=time.monotonic(),
         decoder=TextDecoder(_decoder(loaded.tokenizer)),
         events=_events(job, loaded.tokenizer, prompt),
