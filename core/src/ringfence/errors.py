@@ -7,6 +7,7 @@
     │   └── PolicyInvalid         it was read and has faults, all of them listed
     ├── Denied                    the policy left no recipient; carries the decision
     ├── GateError                 a send without a live grant, or an obligation that could not be met
+    │   └── ConsentRefused        a person said no, or there was nobody to ask
     ├── PluginError
     │   ├── PluginNotInstalled    no plugin of that name
     │   ├── PluginBroken          it raised while loading, or its manifest cannot be read
@@ -111,6 +112,10 @@ class Denied(RingfenceError):
 
 class GateError(RingfenceError):
     """Bytes were about to leave without a live grant, or an obligation could not be met. Nothing was sent."""
+
+
+class ConsentRefused(GateError):
+    """A person said no to a recipient, or there was nobody to ask; nothing was sent there."""
 
 
 class PluginError(RingfenceError):

@@ -2,57 +2,107 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar, Token
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ringfence.errors import GateError
 
 if TYPE_CHECKING:
+    from ringfence.recipient import Recipient
     from ringfence.request import Request
 
 _MINT = object()
 """Held by `ringfence.privacy.gate`. It stops a mistake, not malice: an installed plugin is trusted code."""
 
+_sending: ContextVar[Grant | None] = ContextVar("ringfence_grant", default=None)
+
 
 class Grant:
     """Permission to send `request` to `recipient`, once.
 
-    INVARIANT: bytes leave only after `spend` returned; a retry needs a new grant.
+    INVARIANT: bytes leave only after `spend` returned, by one network request, before the run has ended; a retry needs
+    a new grant.
     """
 
-    __slots__ = ("_request", "_state", "connected", "model", "recipient", "ring")
+    __slots__ = ("_request", "_requested", "_state", "connected", "recipient")
 
-    def __init__(self, mint: object, request: Request, *, recipient: str, ring: str, model: str) -> None:
+    def __init__(self, mint: object, request: Request, *, recipient: Recipient) -> None:
         if mint is not _MINT:
             raise GateError("only the policy gate makes grants", way_out="use the grant that run() was given")
         self._request = request
         self._state = "live"
+        self._requested = False
         self.connected = False
         """Whether the provider has reached its backend; until it sets this, the `connect` time limit runs."""
         self.recipient = recipient
-        self.ring = ring
-        self.model = model
 
-    def spend(self, request: Request) -> None:
+    def spend(self, request: Request) -> Sending:
         """Uses the grant up for exactly this request object.
+
+        A provider with a network client makes its one request inside the result, and yields nothing there:
+        `with grant.spend(plan.request): response = await client.post(…)`. Others just call it.
 
         Raises:
             GateError: it was spent or revoked before, or it was made for another request.
         """
         if self._state != "live":
-            raise GateError(f"the grant for recipient '{self.recipient}' is {self._state}")
+            raise GateError(f"the grant for recipient '{self.recipient.name}' is {self._state}")
         if request is not self._request:
-            raise GateError(f"the grant for recipient '{self.recipient}' is for another request")
+            raise GateError(f"the grant for recipient '{self.recipient.name}' is for another request")
         self._state = "spent"
+        return Sending(self)
+
+    def claim(self, recipient: Recipient) -> None:
+        """Lets one network request to `recipient` through; the guarded transport asks before it looks a name up.
+
+        Raises:
+            GateError: the grant is not spent yet, is over, is another recipient's, or has let its request through.
+        """
+        if self._state != "spent":
+            raise GateError(f"the grant for recipient '{self.recipient.name}' is {self._state}, so nothing may be sent")
+        if recipient is not self.recipient:
+            raise GateError(f"the grant for recipient '{self.recipient.name}' is not for '{recipient.name}'")
+        if self._requested:
+            raise GateError(
+                f"the grant for recipient '{self.recipient.name}' has let its one request through",
+                way_out="switch the vendor client's own retries off: the core retries, with a new grant",
+            )
+        self._requested = True
 
     def revoke(self) -> None:
-        """Ends a grant that was not spent, such as one whose attempt was cancelled; a spent one stays spent."""
-        if self._state == "live":
-            self._state = "revoked"
+        """Ends the grant: one that was not spent never will be, and a spent one lets nothing more through."""
+        self._state = {"live": "revoked", "spent": "over"}.get(self._state, self._state)
 
     @property
     def spent(self) -> bool:
         """Whether anything may have been sent."""
-        return self._state == "spent"
+        return self._state in {"spent", "over"}
 
     def __repr__(self) -> str:
-        return f"Grant(recipient={self.recipient}, ring={self.ring}, {self._state})"
+        return f"Grant(recipient={self.recipient.name}, ring={self.recipient.ring}, {self._state})"
+
+
+class Sending:
+    """The block in which a provider makes the one request of its grant. The transport finds the grant through it."""
+
+    __slots__ = ("_grant", "_token")
+
+    def __init__(self, grant: Grant) -> None:
+        self._grant = grant
+        self._token: Token[Grant | None] | None = None
+
+    def __enter__(self) -> Grant:
+        self._token = _sending.set(self._grant)
+        return self._grant
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._token is not None:
+            _sending.reset(self._token)
+
+
+def sending_grant() -> Grant | None:
+    """The grant under which the running code sends, if it stands in a block of `Grant.spend`."""
+    return _sending.get()

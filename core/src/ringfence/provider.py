@@ -24,23 +24,40 @@ from ringfence.response import Adjustment, ProviderEvent
 if TYPE_CHECKING:
     import logging
 
+    import httpx2
+
     from ringfence.grant import Grant
+    from ringfence.recipient import Recipient
+    from ringfence.response import Usage
 
 INTERFACE_VERSION = 1
 MANIFEST_FILE = "ringfence-provider.toml"
 
 Capability: TypeAlias = Literal[
-    "text", "image_input", "file_input", "tools", "output_schema", "reasoning", "embed", "count_tokens", "download"
+    "text",
+    "image_input",
+    "file_input",
+    "tools",
+    "output_schema",
+    "reasoning",
+    "draw",
+    "embed",
+    "transcribe",
+    "speak",
+    "count_tokens",
+    "download",
 ]
+"""What a model can do: the task `image` needs `draw`, `embed`, `transcribe` and `speak` their own name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """What a plugin says of itself, readable without importing it.
 
-    `hosts` are the host names it needs to reach; empty means it needs no network, and it gets none.
+    `hosts` are the host names it reaches, over TLS, for a recipient without a `url`; empty means that it reaches none.
     `platforms` are values of `sys.platform` it runs on; empty means all. `default_model` is used by the policy that is
-    built in and by `models pull` without a name.
+    built in and by `models pull` without a name. `secret` is where the vendor's key usually is, such as
+    `env:OPENAI_API_KEY`. `environment` names variables that the vendor's client would read and that are ignored here.
     """
 
     name: str
@@ -50,6 +67,8 @@ class Manifest:
     hosts: tuple[str, ...] = ()
     platforms: tuple[str, ...] = ()
     default_model: str | None = None
+    secret: str | None = None
+    environment: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +140,13 @@ class ProviderContext:
 
     `cache_dir` holds what can be fetched again (models), `state_dir` what cannot; both are the provider's alone and may
     not exist yet. `options` come from the app: `Assistant(providers={"mlx": {...}})`; an unknown one is refused.
-    `monotonic_s` is the clock for durations. No network client is in it: on the device ring there is none.
+    `monotonic_s` is the clock for durations.
+
+    `http` makes the guarded network client of one recipient, the only one a provider uses; hand it to a vendor's SDK as
+    its HTTP client. Keep it and use it again; the core closes it. It reaches the host of the recipient's `url`, or
+    those of the manifest over TLS, and only inside `grant.spend(…)`; it follows no redirect, retries nothing, has no
+    time limit of its own and reads nothing from the environment. It raises `GateError` for a recipient on the device
+    ring: there, there is no network.
     """
 
     cache_dir: Path
@@ -129,6 +154,7 @@ class ProviderContext:
     logger: logging.Logger
     options: Mapping[str, object] = field(default_factory=dict[str, object])
     monotonic_s: Callable[[], float]
+    http: Callable[[Recipient], httpx2.AsyncClient]
 
     def __repr__(self) -> str:
         return f"ProviderContext(options={sorted(self.options)})"
@@ -156,19 +182,22 @@ class Provider(ABC):
         """The models that can be named without a download, and those this provider knows by name."""
 
     @abstractmethod
-    async def availability(self, model: str) -> Availability:
-        """Whether `model` could run now; loads nothing and never downloads. Quick enough to be asked per request."""
+    async def availability(self, recipient: Recipient) -> Availability:
+        """Whether `recipient` could answer now; loads nothing, never downloads, and sends nothing.
+
+        Quick enough to be asked per request. A key that is missing and options that make no sense are found here.
+        """
 
     @abstractmethod
-    async def card(self, model: str) -> ModelCard:
-        """The facts of `model`.
+    async def card(self, recipient: Recipient) -> ModelCard:
+        """The facts of the model of `recipient`. Capabilities that the policy gives it take the place of these.
 
         Raises:
             Unavailable: there is no such model here.
         """
 
     @abstractmethod
-    def plan(self, request: Request, card: ModelCard) -> Plan[object]:
+    def plan(self, request: Request, recipient: Recipient, card: ModelCard) -> Plan[object]:
         """Translates; pure, no I/O. Every setting is honoured, listed in `adjustments`, or refused.
 
         Raises:
@@ -180,8 +209,12 @@ class Provider(ABC):
         """Sends `plan` under `grant` and yields the answer's events.
 
         The first thing it does is `grant.spend(plan.request)`; it sets `grant.connected` once the backend has taken the
-        request (a connection made, a model loaded). `aclose()` cancels, here and at the backend, and returns
-        within 250 ms.
+        request (an answer begun, a model loaded). `aclose()` cancels, here and at the backend, and returns within
+        250 ms.
+        Pictures, transcripts and speech come this way too: `plan.request.task` says what is asked.
+
+        Where `plan.request.stream` is false nobody watches the events, and the backend may be asked for the whole at
+        once; the events are the same.
 
         Raises:
             GateError: the grant is spent, revoked, or for another payload.
@@ -193,8 +226,8 @@ class Provider(ABC):
 class Prewarms(Protocol):
     """A provider that can load a model before it is needed."""
 
-    async def prewarm(self, model: str) -> None:
-        """Loads `model` and makes it ready for a first token."""
+    async def prewarm(self, recipient: Recipient) -> None:
+        """Loads the model of `recipient` and makes it ready for a first token."""
         ...
 
 
@@ -202,8 +235,17 @@ class Prewarms(Protocol):
 class CountsTokens(Protocol):
     """A provider that counts tokens exactly as the model will."""
 
-    async def count_tokens(self, plan: Plan[object]) -> int:
-        """The tokens of the prompt of `plan`, template included. Loads no weights."""
+    async def count_tokens(self, plan: Plan[object], grant: Grant) -> int:
+        """The tokens of the prompt of `plan`, template included. No weights are loaded; to send, it spends `grant`."""
+        ...
+
+
+@runtime_checkable
+class Prices(Protocol):
+    """A provider that knows what its recipients cost."""
+
+    def price_usd(self, recipient: Recipient, usage: Usage) -> float | None:
+        """The price of `usage` at `recipient` in US dollars; `None` where it is not known. Pure; never raises."""
         ...
 
 
@@ -305,6 +347,7 @@ __all__ = [
     "NotAvailable",
     "Plan",
     "Prewarms",
+    "Prices",
     "Provider",
     "ProviderContext",
 ]

@@ -25,7 +25,8 @@ class Receipt:
 
     `rules` are the ids of the flow rules that allowed the recipient, `route` the route rule that chose it.
     `input_bytes` and `output_bytes` count UTF-8 bytes of text and raw bytes of attachments. Times are seconds;
-    `started_at` is Unix time. `cost_usd` is `None` where no price is known, 0 on the device.
+    `started_at` is Unix time. `cost_usd` is `None` where no price is known, 0 on the device. `consented`
+    is whether a person was asked for this recipient and said yes.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Receipt:
     input_tokens: int | None = None
     output_tokens: int | None = None
     cost_usd: float | None = None
+    consented: bool = False
     duration_s: float = 0.0
     first_event_s: float | None = None
     finish_reason: str | None = None

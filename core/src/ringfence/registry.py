@@ -129,7 +129,13 @@ def load_manifest(package: str) -> Manifest:
 
 
 _REQUIRED: dict[str, type] = {"name": str, "interface": int, "summary": str, "capabilities": list}
-_OPTIONAL: dict[str, type] = {"hosts": list, "platforms": list, "default_model": str}
+_OPTIONAL: dict[str, type] = {
+    "hosts": list,
+    "platforms": list,
+    "default_model": str,
+    "secret": str,
+    "environment": list,
+}
 
 
 def _manifest(package: str, table: dict[str, Any]) -> Manifest:
@@ -160,6 +166,8 @@ def _manifest(package: str, table: dict[str, Any]) -> Manifest:
         hosts=tuple(table.get("hosts", ())),
         platforms=tuple(table.get("platforms", ())),
         default_model=table.get("default_model"),
+        secret=table.get("secret"),
+        environment=tuple(table.get("environment", ())),
     )
 
 

@@ -6,6 +6,7 @@ user content (invariant 7): sizes, types and labels only.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, cast
@@ -208,7 +209,9 @@ class Settings:
 
     Bounds: `max_output_tokens` ≥ 1 · `temperature` 0 … 2 · `top_p` in (0, 1] · `top_k` ≥ 1 · `min_p` 0 … 1 ·
     `repetition_penalty` > 0 · `presence_penalty`, `frequency_penalty` −2 … 2 · `seed` ≥ 0 · at most 16 non-empty `stop`
-    sequences · `logit_bias` maps token ids to −100 … 100.
+    sequences · `logit_bias` maps token ids to −100 … 100 · `image_size` is width × height in pixels, such as
+    `1024x1024` · `image_count` 1 … 10 · `language` is a BCP 47 tag, of speech that is transcribed · `voice` and
+    `audio_format` are names that the model knows.
 
     Raises:
         InvalidRequest: a value is out of its bounds; every fault is named, not only the first.
@@ -226,6 +229,11 @@ class Settings:
     stop: tuple[str, ...] = ()
     logit_bias: Mapping[int, float] | None = None
     reasoning_effort: Literal["none", "low", "medium", "high"] | None = None
+    image_size: str | None = None
+    image_count: int | None = None
+    language: str | None = None
+    voice: str | None = None
+    audio_format: str | None = None
 
     def __post_init__(self) -> None:
         stop: object = self.stop
@@ -252,7 +260,10 @@ _BOUNDS: dict[str, tuple[Any, float, float, bool]] = {
     "presence_penalty": ((int, float), -2, 2, True),
     "frequency_penalty": ((int, float), -2, 2, True),
     "seed": (int, 0, 2**63 - 1, True),
+    "image_count": (int, 1, 10, True),
 }
+_IMAGE_SIZE = re.compile(r"[1-9][0-9]{1,4}x[1-9][0-9]{1,4}")
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MAX_STOPS = 16
 _MAX_BIAS = 100
 
@@ -289,6 +300,18 @@ def _settings_faults(settings: Settings) -> list[str]:
         faults.append("logit_bias maps token ids ≥ 0 to numbers from -100 to 100")
     if settings.reasoning_effort not in (None, "none", "low", "medium", "high"):
         faults.append("reasoning_effort is none, low, medium or high")
+    return faults + _media_faults(settings)
+
+
+def _media_faults(settings: Settings) -> list[str]:
+    faults: list[str] = []
+    size: object = settings.image_size
+    if size is not None and not (isinstance(size, str) and _IMAGE_SIZE.fullmatch(size)):
+        faults.append("image_size is width x height in pixels, such as 1024x1024")
+    for name in ("language", "voice", "audio_format"):
+        word: object = getattr(settings, name)
+        if word is not None and not (isinstance(word, str) and _WORD.fullmatch(word)):
+            faults.append(f"{name} is one word of 1 to 64 letters, digits, '-', '_' and '.'")
     return faults
 
 
@@ -335,7 +358,8 @@ class Request:
 
     `tenant` isolates caches: a provider may reuse work only between requests of one tenant, and `None` reuses nothing.
     `facts` are the app's (`{"user.age_band": "adult"}`); one that is absent is not evaluable. `to` names recipients and
-    only filters the plan. `provider_options` maps a provider's name to options of its own.
+    only filters the plan. `provider_options` maps a provider's name to options of its own. `stream` is whether the app
+    draws the events as they come.
 
     Raises:
         InvalidRequest: there is no message, or nothing in the messages to answer.
@@ -354,6 +378,7 @@ class Request:
     provider_options: Mapping[str, Mapping[str, JsonValue]] = field(
         default_factory=dict[str, "Mapping[str, JsonValue]"]
     )
+    stream: bool = True
 
     def __post_init__(self) -> None:
         require(is_collection_of(self.messages, Message), "a request holds messages", "messages=[Message(…)]")

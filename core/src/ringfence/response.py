@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 from ringfence.receipt import Receipt
-from ringfence.request import Message, ReasoningPart, TextPart, ToolCallPart
+from ringfence.request import FilePart, ImagePart, Message, ReasoningPart, TextPart, ToolCallPart
 
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter", "refusal", "error", "other"]
 
@@ -129,6 +129,15 @@ class ToolCallEnd:
     type: ClassVar[Literal["tool_call_end"]] = "tool_call_end"
 
 
+@dataclass(frozen=True, slots=True)
+class Media:
+    """A picture, sound or other file at `index`, whole."""
+
+    index: int
+    part: ImagePart | FilePart
+    type: ClassVar[Literal["media"]] = "media"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageReport:
     """The tokens so far; a later one replaces an earlier one."""
@@ -147,11 +156,12 @@ ProviderEvent: TypeAlias = (
     | ToolCallStart
     | ToolCallDelta
     | ToolCallEnd
+    | Media
     | UsageReport
     | Finish
 )
-"""What a provider yields. Grammar: parts start, grow and end in order of index and never overlap within one index;
-`UsageReport` at any place; exactly one `Finish`, last."""
+"""What a provider yields. Grammar: parts start in order of index, grow and end, several at once if need be; a `Media`
+is whole and takes the next index; `UsageReport` at any place; exactly one `Finish`, last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +212,16 @@ class Response(Generic[OutputT]):
     def tool_calls(self) -> tuple[ToolCallPart, ...]:
         """The calls the model asks for, in order."""
         return tuple(part for part in self.message.parts if isinstance(part, ToolCallPart))
+
+    @property
+    def images(self) -> tuple[ImagePart, ...]:
+        """The pictures in the answer, in order."""
+        return tuple(part for part in self.message.parts if isinstance(part, ImagePart))
+
+    @property
+    def files(self) -> tuple[FilePart, ...]:
+        """The sounds and other files in the answer, in order."""
+        return tuple(part for part in self.message.parts if isinstance(part, FilePart))
 
     @property
     def reasoning(self) -> tuple[ReasoningPart, ...]:

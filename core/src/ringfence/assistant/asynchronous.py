@@ -35,7 +35,8 @@ from ringfence.routing.runtime import Runtime, UnderWay
 
 if TYPE_CHECKING:
     from ringfence.assistant.session import AsyncSession
-    from ringfence.policy.decision import Decision, Recipient
+    from ringfence.policy.decision import Decision
+    from ringfence.recipient import Recipient
 
 OutputT = TypeVar("OutputT")
 
@@ -269,7 +270,7 @@ class AsyncAssistant:
         try:
             provider, _ = await self._providers.ready(recipient)
             if isinstance(provider, Prewarms):
-                await provider.prewarm(recipient.model)
+                await provider.prewarm(recipient)
         except RingfenceError:
             raise
         except Exception as error:  # noqa: BLE001  (a plugin may raise anything, and its message may hold a secret)

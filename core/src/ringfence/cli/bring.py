@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from ringfence.policy import Policy
+    from ringfence.recipient import Recipient
 
 _STEPS = {"download": "downloading", "verify": "verifying", "convert": "converting"}
 _PLAIN_PERCENT = 10
@@ -45,6 +46,13 @@ async def opened(name: str) -> AsyncGenerator[Provider]:
         await providers.close()
 
 
+def on_device(provider: str, model: str) -> Recipient:
+    """A model as a recipient of this machine, which no policy declares."""
+    from ringfence.recipient import Recipient  # noqa: PLC0415  (with the first model that is asked for)
+
+    return Recipient(name=model, ring="device", provider=provider, model=model)
+
+
 def bring_missing(policy: Policy, error: Unavailable) -> bool:
     """Downloads the model whose absence `error` reports; whether there was one that can be downloaded.
 
@@ -59,7 +67,7 @@ def bring_missing(policy: Policy, error: Unavailable) -> bool:
 
 async def _bring_missing(name: str, model: str) -> bool:
     async with opened(name) as provider:
-        state = await provider.availability(model)
+        state = await provider.availability(on_device(name, model))
         if isinstance(state, NotAvailable) or not isinstance(provider, Downloads):
             return False
         if not isinstance(state, Available):

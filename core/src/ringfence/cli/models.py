@@ -120,17 +120,17 @@ def _default_model(provider: str) -> str:
 
 
 async def _states(name: str) -> list[tuple[ModelCard, Availability]]:
-    from ringfence.cli.bring import opened  # noqa: PLC0415
+    from ringfence.cli.bring import on_device, opened  # noqa: PLC0415
 
     async with opened(name) as provider:
-        return [(card, await provider.availability(card.name)) for card in await provider.models()]
+        return [(card, await provider.availability(on_device(name, card.name))) for card in await provider.models()]
 
 
 async def _pull(name: str, model: str) -> dict[str, Any]:
-    from ringfence.cli.bring import bring, opened  # noqa: PLC0415
+    from ringfence.cli.bring import bring, on_device, opened  # noqa: PLC0415
 
     async with opened(name) as provider:
-        state = await provider.availability(model)
+        state = await provider.availability(on_device(name, model))
         path = None
         match state:
             case Available():

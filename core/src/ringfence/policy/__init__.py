@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from ringfence.policy.builtin import builtin_policy
 from ringfence.policy.conditions import Fact
-from ringfence.policy.decision import RINGS, Decision, OnBrokenStream, Outcome, Recipient, Ring, Step, Verdict
+from ringfence.policy.decision import Decision, OnBrokenStream, Outcome, Step, Verdict
 from ringfence.policy.document import Document, Label
 from ringfence.policy.facts import Facts
 from ringfence.policy.faults import Fault, did_you_mean, nearest
 from ringfence.policy.loading import Report, check_file, load_policy, read_policy
 from ringfence.policy.policy import Policy
+from ringfence.recipient import RINGS, Recipient, Ring
 
 if TYPE_CHECKING:
     from ringfence.policy.schema import json_schema

@@ -8,9 +8,9 @@ from __future__ import annotations
 from functools import cache
 
 from ringfence.policy.conditions import TaskIn
-from ringfence.policy.decision import Recipient
 from ringfence.policy.document import Document, FlowRule, Label, RouteRule
 from ringfence.policy.policy import Policy, enforce
+from ringfence.recipient import Recipient
 
 NAME = "built-in"
 DIGEST = "sha256:9a63cc91922292f59321a9d8d34b2557e43a7ae70e4615968a4efe82c5e1f5ce"

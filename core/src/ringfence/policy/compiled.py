@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ringfence.policy.bits import Bits, from_flags
-from ringfence.policy.decision import Decision, Recipient, Step
+from ringfence.policy.decision import Decision, Step
 from ringfence.policy.document import Document, FlowRule, RouteRule
 from ringfence.policy.evaluate import Test, compile_condition
 from ringfence.policy.facts import Facts
 from ringfence.policy.keys import BUILT_IN_TASKS, OTHER_TASK
 from ringfence.policy.tables import RuleTable, rule_table
 from ringfence.policy.verdicts import Case, Live, Reach, Verdicts
+from ringfence.recipient import Recipient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

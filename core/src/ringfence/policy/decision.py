@@ -6,22 +6,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast
 
-Ring: TypeAlias = Literal["device", "house", "partner"]
-RINGS: tuple[Ring, ...] = ("device", "house", "partner")
-"""From the inside out."""
+from ringfence.recipient import Ring
 
 Outcome: TypeAlias = Literal["allow", "ask", "deny"]
 OnBrokenStream: TypeAlias = Literal["fail", "restart", "continue"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipient:
-    """One named place that bytes can go, as the operator declared it. The ring is theirs to say, never a plugin's."""
+Shown: TypeAlias = Literal["recipient", "labels", "preview"]
 
-    name: str
-    ring: Ring
-    provider: str
-    model: str
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsentRule:
+    """How consent is asked for one recipient: whether a yes counts for it or its ring, for how long, what is shown.
+
+    `lasts` is `request`: the user's request with every retry and tool call, while its labels do not grow.
+    """
+
+    per: Literal["recipient", "ring"] = "recipient"
+    lasts: Literal["request"] = "request"
+    show: tuple[Shown, ...] = ("recipient", "labels", "preview")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +39,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One recipient of the plan, what must happen before sending, and where it stands: `prefer` or `fallback`."""
+    """One recipient of the plan, what must happen before sending, and where it stands: `prefer` or `fallback`.
+
+    An obligation is `attest` or `consent`.
+    """
 
     recipient: str
     ring: Ring

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Literal, TypeAlias, cast
 
 from ringfence.policy.conditions import Condition, Fact
-from ringfence.policy.decision import OnBrokenStream, Recipient
+from ringfence.policy.decision import ConsentRule, OnBrokenStream
 from ringfence.policy.place import NOWHERE, Position
+from ringfence.recipient import Recipient, Ring
 
 Effect: TypeAlias = Literal["allow", "deny"]
 
@@ -47,6 +48,8 @@ class FlowRule:
     when: Condition | None = None
     require: Require = Require()
     reason: str | None = None
+    consent: bool = False
+    """Whether a person must consent to what this allow lets through."""
     at: Position = field(default=NOWHERE, compare=False)
 
 
@@ -63,6 +66,13 @@ class RouteRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredTool:
+    """A tool of the app, which is a recipient too: the ring its arguments reach."""
+
+    ring: Ring
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
     """A whole policy without faults. `name` is `None` where the file gives none; `tasks` are the file's own."""
 
@@ -75,6 +85,9 @@ class Document:
     clean: str | None = None
     tasks: tuple[str, ...] = ()
     facts: Mapping[str, Fact] = field(default_factory=dict[str, Fact])
+    consent: Mapping[str, ConsentRule] = field(default_factory=dict[str, ConsentRule])
+    """By recipient or ring."""
+    tools: Mapping[str, DeclaredTool] = field(default_factory=dict[str, DeclaredTool])
     places: Mapping[str, Position] = field(default_factory=dict[str, Position], compare=False)
     """Where each recipient and label is declared, by `recipients.NAME` and `labels.NAME`."""
 

@@ -8,10 +8,11 @@ from types import MappingProxyType
 
 from ringfence.policy.compiled import Compiled
 from ringfence.policy.conditions import Fact
-from ringfence.policy.decision import Decision, Recipient
+from ringfence.policy.decision import ConsentRule, Decision
 from ringfence.policy.document import Document, Label
 from ringfence.policy.facts import Facts
 from ringfence.policy.keys import BUILT_IN_TASKS
+from ringfence.recipient import Recipient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
@@ -40,8 +41,16 @@ class Policy:
         """What may happen to one request: pure, no I/O, never an exception for what the facts hold."""
         return self.compiled.decide(facts)
 
+    def consent_rule(self, recipient: str) -> ConsentRule:
+        """How consent is asked for `recipient`: as the file says for it, else for its ring, else the default."""
+        rules = self.document.consent
+        return rules.get(recipient) or rules.get(self.recipients[recipient].ring) or _DEFAULT_CONSENT
+
     def __repr__(self) -> str:
         return f"Policy({self.name}, {self.digest[:19]}…, source={self.source})"
+
+
+_DEFAULT_CONSENT = ConsentRule()
 
 
 def enforce(document: Document, *, source: str, name: str, digest: str | None = None) -> Policy:

@@ -20,11 +20,11 @@ from ringfence.policy.conditions import (
     TaskIn,
     TokensIn,
 )
-from ringfence.policy.decision import Recipient
 from ringfence.policy.faults import Faults, did_you_mean, quoted
 from ringfence.policy.keys import FACT_PREFIX, LATER_FACTS, MODALITIES, OTHER_TASK, RANGE, WHEN, WHEN_LATER
 from ringfence.policy.place import Position
 from ringfence.policy.tree import Entry, Node
+from ringfence.recipient import Recipient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

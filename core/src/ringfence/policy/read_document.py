@@ -7,7 +7,6 @@ from typing import cast
 
 from ringfence.policy import fields
 from ringfence.policy.conditions import FACT_TYPES, Fact, FactType
-from ringfence.policy.decision import RINGS, Recipient, Ring
 from ringfence.policy.document import Document, Label
 from ringfence.policy.faults import Faults, quoted
 from ringfence.policy.keys import (
@@ -24,6 +23,7 @@ from ringfence.policy.keys import (
 from ringfence.policy.read_conditions import Declared, check_label
 from ringfence.policy.read_rules import FlowReader, RouteReader
 from ringfence.policy.tree import Entry, MapNode, Node, Scalar
+from ringfence.recipient import RINGS, Recipient, Ring
 
 VERSION = 1
 

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import cast
 
 from ringfence.policy import fields
-from ringfence.policy.decision import RINGS, OnBrokenStream
+from ringfence.policy.decision import OnBrokenStream
 from ringfence.policy.document import Effect, FlowRule, Require, RouteRule
 from ringfence.policy.faults import Faults, did_you_mean, quoted
 from ringfence.policy.keys import BROKEN_STREAM, FLOW, REQUIRE, ROUTE, SCOPE
 from ringfence.policy.place import Position
 from ringfence.policy.read_conditions import ConditionReader, Declared, check_label
 from ringfence.policy.tree import Entry, ListNode, MapNode, Node, Scalar
+from ringfence.recipient import RINGS
 
 _CANNOT_ASK = 'Add "consent: ask". This version of ringfence cannot ask yet, so deny partners instead.'
 

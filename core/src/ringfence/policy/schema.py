@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from ringfence.policy.conditions import FACT_TYPES
-from ringfence.policy.decision import RINGS
 from ringfence.policy.keys import (
     BROKEN_STREAM,
     FACT,
@@ -20,6 +19,7 @@ from ringfence.policy.keys import (
     TOP,
     Keys,
 )
+from ringfence.recipient import RINGS
 
 _NAME: dict[str, Any] = {"type": "string", "pattern": r"^[\p{L}\p{Nd}][\p{L}\p{Nd}_.-]{0,63}$"}
 _TEXT: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 500}

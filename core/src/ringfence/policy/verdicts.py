@@ -13,9 +13,10 @@ from typing import Any
 from ringfence.policy import reasons
 from ringfence.policy.bits import Bits, lowest
 from ringfence.policy.conditions import fact_names, reads_task
-from ringfence.policy.decision import Recipient, Verdict
+from ringfence.policy.decision import Verdict
 from ringfence.policy.document import Document, FlowRule
 from ringfence.policy.tables import RuleTable
+from ringfence.recipient import Recipient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

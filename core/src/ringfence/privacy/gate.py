@@ -5,16 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ringfence.errors import GateError
+from ringfence.errors import ConsentRefused, GateError
 from ringfence.grant import _MINT, Grant  # pyright: ignore[reportPrivateUsage]  (the gate is the only mint)
 from ringfence.request import Message, Part, ReasoningPart, Request, TextPart
 from ringfence.response import Adjustment
 
 if TYPE_CHECKING:
     from ringfence.policy import Policy
-    from ringfence.policy.decision import Decision, Recipient, Step
+    from ringfence.policy.decision import Decision
     from ringfence.policy.facts import Facts
+    from ringfence.privacy.consent import Consent, Consents
     from ringfence.privacy.labels import Labeller
+    from ringfence.recipient import Recipient
+
+
+CONSENT = "consent"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -37,6 +42,8 @@ class Prepared:
     gate: Gate
     request: Request
     recipient: Recipient
+    labels: tuple[str, ...]
+    needs_consent: bool
     adjustments: tuple[Adjustment, ...]
 
     def __repr__(self) -> str:
@@ -83,28 +90,47 @@ class Gate:
         step = next((step for step in cleared.decision.plan if step.recipient == recipient), None)
         if step is None:
             raise GateError(f"the policy does not send this request to recipient '{recipient}'")
-        _meet(step)
+        if unmet := [name for name in step.obligations if name != CONSENT]:
+            # Nothing attests in this version.
+            raise GateError(f"recipient '{recipient}' needs '{unmet[0]}', which this version cannot do")
         declared = self.policy.recipients[recipient]
         request = _without_foreign_options(cleared.request, declared.provider)
         request, dropped = _without_foreign_reasoning(request, declared.provider)
         adjustments = (_DROPPED,) if dropped else ()
-        return Prepared(self, request, declared, adjustments)
+        return Prepared(self, request, declared, cleared.decision.labels, CONSENT in step.obligations, adjustments)
 
-    def grant(self, prepared: Prepared) -> Grant:
-        """A new grant to send what was prepared. A retry, a fallback and a restart each prepare and ask again."""
+    async def consent(self, prepared: Prepared, consents: Consents) -> Consent | None:
+        """The consent that sending `prepared` needs, asked for unless it was given; `None` where none is needed.
+
+        Raises:
+            ConsentRefused: a person said no, or there is nobody to ask.
+        """
+        if not prepared.needs_consent:
+            return None
+        to = prepared.recipient
+        rule = self.policy.consent_rule(to.name)
+        covered = frozenset({to.name})
+        if rule.per == "ring":
+            covered = frozenset(one.name for one in self.policy.recipients.values() if one.ring == to.ring)
+        return await consents.obtain(to, rule, payload=prepared.request, labels=prepared.labels, covered=covered)
+
+    def grant(self, prepared: Prepared, consent: Consent | None = None) -> Grant:
+        """A new grant to send what was prepared. A retry, a fallback and a restart each prepare and ask again.
+
+        Raises:
+            ConsentRefused: what was prepared needs a consent, and `consent` is not the one.
+        """
         if prepared.gate is not self:
             raise GateError("this payload was prepared by another gate")
-        to = prepared.recipient
-        return Grant(_MINT, prepared.request, recipient=to.name, ring=to.ring, model=to.model)
+        # INVARIANT: no grant without the consent that the decision asked for.
+        if prepared.needs_consent and (
+            consent is None or not consent.covers(prepared.recipient.name, frozenset(prepared.labels))
+        ):
+            raise ConsentRefused(f"recipient '{prepared.recipient.name}' needs a consent that was not given")
+        return Grant(_MINT, prepared.request, recipient=prepared.recipient)
 
 
 _DROPPED = Adjustment(setting="reasoning", action="ignored", detail="reasoning of another provider is never replayed")
-
-
-def _meet(step: Step) -> None:
-    for obligation in step.obligations:
-        # No obligation can be met in this version: nothing attests, and there is no redaction and no consent yet.
-        raise GateError(f"recipient '{step.recipient}' needs '{obligation}', which this version cannot do")
 
 
 def _without_foreign_options(request: Request, provider: str) -> Request:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from operator import attrgetter
 from typing import get_args
 
 from ringfence.errors import InvalidRequest, ProtocolViolated
 from ringfence.provider import Embeddings
-from ringfence.request import Message, Part, ReasoningPart, TextPart, ToolCallPart
+from ringfence.request import FilePart, ImagePart, Message, Part, ReasoningPart, TextPart, ToolCallPart
 from ringfence.response import (
     Finish,
     FinishReason,
+    Media,
     ProviderEvent,
     ReasoningDelta,
     ReasoningEnd,
@@ -82,6 +84,8 @@ class Assembler:
                 self._start(event)
             case TextEnd() | ReasoningEnd() | ToolCallEnd():
                 self._parts[event.index] = self._end(event)
+            case Media():
+                self._parts[self._next(event)] = self._media(event)
             case _:
                 self._note(event)
 
@@ -104,11 +108,20 @@ class Assembler:
             case _:
                 raise _violated(f"{type(event).__name__} is no event")
 
-    def _start(self, event: TextStart | ReasoningStart | ToolCallStart) -> None:
+    def _next(self, event: TextStart | ReasoningStart | ToolCallStart | Media) -> int:
         if event.index != self._next_index:
             raise _violated(f"{event.type} at index {event.index} where {self._next_index} comes next")
         self._next_index += 1
-        self._open[event.index] = _Open(_GROWS_BY[type(event)], event)
+        return event.index
+
+    def _start(self, event: TextStart | ReasoningStart | ToolCallStart) -> None:
+        self._open[self._next(event)] = _Open(_GROWS_BY[type(event)], event)
+
+    def _media(self, event: Media) -> Part:
+        part: object = event.part
+        if not isinstance(part, ImagePart | FilePart):
+            raise _violated("media that is neither an image nor a file")
+        return replace(part, labels=part.labels | self._labels)
 
     def _grow(self, kind: type, index: int, text: str) -> None:
         part = self._open.get(index)

@@ -29,6 +29,7 @@ from ringfence.errors import (
     describe,
 )
 from ringfence.privacy.audit_files import Busy
+from ringfence.privacy.consent import Consents
 from ringfence.privacy.material import utf8_bytes
 from ringfence.provider import Embeddings
 from ringfence.receipt import Outcome, Receipt
@@ -57,9 +58,10 @@ _LARGE_CHARACTERS = 20_000
 class Execution:
     """One request on its way. `events()` is the only execution path; when it has ended, `response` holds the answer."""
 
-    def __init__(self, runtime: Runtime, request: Request) -> None:
+    def __init__(self, runtime: Runtime, request: Request, consents: Consents | None = None) -> None:
         self._runtime = runtime
         self._request = request
+        self._consents = consents or Consents(runtime.ask)
         self._record = Record()
         self._watchdog: Watchdog | None = None
         self._assembler: Assembler | None = None
@@ -133,7 +135,10 @@ class Execution:
         first = True
         watchdog.start()
         try:
-            run, watchdog.grant = await watchdog.wait(send.open())
+            if await watchdog.wait(send.ready()):
+                with watchdog.paused():
+                    await send.consent(self._consents)
+            run, watchdog.grant = send.open()
             while (event := await watchdog.next(run)) is not None:
                 assembler.add(event)
                 if first:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -114,6 +115,18 @@ class Watchdog:
         self._between_at = None
         self._sent_at = self._loop.time()
         self._set_timer()
+
+    @contextmanager
+    def paused(self) -> Generator[None]:
+        """A wait for a person: no limit runs, and the total limit is moved by as long as it took."""
+        began = self._loop.time()
+        self._task = None
+        try:
+            yield
+        finally:
+            if self._total_at is not None:
+                self._total_at += self._loop.time() - began
+            self.start()
 
     def ends_within(self, wait_s: float) -> bool:
         """Whether the total limit passes before `wait_s` seconds have."""

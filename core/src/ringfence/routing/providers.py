@@ -6,7 +6,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from ringfence import registry
 from ringfence.errors import Closed, InvalidRequest, PluginError, PluginNotInstalled, Unavailable, UnavailableReason
@@ -14,16 +15,18 @@ from ringfence.paths import cache_dir, state_dir
 from ringfence.provider import (
     Availability,
     Available,
+    Capability,
     Downloadable,
     Downloading,
     NotAvailable,
     Provider,
     ProviderContext,
 )
+from ringfence.transport import Clients, Network
 
 if TYPE_CHECKING:
-    from ringfence.policy.decision import Recipient
     from ringfence.provider import ModelCard
+    from ringfence.recipient import Recipient
 
 _log = logging.getLogger("ringfence")
 
@@ -34,8 +37,9 @@ ProviderSetup: TypeAlias = Mapping[str, Provider | Mapping[str, object]]
 class Providers:
     """Opens providers on first use. Nothing of a plugin is imported before a recipient of it is about to be used."""
 
-    def __init__(self, setup: ProviderSetup | None = None) -> None:
+    def __init__(self, setup: ProviderSetup | None = None, network: Network | None = None) -> None:
         self._setup = dict(setup or {})
+        self._clients = Clients(network)
         for name, given in self._setup.items():
             if not isinstance(given, Provider | Mapping):
                 raise InvalidRequest(
@@ -78,6 +82,7 @@ class Providers:
                 missing = isinstance(error, PluginNotInstalled)
                 reason: UnavailableReason = "no_package" if missing else "plugin_broken"
                 raise Unavailable(error.message, reason=reason, way_out=error.way_out) from None
+        manifest = provider.manifest
         await provider.open(
             ProviderContext(
                 cache_dir=cache_dir() / name,
@@ -85,6 +90,7 @@ class Providers:
                 logger=_log.getChild(name),
                 options=options,
                 monotonic_s=time.monotonic,
+                http=lambda recipient: self._clients.client(recipient, manifest),
             )
         )
         return provider
@@ -96,8 +102,11 @@ class Providers:
             Unavailable: it could not; with a typed reason and the way out.
         """
         provider = await self.get(recipient.provider)
-        require_available(await provider.availability(recipient.model), recipient.model)
-        return provider, await provider.card(recipient.model)
+        require_available(await provider.availability(recipient), recipient.model)
+        card = await provider.card(recipient)
+        if recipient.capabilities is None:
+            return provider, card
+        return provider, replace(card, capabilities=cast("frozenset[Capability]", recipient.capabilities))
 
     async def close(self) -> None:
         """Closes every provider; one that fails does not keep the others open. Idempotent."""
@@ -111,6 +120,7 @@ class Providers:
                     _log.warning("provider %s raised %s while it was closed", name, type(error).__name__)
                 # Only now: a close that is cancelled leaves it to the next one.
                 del self._open[name]
+            await self._clients.aclose()
 
 
 def require_available(state: Availability, model: str) -> None:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, TypeAlias
 
 from ringfence.errors import ProtocolViolated, Unsupported, describe
-from ringfence.provider import Embeddings, Embeds
+from ringfence.provider import Embeddings, Embeds, Prices
 from ringfence.receipt import Attempt
 from ringfence.response import Finish, ProviderEvent, Usage, UsageReport
 
 if TYPE_CHECKING:
     from ringfence.grant import Grant
     from ringfence.policy.decision import Step
-    from ringfence.privacy.gate import Cleared, Gate
+    from ringfence.privacy.consent import Consent, Consents
+    from ringfence.privacy.gate import Cleared, Gate, Prepared
     from ringfence.provider import Plan, Provider
     from ringfence.response import Adjustment
     from ringfence.routing.providers import Providers
@@ -31,33 +33,70 @@ Yielded: TypeAlias = ProviderEvent | Embeddings
 
 
 class Send:
-    """One attempt. After `open`, `run` yields the provider's events; `close` ends it, here and at the backend."""
+    """One attempt: `ready`, then `consent`, then `open`, whose events are the answer; `close` ends it everywhere."""
 
-    __slots__ = ("_began", "_gate", "_grant", "_providers", "adjustments", "cleared", "run", "step")
+    __slots__ = (
+        "_began",
+        "_consent",
+        "_gate",
+        "_grant",
+        "_plan",
+        "_prepared",
+        "_provider",
+        "_providers",
+        "adjustments",
+        "cleared",
+        "run",
+        "step",
+    )
 
     def __init__(self, gate: Gate, providers: Providers, cleared: Cleared, step: Step) -> None:
         self._gate = gate
         self._providers = providers
         self._began = time.perf_counter()
+        self._consent: Consent | None = None
         self._grant: Grant | None = None
+        self._plan: Plan[object] | None = None
+        self._prepared: Prepared | None = None
+        self._provider: Provider | None = None
         self.cleared = cleared
         self.step = step
         self.adjustments: tuple[Adjustment, ...] = ()
         self.run: AsyncGenerator[Yielded, None] | None = None
 
-    async def open(self) -> tuple[AsyncGenerator[Yielded, None], Grant]:
-        """Readies the recipient and asks the gate. Sends nothing yet: the first event drawn from the run does.
+    async def ready(self) -> bool:
+        """Readies the recipient and plans; whether a person must be asked before `open`.
 
         Raises:
             Unavailable: the recipient cannot serve now.
             Unsupported: its model cannot honour the request.
             GateError: the gate refuses.
         """
-        prepared = self._gate.prepare(self.cleared, self.step.recipient)
+        prepared = self._prepared = self._gate.prepare(self.cleared, self.step.recipient)
         provider, card = await self._providers.ready(prepared.recipient)
-        plan = provider.plan(prepared.request, card)
+        plan = provider.plan(prepared.request, prepared.recipient, card)
+        self._provider, self._plan = provider, plan
         self.adjustments = prepared.adjustments + plan.adjustments
-        self._grant = self._gate.grant(prepared)
+        return prepared.needs_consent
+
+    async def consent(self, consents: Consents) -> None:
+        """Asks a person, unless it was asked before, and takes as long as they do.
+
+        Raises:
+            ConsentRefused: a person said no, or there is nobody to ask.
+        """
+        assert self._prepared is not None  # noqa: S101  (ready() came first)
+        self._consent = await self._gate.consent(self._prepared, consents)
+
+    def open(self) -> tuple[AsyncGenerator[Yielded, None], Grant]:
+        """Asks the gate for the grant. Sends nothing yet: the first event drawn from the run does.
+
+        Raises:
+            GateError: the gate refuses.
+        """
+        provider, plan, prepared = self._provider, self._plan, self._prepared
+        assert provider is not None and plan is not None and prepared is not None  # noqa: S101, PT018  (ready() came first)
+        self._grant = self._gate.grant(prepared, self._consent)
         if prepared.request.task == "embed":
             self.run = _embed(provider, plan, self._grant)
         else:
@@ -67,6 +106,27 @@ class Send:
             self.run = None
             raise ProtocolViolated("the provider's run() is no async generator", phase="plan")
         return self.run, self._grant
+
+    @property
+    def consented(self) -> bool:
+        """Whether a person consented to this send."""
+        return self._consent is not None
+
+    def price_usd(self, usage: Usage | None) -> float | None:
+        """What `usage` costs at this recipient; `None` where nobody knows."""
+        if self.step.ring == "device":
+            return 0.0
+        provider, prepared = self._provider, self._prepared
+        if usage is None or prepared is None or not isinstance(provider, Prices):
+            return None
+        price: object = None
+        try:
+            price = provider.price_usd(prepared.recipient, usage)
+        except Exception as error:  # noqa: BLE001  (a plugin may raise anything; an answer is not lost for a price)
+            _log.warning(
+                "the provider of %s raised %s while it was asked a price", self.step.recipient, describe(error)
+            )
+        return float(price) if isinstance(price, int | float) and math.isfinite(price) and price >= 0 else None
 
     @property
     def sent(self) -> bool:

@@ -19,6 +19,7 @@ from ringfence.provider import (
     Provider,
     ProviderContext,
 )
+from ringfence.recipient import Recipient
 from ringfence.request import Request
 from ringfence.response import Finish, ProviderEvent, TextDelta, TextEnd, TextStart, Usage, UsageReport
 
@@ -84,17 +85,17 @@ class ScriptedProvider(Provider):
 
     async def models(self) -> Sequence[ModelCard]:
         """One."""
-        return [await self.card("scripted")]
+        return [_card("scripted", self.manifest)]
 
-    async def availability(self, model: str) -> Availability:
-        """What the test said, else available."""
-        return self._availability.get(model, Available())
+    async def availability(self, recipient: Recipient) -> Availability:
+        """What the test said of the model, else available."""
+        return self._availability.get(recipient.model, Available())
 
-    async def card(self, model: str) -> ModelCard:
+    async def card(self, recipient: Recipient) -> ModelCard:
         """A card for any name."""
-        return ModelCard(name=model, context_tokens=1_000_000, capabilities=self.manifest.capabilities)
+        return _card(recipient.model, self.manifest)
 
-    def plan(self, request: Request, card: ModelCard) -> Plan[object]:
+    def plan(self, request: Request, recipient: Recipient, card: ModelCard) -> Plan[object]:  # noqa: ARG002
         """Takes every setting."""
         return Plan(request=request, card=card, native=None)
 
@@ -123,6 +124,10 @@ class ScriptedProvider(Provider):
         except (GeneratorExit, asyncio.CancelledError):
             self.cancelled += 1
             raise
+
+
+def _card(model: str, manifest: Manifest) -> ModelCard:
+    return ModelCard(name=model, context_tokens=1_000_000, capabilities=manifest.capabilities)
 
 
 def _as_script(given: Script | Sequence[ProviderEvent] | str) -> Script:

@@ -6,6 +6,7 @@ from typing import cast
 from ringfence.errors import InvalidRequest, Unsupported
 from ringfence.grant import Grant
 from ringfence.provider import Availability, Available, ModelCard, Plan, Provider, ProviderContext
+from ringfence.recipient import Recipient
 from ringfence.registry import load_manifest
 from ringfence.request import Request
 from ringfence.response import Adjustment, Finish, ProviderEvent, TextDelta, TextEnd, TextStart, Usage, UsageReport
@@ -30,15 +31,15 @@ class EchoProvider(Provider):
         """One."""
         return [CARD]
 
-    async def availability(self, model: str) -> Availability:
+    async def availability(self, recipient: Recipient) -> Availability:
         """Always."""
         return Available()
 
-    async def card(self, model: str) -> ModelCard:
+    async def card(self, recipient: Recipient) -> ModelCard:
         """The same for every name."""
         return CARD
 
-    def plan(self, request: Request, card: ModelCard) -> Plan[object]:
+    def plan(self, request: Request, recipient: Recipient, card: ModelCard) -> Plan[object]:
         """Translates; pure. Every setting is honoured, listed in `adjustments`, or refused."""
         if request.tools or request.output is not None:
             raise Unsupported("echo has no tools and no structured output", setting="tools")

@@ -54,7 +54,7 @@ def make_plan(request: Request, card: ModelCard, adapters: Mapping[str, str]) ->
     if request.task == "embed":
         return _embed_plan(request, card)
     _require(card, "text", "task", "answer in text")
-    adjustments: list[Adjustment] = []
+    adjustments = _media(request.settings)
     job: dict[str, Any] = {
         "messages": [_message(message, adjustments) for message in request.messages],
         "sampling": _sampling(request.settings),
@@ -152,12 +152,21 @@ def _encodable(text: str) -> str:
 # ---------------------------------------------------------------- settings
 
 
+_MEDIA = ("image_size", "image_count", "language", "voice", "audio_format")
+_NOT_SAMPLING = ("stop", "logit_bias", "reasoning_effort", *_MEDIA)
+
+
+def _media(settings: Settings) -> list[Adjustment]:
+    detail = "the answer is text"
+    given = (name for name in _MEDIA if getattr(settings, name) is not None)
+    return [Adjustment(setting=name, action="ignored", detail=detail) for name in given]
+
+
 def _sampling(settings: Settings) -> dict[str, Any]:
-    left_out = ("stop", "logit_bias", "reasoning_effort")
     given = {
         field.name: value
         for field in fields(Settings)
-        if field.name not in left_out and (value := getattr(settings, field.name)) is not None
+        if field.name not in _NOT_SAMPLING and (value := getattr(settings, field.name)) is not None
     }
     if settings.logit_bias:
         given["logit_bias"] = {str(token): bias for token, bias in settings.logit_bias.items()}

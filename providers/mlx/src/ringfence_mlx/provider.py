@@ -23,6 +23,7 @@ from ringfence.provider import (
     Provider,
     ProviderContext,
 )
+from ringfence.recipient import Recipient
 from ringfence.registry import load_manifest
 from ringfence.request import Request
 from ringfence.response import ProviderEvent
@@ -101,18 +102,18 @@ class MlxProvider(Provider):
         """The models on this machine and those known by name."""
         return [entry.card for entry in await asyncio.to_thread(self._here().store.list)]
 
-    async def availability(self, model: str) -> Availability:
-        """Whether `model` could run now; loads nothing."""
+    async def availability(self, recipient: Recipient) -> Availability:
+        """Whether the model of `recipient` could run now; loads nothing."""
         opened = self._here()
-        return await asyncio.to_thread(_availability, opened.store, opened.fleet.budget_bytes, model)
+        return await asyncio.to_thread(_availability, opened.store, opened.fleet.budget_bytes, recipient.model)
 
-    async def card(self, model: str) -> ModelCard:
-        """The facts of `model`.
+    async def card(self, recipient: Recipient) -> ModelCard:
+        """The facts of the model of `recipient`.
 
         Raises:
             Unavailable: there is no such model here.
         """
-        return await asyncio.to_thread(self._here().store.card, model)
+        return await asyncio.to_thread(self._here().store.card, recipient.model)
 
     def download(self, model: str) -> AsyncGenerator[DownloadProgress, None]:
         """Brings `model` to this machine."""
@@ -126,7 +127,7 @@ class MlxProvider(Provider):
 
     # ------------------------------------------------------------ requests
 
-    def plan(self, request: Request, card: ModelCard) -> Plan[object]:
+    def plan(self, request: Request, recipient: Recipient, card: ModelCard) -> Plan[object]:  # noqa: ARG002
         """Translates; pure.
 
         Raises:
@@ -161,19 +162,20 @@ class MlxProvider(Provider):
             vectors=vectors, dimensions=len(vectors[0]) if vectors else 0, input_tokens=int(reply["input_tokens"])
         )
 
-    async def count_tokens(self, plan: Plan[object]) -> int:
+    async def count_tokens(self, plan: Plan[object], grant: Grant) -> int:
         """The tokens of the prompt of `plan`, template included; a worker without weights counts if none is loaded."""
+        grant.spend(plan.request)
         native = _native(plan, "generate")
         with self._errors(lambda: "plan"):
             supervisor = self._here().fleet.running(native.model, "generate")
             supervisor = supervisor or await self._supervisor(native.model, "tokenizer")
             return int((await supervisor.ask("count", {"job": native.job}))["tokens"])
 
-    async def prewarm(self, model: str) -> None:
-        """Loads `model`; its first real token has been made when this returns."""
+    async def prewarm(self, recipient: Recipient) -> None:
+        """Loads the model of `recipient`; its first real token has been made when this returns."""
         with self._errors(lambda: "connect"):
-            card = await self.card(model)
-            await self._supervisor(model, "generate" if "text" in card.capabilities else "embed")
+            card = await self.card(recipient)
+            await self._supervisor(recipient.model, "generate" if "text" in card.capabilities else "embed")
 
     async def diagnose(self) -> Sequence[Finding]:
         """What `doctor` prints; loads no model."""

@@ -1,0 +1,147 @@
+"""Consent: what a person is asked before something is sent, and what they said (within one request of theirs).
+
+No answer, a failing callback and nobody to ask all mean no.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from ringfence.errors import ConsentRefused, describe
+from ringfence.privacy.material import request_texts
+
+if TYPE_CHECKING:
+    from ringfence.policy.decision import ConsentRule
+    from ringfence.recipient import Recipient, Ring
+    from ringfence.request import Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ConsentRequest:
+    """What a person is asked: may this go there? `payload` is exactly what would be sent; it holds content.
+
+    `show` is what the policy wants the person to see. `host` is `None` for the vendor's own address.
+    """
+
+    recipient: str
+    ring: Ring
+    provider: str
+    model: str
+    host: str | None
+    task: str
+    labels: tuple[str, ...]
+    per: str
+    show: tuple[str, ...]
+    payload: Request
+
+    @property
+    def preview(self) -> str:
+        """Every text that would be sent, and a line for each attachment; one after the other."""
+        return "\n".join((*request_texts(self.payload), *_attachments(self.payload)))
+
+    def __repr__(self) -> str:
+        return f"ConsentRequest({self.recipient}, labels={list(self.labels)})"
+
+
+ConsentCallback: TypeAlias = Callable[[ConsentRequest], bool | Awaitable[bool]]
+"""Asks a person. Only `True` is a yes. A plain function is called in a thread, so it may wait for a key press."""
+
+
+def _attachments(request: Request) -> list[str]:
+    parts = (part for message in request.messages for part in message.parts)
+    return [repr(part) for part in parts if hasattr(part, "data")]
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """A yes: for the recipients it covers, and for these labels and no others. Only `Consents` makes one."""
+
+    recipients: frozenset[str]
+    labels: frozenset[str]
+
+    def covers(self, recipient: str, labels: frozenset[str]) -> bool:
+        """Whether it was given for this."""
+        return recipient in self.recipients and labels <= self.labels
+
+
+class Consents:
+    """What was asked and answered for one request of a user, its retries and its tool calls included."""
+
+    def __init__(self, ask: ConsentCallback | None) -> None:
+        self._ask = ask
+        self._given: list[Consent] = []
+        self._refused: set[str] = set()
+
+    async def obtain(
+        self,
+        recipient: Recipient,
+        rule: ConsentRule,
+        *,
+        payload: Request,
+        labels: tuple[str, ...],
+        covered: frozenset[str],
+    ) -> Consent:
+        """The consent to send `payload` to `recipient`; asks unless it was given before. `covered` share a yes.
+
+        Raises:
+            ConsentRefused: a person said no, now or before, or there is nobody to ask.
+        """
+        wanted = frozenset(labels)
+        for given in self._given:
+            if given.covers(recipient.name, wanted):
+                return given
+        if recipient.name in self._refused:
+            raise ConsentRefused(f"consent for recipient '{recipient.name}' was refused before")
+        if self._ask is None:
+            raise ConsentRefused(
+                f"recipient '{recipient.name}' needs consent, and there is nobody to ask",
+                way_out="give the assistant a consent= callback",
+            )
+        asked = ConsentRequest(
+            recipient=recipient.name,
+            ring=recipient.ring,
+            provider=recipient.provider,
+            model=recipient.model,
+            host=host_of(recipient),
+            task=payload.task,
+            labels=labels,
+            per=rule.per,
+            show=rule.show,
+            payload=payload,
+        )
+        # INVARIANT: a no holds for the rest of the request; only True is a yes.
+        self._refused |= covered
+        await _answered_yes(self._ask, asked)
+        self._refused -= covered
+        consent = Consent(covered, wanted)
+        self._given.append(consent)
+        return consent
+
+
+def host_of(recipient: Recipient) -> str | None:
+    """The host of the recipient's own `url`, if it has one."""
+    from urllib.parse import urlsplit  # noqa: PLC0415  (only a question needs it)
+
+    return urlsplit(recipient.url).hostname if recipient.url is not None else None
+
+
+async def _answered_yes(ask: ConsentCallback, asked: ConsentRequest) -> None:
+    failure: str | None = None
+    answer: object = None
+    try:
+        if inspect.iscoroutinefunction(ask):
+            answer = await ask(asked)
+        else:
+            answer = await asyncio.to_thread(ask, asked)
+            if inspect.isawaitable(answer):
+                answer = await answer
+    except Exception as error:  # noqa: BLE001  (an app's callback may raise anything, and its message may hold content)
+        failure = describe(error)
+    if failure is not None:
+        raise ConsentRefused(f"asking for consent for recipient '{asked.recipient}' failed: {failure}")
+    if answer is not True:
+        raise ConsentRefused(f"consent for recipient '{asked.recipient}' was refused")
