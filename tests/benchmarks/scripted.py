@@ -11,6 +11,7 @@ from pathlib import Path
 from ringfence import AsyncAssistant
 from ringfence.grant import _MINT, Grant  # pyright: ignore[reportPrivateUsage]  (a direct call stands in for the gate)
 from ringfence.provider import ModelCard
+from ringfence.recipient import Recipient
 from ringfence.request import Message, Request, TextPart
 from ringfence.response import TextDelta
 from ringfence.testing import Script, ScriptedProvider, text_events
@@ -27,6 +28,11 @@ class Pair:
     card: ModelCard
     request: Request
 
+    @property
+    def recipient(self) -> Recipient:
+        """Where the calls go."""
+        return self.assistant.policy.recipients["mlx"]
+
     async def _end_call(self) -> None:
         # The double remembers what it was sent; a benchmark of memory and caches must not.
         self.provider.requests.clear()
@@ -37,8 +43,8 @@ class Pair:
     async def direct(self, count: int) -> None:
         """`count` calls of plan and run, the text collected."""
         for _ in range(count):
-            plan = self.provider.plan(self.request, self.card)
-            grant = Grant(_MINT, self.request, recipient="mlx", ring="device", model=self.card.name)
+            plan = self.provider.plan(self.request, self.recipient, self.card)
+            grant = Grant(_MINT, self.request, recipient=self.recipient)
             async with aclosing(self.provider.run(plan, grant)) as events:
                 "".join([event.text async for event in events if type(event) is TextDelta])
             await self._end_call()
@@ -46,8 +52,8 @@ class Pair:
     async def direct_stream(self, count: int) -> None:
         """`count` runs, every event drawn and dropped."""
         for _ in range(count):
-            plan = self.provider.plan(self.request, self.card)
-            grant = Grant(_MINT, self.request, recipient="mlx", ring="device", model=self.card.name)
+            plan = self.provider.plan(self.request, self.recipient, self.card)
+            grant = Grant(_MINT, self.request, recipient=self.recipient)
             async with aclosing(self.provider.run(plan, grant)) as events:
                 async for _event in events:
                     pass
@@ -80,7 +86,7 @@ class Pair:
 async def pair(folder: Path, *, chunks: int = 1) -> AsyncGenerator[Pair]:
     """A pair under the built-in policy, its audit log in `folder`; an answer has `chunks` text deltas."""
     provider = ScriptedProvider(Script(events=text_events(*["word "] * chunks)))
-    card = await provider.card("smollm2-135m-instruct")
+    card = (await provider.models())[0]
     request = Request(messages=(Message("user", (TextPart(QUESTION),)),))
     async with AsyncAssistant(providers={"mlx": provider}, audit=folder / "audit") as assistant:
         yield Pair(assistant=assistant, provider=provider, card=card, request=request)

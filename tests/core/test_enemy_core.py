@@ -14,6 +14,7 @@ from ringfence.errors import InvalidRequest, ProtocolViolated, StreamBroken
 from ringfence.grant import Grant
 from ringfence.policy import Policy, read_policy
 from ringfence.provider import Embeddings, ModelCard, Plan
+from ringfence.recipient import Recipient
 from ringfence.request import Message, Request, TextPart, Tool
 from ringfence.response import (
     Finish,
@@ -156,8 +157,8 @@ async def test_a_provider_writes_nothing_of_its_own_into_a_receipt(events: tuple
 
 async def test_embeddings_that_are_no_counts_are_no_answer() -> None:
     class Embedder(ScriptedProvider):
-        async def card(self, model: str) -> ModelCard:
-            return ModelCard(name=model, context_tokens=512, capabilities=frozenset({"embed"}))
+        async def card(self, recipient: Recipient) -> ModelCard:
+            return ModelCard(name=recipient.model, context_tokens=512, capabilities=frozenset({"embed"}))
 
         async def embed(self, plan: Plan[object], grant: Grant) -> Embeddings:
             grant.spend(plan.request)

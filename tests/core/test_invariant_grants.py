@@ -28,6 +28,7 @@ from ringfence.privacy.gate import Gate
 from ringfence.privacy.labels import Labeller
 from ringfence.provider import Embeddings, ModelCard, NotAvailable, Plan
 from ringfence.receipt import Receipt
+from ringfence.recipient import Recipient
 from ringfence.request import Message, ReasoningPart, Request, TextPart
 from ringfence.response import ProviderEvent
 from ringfence.testing import Script, ScriptedProvider, failing, text_events
@@ -82,12 +83,12 @@ def test_revoking_a_spent_grant_does_not_hide_that_something_was_sent() -> None:
 @pytest.mark.parametrize("mint", [None, object(), "mint", 0])
 def test_no_bytes_without_a_grant_only_the_gate_mints(mint: object) -> None:
     with pytest.raises(GateError, match="only the policy gate"):
-        Grant(mint, asked(), recipient="first", ring="house", model="m")
+        Grant(mint, asked(), recipient=policy("first").recipients["first"])
 
 
 def test_a_grant_names_its_recipient_and_no_content() -> None:
     grant, _ = granted(asked(CANARY))
-    assert (grant.recipient, grant.ring, grant.model) == ("first", "house", "m")
+    assert (grant.recipient.name, grant.recipient.ring, grant.recipient.model) == ("first", "house", "m")
     assert CANARY not in repr(grant)
 
 
@@ -137,7 +138,7 @@ async def test_a_cancelled_attempt_leaves_a_grant_that_is_useless() -> None:
 
 async def test_a_plan_that_swaps_the_request_cannot_be_sent() -> None:
     class Swapping(ScriptedProvider):
-        def plan(self, request: Request, card: ModelCard) -> Plan[object]:
+        def plan(self, request: Request, recipient: Recipient, card: ModelCard) -> Plan[object]:
             return Plan(request=asked("something else"), card=card, native=None)
 
     provider = Swapping("hi")
@@ -159,8 +160,8 @@ async def test_an_answer_that_was_made_without_spending_the_grant_is_refused() -
 
 async def test_vectors_that_were_made_without_spending_the_grant_are_refused() -> None:
     class Embedding(ScriptedProvider):
-        async def card(self, model: str) -> ModelCard:
-            return ModelCard(name=model, context_tokens=1, capabilities=frozenset({"embed"}))
+        async def card(self, recipient: Recipient) -> ModelCard:
+            return ModelCard(name=recipient.model, context_tokens=1, capabilities=frozenset({"embed"}))
 
         async def embed(self, plan: Plan[object], grant: Grant) -> Embeddings:
             return Embeddings(vectors=((1.0,),), dimensions=1, input_tokens=1)
@@ -253,7 +254,7 @@ async def test_fallback_uses_a_grant_of_its_own_made_out_to_that_recipient() -> 
     rules = policy("first", "second", fallback=["second"])
     async with assistant(rules, first=first, second=second) as it:
         await it.respond("x")
-    assert [grant.recipient for grant in (*first.grants, *second.grants)] == ["first", "second"]
+    assert [grant.recipient.name for grant in (*first.grants, *second.grants)] == ["first", "second"]
     assert all(grant.spent for grant in (*first.grants, *second.grants))
 
 
@@ -265,7 +266,7 @@ async def test_going_on_after_a_break_uses_a_grant_of_its_own(how: str) -> None:
     async with assistant(rules, first=first, second=second) as it:
         await it.respond("x")
     assert first.grants[0] is not second.grants[0]
-    assert second.grants[0].recipient == "second"
+    assert second.grants[0].recipient.name == "second"
     assert first.grants[0].spent
     assert second.grants[0].spent
 
@@ -367,7 +368,7 @@ def test_fallback_never_leaves_the_plan(  # noqa: PLR0917  (what Hypothesis draw
         assert all(stages[name] == "fallback" for name in visited[first_sent + 1 :])
         # One grant a send, spent once and made out to its recipient.
         for name, provider in scripted.items():
-            assert all(grant.spent and grant.recipient == name for grant in provider.grants)
+            assert all(grant.spent and grant.recipient.name == name for grant in provider.grants)
             assert len({id(grant) for grant in provider.grants}) == len(provider.requests)
         if "health" in labels:
             assert asked_ones <= {"d1"}

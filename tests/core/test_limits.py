@@ -35,6 +35,7 @@ from ringfence.errors import (
 )
 from ringfence.grant import Grant
 from ringfence.provider import Availability, Available, ModelCard, Plan, ProviderContext
+from ringfence.recipient import Recipient
 from ringfence.response import Finish, ProviderEvent, TextDelta, TextEnd, TextStart
 from ringfence.testing import Script, ScriptedProvider, failing, text_events
 
@@ -295,13 +296,13 @@ async def test_the_total_limit_also_ends_a_provider_that_never_gets_ready(where:
         async def open(self, context: ProviderContext) -> None:
             await asyncio.sleep(SLOW_S if where == "open" else 0)
 
-        async def availability(self, model: str) -> Availability:
+        async def availability(self, recipient: Recipient) -> Availability:
             await asyncio.sleep(SLOW_S if where == "availability" else 0)
             return Available()
 
-        async def card(self, model: str) -> ModelCard:
+        async def card(self, recipient: Recipient) -> ModelCard:
             await asyncio.sleep(SLOW_S if where == "card" else 0)
-            return await super().card(model)
+            return await super().card(recipient)
 
     async with assistant(policy("first"), timeouts=Timeouts(total_s=0.05), first=Stuck()) as it:
         async with asyncio.timeout(1):

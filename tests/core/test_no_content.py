@@ -36,6 +36,7 @@ from ringfence.request import (
 )
 from ringfence.response import (
     Finish,
+    Media,
     ReasoningDelta,
     ReasoningEnd,
     Response,
@@ -44,6 +45,7 @@ from ringfence.response import (
     Usage,
 )
 from ringfence.testing import Script, ScriptedProvider, failing, text_events
+from ringfence.transport import Clients
 
 BYTES = CANARY.encode()
 PARTS: list[Part] = [
@@ -93,6 +95,7 @@ def _holders() -> dict[str, object]:
         logger=logging.getLogger("x"),
         options={"api_key": CANARY},
         monotonic_s=time.monotonic,
+        http=lambda recipient: Clients().client(recipient, ScriptedProvider.manifest),
     )
     answer = Response(message=message, output=CANARY, finish=Finish("stop"), usage=Usage(), receipt=RECEIPT)
     return {
@@ -107,6 +110,7 @@ def _holders() -> dict[str, object]:
         "ReasoningDelta": ReasoningDelta(0, CANARY),
         "ReasoningEnd": ReasoningEnd(0, CANARY),
         "ToolCallDelta": ToolCallDelta(0, CANARY),
+        "Media": Media(0, FilePart(BYTES, name=CANARY)),
         "Cleared": cleared,
         "Prepared": prepared,
         "Grant": gate.grant(prepared),

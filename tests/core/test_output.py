@@ -15,6 +15,7 @@ from tests.core.support import CANARY, assistant, policy, shown
 from ringfence.errors import InvalidRequest, OutputInvalid, OutputTruncated, RingfenceError, StreamBroken
 from ringfence.grant import Grant
 from ringfence.provider import ModelCard, Plan
+from ringfence.recipient import Recipient
 from ringfence.request import ImagePart, JsonValue, TextPart, Tool
 from ringfence.response import Finish, ProviderEvent, ToolCallDelta, ToolCallEnd, ToolCallStart
 from ringfence.testing import ScriptedProvider, failing, text_events
@@ -339,8 +340,8 @@ async def test_a_repaired_request_keeps_its_labels_and_instructions() -> None:
 class Embedding(ScriptedProvider):
     """Gives every text a vector of its own."""
 
-    async def card(self, model: str) -> ModelCard:
-        return ModelCard(name=model, context_tokens=100, capabilities=frozenset({"embed"}))
+    async def card(self, recipient: Recipient) -> ModelCard:
+        return ModelCard(name=recipient.model, context_tokens=100, capabilities=frozenset({"embed"}))
 
     async def embed(self, plan: Plan[object], grant: Grant) -> Any:
         from ringfence.provider import Embeddings

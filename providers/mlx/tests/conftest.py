@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import pytest_asyncio
 
@@ -18,6 +19,7 @@ import ringfence.grant
 from ringfence.grant import Grant
 from ringfence.paths import cache_dir
 from ringfence.provider import Available, ModelCard, Plan, ProviderContext
+from ringfence.recipient import Recipient
 from ringfence.request import Message, Request, Settings, TextPart
 from ringfence.response import Finish, ProviderEvent, TextDelta, Usage, UsageReport
 from ringfence_mlx.models.catalog import EMBEDDED_MODEL
@@ -53,6 +55,10 @@ class Kit:
     provider: MlxProvider
     card: ModelCard
 
+    @property
+    def recipient(self) -> Recipient:
+        return on_device(self.card.name)
+
     def request(self, text: str = "What is the capital of France?", **fields: Any) -> Request:
         """`fields` are those of `Request`, and those of `Settings` by name; at most 12 tokens unless said otherwise."""
         names = set(Settings.__dataclass_fields__)
@@ -62,11 +68,18 @@ class Kit:
         return Request(messages=messages, settings=Settings(**settings), **fields)
 
     def plan(self, request: Request) -> Plan[object]:
-        return self.provider.plan(request, self.card)
+        return self.provider.plan(request, self.recipient, self.card)
 
     def grant(self, request: Request) -> Grant:
         mint = ringfence.grant._MINT  # pyright: ignore[reportPrivateUsage]  # tests stand in for the gate
-        return Grant(mint, request, recipient="mlx", ring="device", model=self.card.name)
+        return Grant(mint, request, recipient=self.recipient)
+
+    async def count(self, request: Request) -> int:
+        return await self.provider.count_tokens(self.plan(request), self.grant(request))
+
+    @staticmethod
+    def on_device(model: str) -> Recipient:
+        return on_device(model)
 
     def run(self, request: Request) -> AsyncGenerator[ProviderEvent, None]:
         return self.provider.run(self.plan(request), self.grant(request))
@@ -89,6 +102,15 @@ class Kit:
         """The engine's own counts."""
         supervisor = self.fleet.running(self.card.name, "generate")
         return dict(await supervisor.ask("stats"))
+
+
+def on_device(model: str) -> Recipient:
+    """`model` as the policy would declare it."""
+    return Recipient(name="mlx", ring="device", provider="mlx", model=model)
+
+
+def no_network(recipient: Recipient) -> httpx2.AsyncClient:
+    raise AssertionError(f"{recipient.name} is on the device ring, and asked for the network")
 
 
 async def _bring(store: ModelStore, name: str) -> None:
@@ -117,6 +139,7 @@ def provider_context(mlx_cache_dir: Path) -> Callable[..., ProviderContext]:
             logger=logging.getLogger("ringfence"),
             options=options,
             monotonic_s=time.monotonic,
+            http=no_network,
         )
 
     return make
@@ -127,5 +150,5 @@ async def kit(provider_context: Callable[..., ProviderContext]) -> AsyncIterator
     """One provider for the tests of a module; the model is loaded once."""
     provider = MlxProvider()
     await provider.open(provider_context())
-    yield Kit(provider=provider, card=await provider.card(EMBEDDED_MODEL))
+    yield Kit(provider=provider, card=await provider.card(on_device(EMBEDDED_MODEL)))
     await provider.close()

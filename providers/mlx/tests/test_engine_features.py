@@ -120,23 +120,23 @@ async def test_each_request_is_answered_with_its_own_adapter(adapted: Kit) -> No
 
 
 async def test_texts_become_vectors(kit: Kit) -> None:
-    if not isinstance(await kit.provider.availability(EMBEDDING_MODEL), Available):
+    if not isinstance(await kit.provider.availability(kit.on_device(EMBEDDING_MODEL)), Available):
         async for _ in kit.provider.download(EMBEDDING_MODEL):
             pass
-    card = await kit.provider.card(EMBEDDING_MODEL)
+    card = await kit.provider.card(kit.on_device(EMBEDDING_MODEL))
 
     def request(*texts: str) -> Request:
         return Request(messages=(Message("user", tuple(map(TextPart, texts))),), task="embed")
 
     asked = request("a dog runs", "a puppy is running", "the tax law of Peru")
-    result = await kit.provider.embed(kit.provider.plan(asked, card), kit.grant(asked))
+    result = await kit.provider.embed(kit.provider.plan(asked, kit.on_device(EMBEDDING_MODEL), card), kit.grant(asked))
     dog, puppy, law = result.vectors
     assert (result.dimensions, len(law)) == (384, 384)
     assert all(math.isclose(math.hypot(*vector), 1, abs_tol=1e-4) for vector in result.vectors)
     assert similarity(dog, puppy) > similarity(dog, law)
     long = request("word " * 500)
     with pytest.raises(ContextLengthExceeded):
-        await kit.provider.embed(kit.provider.plan(long, card), kit.grant(long))
+        await kit.provider.embed(kit.provider.plan(long, kit.on_device(EMBEDDING_MODEL), card), kit.grant(long))
 
 
 async def test_tokens_are_counted_without_the_weights(kit: Kit, provider_context: Any) -> None:
@@ -144,7 +144,7 @@ async def test_tokens_are_counted_without_the_weights(kit: Kit, provider_context
     await provider.open(provider_context())
     other = type(kit)(provider=provider, card=kit.card)
     try:
-        tokens = await provider.count_tokens(other.plan(other.request()))
+        tokens = await other.count(other.request())
         assert other.worker_pid() is None
     finally:
         await provider.close()

@@ -94,7 +94,7 @@ async def assistant(tool_model: str) -> AsyncIterator[AsyncAssistant]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def tool_kit(kit: Kit, tool_model: str) -> AsyncIterator[Kit]:
     """The provider of the module, asked for the model with tools; that is unloaded at the end."""
-    yield type(kit)(provider=kit.provider, card=await kit.provider.card(tool_model))
+    yield type(kit)(provider=kit.provider, card=await kit.provider.card(kit.on_device(tool_model)))
     await kit.fleet.drop(tool_model)
 
 

@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from ringfence.errors import Overloaded, Unavailable
 from ringfence.provider import Available, NotAvailable, ProviderContext
+from ringfence.recipient import Recipient
 from ringfence_mlx.models.catalog import EMBEDDED_MODEL, EMBEDDING_MODEL
 from ringfence_mlx.provider import MlxProvider
 
@@ -23,12 +24,16 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.model]
 ROOM_FOR_ONE_BYTES = 1_100_000_000
 
 
+def _on_device(model: str) -> Recipient:
+    return Recipient(name="mlx", ring="device", provider="mlx", model=model)
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def tight(provider_context: Callable[..., ProviderContext], kit: Kit) -> AsyncIterator[Kit]:
     """A provider whose budget holds one model at a time."""
     provider = MlxProvider()
     await provider.open(provider_context(memory_bytes=ROOM_FOR_ONE_BYTES, prefix_cache_bytes=0))
-    if not isinstance(await provider.availability(EMBEDDING_MODEL), Available):
+    if not isinstance(await provider.availability(_on_device(EMBEDDING_MODEL)), Available):
         async for _ in provider.download(EMBEDDING_MODEL):
             pass
     yield type(kit)(provider=provider, card=kit.card)
@@ -38,7 +43,7 @@ async def tight(provider_context: Callable[..., ProviderContext], kit: Kit) -> A
 async def test_an_idle_model_makes_room_and_comes_back(tight: Kit) -> None:
     await tight.answer(max_output_tokens=1)
     first = tight.worker_pid()
-    await tight.provider.prewarm(EMBEDDING_MODEL)
+    await tight.provider.prewarm(_on_device(EMBEDDING_MODEL))
     assert tight.worker_pid() is None
     assert not psutil.pid_exists(first)
     assert (await tight.answer(max_output_tokens=1)).text
@@ -48,7 +53,7 @@ async def test_a_busy_model_is_not_unloaded(tight: Kit) -> None:
     running = asyncio.ensure_future(tight.answer("Count to twenty.", max_output_tokens=12))
     await asyncio.sleep(0.3)
     with pytest.raises(Overloaded, match="busy"):
-        await tight.provider.prewarm(EMBEDDING_MODEL)
+        await tight.provider.prewarm(_on_device(EMBEDDING_MODEL))
     assert (await running).text
 
 
@@ -81,7 +86,7 @@ async def test_many_answers_leave_nothing_behind(tight: Kit) -> None:
 async def test_availability_says_when_memory_can_never_do(provider_context: Callable[..., ProviderContext]) -> None:
     provider = MlxProvider()
     await provider.open(provider_context(memory_bytes=300_000_000))
-    state = await provider.availability(EMBEDDED_MODEL)
+    state = await provider.availability(_on_device(EMBEDDED_MODEL))
     await provider.close()
     assert isinstance(state, NotAvailable)
     assert (state.reason, state.way_out) == ("no_memory", "raise the option memory_bytes, or use a smaller model")

@@ -216,13 +216,13 @@ async def test_a_model_beyond_the_memory_budget_is_not_loaded(
 
 async def test_a_folder_that_is_no_model_is_a_clear_error(kit: Kit, tmp_path: Path) -> None:
     with pytest.raises(RingfenceError) as caught:
-        await kit.provider.prewarm(str(tmp_path))
+        await kit.provider.prewarm(kit.on_device(str(tmp_path)))
     assert not isinstance(caught.value, BackendDied)
 
 
 async def test_another_loop_is_refused(kit: Kit) -> None:
     def use() -> None:
-        asyncio.run(kit.provider.availability(EMBEDDED_MODEL))
+        asyncio.run(kit.provider.availability(kit.on_device(EMBEDDED_MODEL)))
 
     with pytest.raises(InvalidRequest, match="event loop"):
         await asyncio.to_thread(use)
@@ -236,23 +236,28 @@ import asyncio, logging, os, pathlib, sys, time
 import ringfence.grant
 from ringfence.grant import Grant
 from ringfence.provider import ProviderContext
+from ringfence.recipient import Recipient
 from ringfence.request import Message, Request, TextPart
 from ringfence_mlx.provider import MlxProvider
+
+def no_network(recipient):
+    raise AssertionError("the device ring has no network")
 
 async def main():
     provider = MlxProvider()
     folder = pathlib.Path({str(mlx_cache_dir)!r})
     await provider.open(ProviderContext(
-        cache_dir=folder, state_dir=folder, logger=logging.getLogger(), monotonic_s=time.monotonic))
-    await provider.prewarm({EMBEDDED_MODEL!r})
+        cache_dir=folder, state_dir=folder, logger=logging.getLogger(), monotonic_s=time.monotonic, http=no_network))
+    mlx = Recipient(name="mlx", ring="device", provider="mlx", model={EMBEDDED_MODEL!r})
+    await provider.prewarm(mlx)
     if os.fork() == 0:  # holds the pipe open after the app is gone
         time.sleep(8)
         os._exit(0)
     print(provider._opened.fleet.running({EMBEDDED_MODEL!r}, "generate").pid, flush=True)
-    card = await provider.card({EMBEDDED_MODEL!r})
+    card = await provider.card(mlx)
     request = Request(messages=(Message("user", (TextPart({LONG!r}),)),))
-    grant = Grant(ringfence.grant._MINT, request, recipient="mlx", ring="device", model=card.name)
-    async for _ in provider.run(provider.plan(request, card), grant):
+    grant = Grant(ringfence.grant._MINT, request, recipient=mlx)
+    async for _ in provider.run(provider.plan(request, mlx, card), grant):
         pass
 
 asyncio.run(main())

@@ -119,14 +119,14 @@ class Send:
         provider, prepared = self._provider, self._prepared
         if usage is None or prepared is None or not isinstance(provider, Prices):
             return None
-        price: object = None
+        price: float | None = None
         try:
             price = provider.price_usd(prepared.recipient, usage)
         except Exception as error:  # noqa: BLE001  (a plugin may raise anything; an answer is not lost for a price)
             _log.warning(
                 "the provider of %s raised %s while it was asked a price", self.step.recipient, describe(error)
             )
-        return float(price) if isinstance(price, int | float) and math.isfinite(price) and price >= 0 else None
+        return price if _is_price(price) else None
 
     @property
     def sent(self) -> bool:
@@ -156,6 +156,10 @@ class Send:
             error="cancelled" if isinstance(failure, GeneratorExit | asyncio.CancelledError) else error,
             phase=getattr(failure, "phase", None),
         )
+
+
+def _is_price(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
 
 
 async def _embed(provider: Provider, plan: Plan[object], grant: Grant) -> AsyncGenerator[Yielded, None]:
