@@ -41,9 +41,10 @@ class TinyProvider(Provider):
             notes.write(word + "\\n")
 
     async def models(self):
-        return [await self.card(name) for name in ("echo", "absent")]
+        return [self.fact(name) for name in ("echo", "absent")]
 
-    async def availability(self, model):
+    async def availability(self, recipient):
+        model = recipient.model
         if model in ("absent", "stuck") and not (self.cache / model).exists():
             return Downloadable(size_bytes=4_000_000, source="example.test", way_out=f"ringfence models pull {model}")
         if model == "arriving" and not (self.cache / model).exists():
@@ -52,10 +53,13 @@ class TinyProvider(Provider):
             return NotAvailable(reason="no_memory", detail="not enough memory", way_out="a smaller model")
         return Available()
 
-    async def card(self, model):
+    async def card(self, recipient):
+        return self.fact(recipient.model)
+
+    def fact(self, model):
         return ModelCard(name=model, context_tokens=1000, capabilities=self.manifest.capabilities, size_bytes=4_000_000)
 
-    def plan(self, request, card):
+    def plan(self, request, recipient, card):
         adjustments = ()
         if request.settings.seed is not None:
             adjustments = (Adjustment(setting="seed", action="ignored", detail="tiny has no dice"),)
