@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ringfence.errors import InvalidRequest
-from ringfence.policy import Policy
+from ringfence.policy import Policy, builtin_policy
 from ringfence.privacy.detection import DetectorSet
 from ringfence.privacy.detector import Hit
 from ringfence.privacy.labels import Labeller, label_text
@@ -136,13 +137,36 @@ def test_a_declared_text_without_hits_carries_what_is_declared_alone(detecting: 
         FilePart(b"caf\xe9", media_type="text/plain", labels=frozenset({"health"})),
         FilePart(b"abc", media_type="text/plain; charset=utf-16", labels=frozenset({"health"})),
         FilePart("a4111".encode("utf-16-le"), media_type="text/plain", labels=frozenset({"health"})),
-        ReasoningPart("openai", state="opaque", labels=frozenset({"health"})),
     ],
-    ids=["image", "pdf", "not utf-8", "other charset", "utf-16 as text", "opaque reasoning"],
+    ids=["image", "pdf", "not utf-8", "other charset", "utf-16 as text"],
 )
 def test_a_part_that_cannot_be_scanned_carries_unknown_even_if_declared(part: Part, detecting: Policy) -> None:
     labels = Labeller(detecting).label(_ask(TextPart(PLAIN, labels=frozenset({"contact"})), part))
     assert labels == {"health", "unclassified", "contact"}
+
+
+def test_opaque_reasoning_carries_the_labels_of_its_answer_and_unknown_without_any(detecting: Policy) -> None:
+    text = TextPart(PLAIN, labels=frozenset({"contact"}))
+    answered = ReasoningPart("openai", state="opaque", labels=frozenset({"health"}))
+    assert Labeller(detecting).label(_ask(text, answered)) == {"health", "contact"}
+    assert Labeller(detecting).label(_ask(text, ReasoningPart("openai", state="opaque"))) == {"unclassified", "contact"}
+
+
+@pytest.mark.parametrize("policy_of", ["detecting", "without a detector"])
+def test_a_tool_and_an_output_schema_carry_what_is_declared_for_them(policy_of: str, detecting: Policy) -> None:
+    rules = detecting if policy_of == "detecting" else builtin_policy()
+    labels = frozenset({"health"})
+    request = Request(
+        messages=(Message("user", (TextPart(PLAIN, labels=labels),)),),
+        tools=(Tool(name="look_up", labels=labels),),
+        output=OutputSchema(schema={"type": "object"}, labels=labels),
+    )
+    assert Labeller(rules).label(request) == {"health"}
+
+
+def test_a_declared_tool_still_carries_what_is_found_in_it(detecting: Policy) -> None:
+    tool = Tool(name="pay", description="pays to DE89 3704 0044 0532 0130 00", labels=frozenset({"health"}))
+    assert "financial" in Labeller(detecting).label(replace(_ask(TextPart(PLAIN)), tools=(tool,)))
 
 
 def test_a_failed_detector_makes_even_a_declared_part_unknown(detecting: Policy) -> None:

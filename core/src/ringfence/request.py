@@ -317,13 +317,15 @@ def _media_faults(settings: Settings) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Tool:
-    """A function the model may ask for. `parameters` is a JSON Schema of type object."""
+    """A function the model may ask for. `parameters` is a JSON Schema of type object; `labels` are declared."""
 
     name: str
     description: str = ""
     parameters: Mapping[str, JsonValue] = field(default_factory=lambda: {"type": "object", "properties": {}})
+    labels: frozenset[str] = NO_LABELS
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", label_set(self.labels))
         _require_text("the name and description of a tool", self.name, self.description)
         require(bool(self.name), "a tool needs a name", 'Tool(name="web_search")')
         parameters: object = self.parameters
@@ -337,12 +339,14 @@ class Tool:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class OutputSchema:
-    """The shape a structured answer must have: a JSON Schema (2020-12) and a name for it."""
+    """The shape a structured answer must have: a JSON Schema (2020-12), a name for it, and its declared labels."""
 
     schema: Mapping[str, JsonValue]
     name: str = "output"
+    labels: frozenset[str] = NO_LABELS
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", label_set(self.labels))
         object.__setattr__(self, "schema", json_copy(self.schema))
 
     def __repr__(self) -> str:

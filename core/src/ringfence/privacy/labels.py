@@ -81,9 +81,9 @@ class Labeller:
         for message in request.messages:
             found |= self._message_labels(message)
         for tool in request.tools:
-            found |= self._schema_labels(tool_material(tool))
+            found |= self._schema_labels(tool_material(tool), tool.labels)
         if request.output is not None:
-            found |= self._schema_labels(output_material(request.output))
+            found |= self._schema_labels(output_material(request.output), request.output.labels)
         if self._kinds and (request.settings.stop or request.provider_options):
             # Settings are no part: they carry what is found in them, and are neither clean nor declared.
             found |= self._found(settings_material(request))
@@ -148,21 +148,23 @@ class Labeller:
         labels, scanned = self._hits("".join(texts))
         return labels if scanned else labels | self._unknown
 
-    def _schema_labels(self, material: Material) -> frozenset[str]:
+    def _schema_labels(self, material: Material, declared: frozenset[str]) -> frozenset[str]:
         """The labels of a tool's definition or an output schema. They can be changed in place, hence the digest."""
+        if declared:
+            self._check_declared(declared)
         if not self._kinds:
-            return self._unknown
+            return declared or self._unknown
         digest = hashlib.blake2b(digest_size=32)
         for text in material.texts:
             digest.update(len(text).to_bytes(8, "big") + text.encode("utf-8", "surrogatepass"))
         key = digest.digest() + bytes([material.complete])
         labels = self._schemas.get(key)
         if labels is None:
-            labels = self._material_labels(material, NO_LABELS)
+            labels = self._found(material)
             if len(self._schemas) >= MAX_REMEMBERED_SCHEMAS:
                 self._schemas.clear()
             self._schemas[key] = labels
-        return labels
+        return labels | declared or self._clean
 
     def _material_labels(self, material: Material, declared: frozenset[str]) -> frozenset[str]:
         """The labels of one part."""

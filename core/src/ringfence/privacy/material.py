@@ -55,8 +55,9 @@ def material_of(part: Part) -> Material:
         case ToolResultPart():
             return Material((part.name, part.text))
         case ReasoningPart():
-            # Only its provider can read the state.
-            return Material((part.text,), complete=part.state is None)
+            # The state is its provider's own bytes, and goes back to nobody else: it carries what the answer carried.
+            # One without labels came from somewhere else, and nobody can look into it.
+            return Material((part.text,), complete=part.state is None or bool(part.labels))
         case ImagePart():
             return Material(_name(part), complete=False)
         case FilePart():
