@@ -1,0 +1,13 @@
+"""Ringfence over the Responses API."""
+
+from adapters._ringfence import Base  # type: ignore[import-not-found]  # the bench's own package
+from common import MODEL  # type: ignore[import-not-found]
+
+VENV = "ringfence"
+IMPORT = "import ringfence"
+SHAPE = "responses"
+__all__ = ["IMPORT", "SHAPE", "VENV", "Adapter"]
+
+
+class Adapter(Base):
+    model, path, more = MODEL, "/v1", ", options: {api: responses}"
