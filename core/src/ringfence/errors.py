@@ -11,7 +11,8 @@
     ├── PluginError
     │   ├── PluginNotInstalled    no plugin of that name
     │   ├── PluginBroken          it raised while loading, or its manifest cannot be read
-    │   └── InterfaceMismatch     it was written for another version of the provider interface
+    │   ├── InterfaceMismatch     it was written for another version of the provider interface
+    │   └── PluginLocked          the plugin lock does not approve it as it is now
     ├── ProviderError             one recipient failed; `phase` says when
     │   ├── Unavailable           no package, no model, not enough memory, wrong platform … with the way out
     │   ├── Unsupported           a setting or part the model cannot honour
@@ -28,6 +29,7 @@
     ├── OutputError
     │   ├── OutputTruncated       structured output hit the length limit
     │   └── OutputInvalid         structured output does not validate
+    ├── ToolLimitReached          the model asked for more tool calls than the app allows
     ├── DownloadError
     │   ├── DownloadFailed        network, disk or source; what arrived is kept and resumed
     │   └── IntegrityFailed       a file does not have the pinned size or hash
@@ -132,6 +134,10 @@ class PluginBroken(PluginError):
 
 class InterfaceMismatch(PluginError):
     """The plugin implements another version of the provider interface."""
+
+
+class PluginLocked(PluginError):
+    """The plugin lock does not approve the plugin as it is now, or where a policy puts it; nothing was imported."""
 
 
 class ProviderError(RingfenceError):
@@ -262,6 +268,17 @@ class OutputTruncated(OutputError):
 
 class OutputInvalid(OutputError):
     """The structured output does not validate against the schema."""
+
+
+class ToolLimitReached(RingfenceError):
+    """The model asked for more tool calls than the app allows. The calls of the last answer were not run.
+
+    `response` is that answer, with the turns before it.
+    """
+
+    def __init__(self, message: str, *, response: Response[Any], way_out: str | None = None) -> None:
+        super().__init__(message, way_out=way_out)
+        self.response = response
 
 
 class DownloadError(RingfenceError):

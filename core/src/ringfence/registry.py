@@ -7,12 +7,15 @@ out, when that plugin is asked for and not before.
 from __future__ import annotations
 
 import importlib.util
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from ringfence.errors import InterfaceMismatch, PluginBroken, PluginNotInstalled, RingfenceError, describe
+from ringfence.lock import Lock, find_lock
 from ringfence.provider import INTERFACE_VERSION, MANIFEST_FILE, Capability, Manifest, Provider
 
 if TYPE_CHECKING:
@@ -156,6 +159,8 @@ def _manifest(package: str, table: dict[str, Any]) -> Manifest:
             faults.append(f"'{key}' holds something other than strings")
     known = get_args(Capability)
     faults += [f"unknown capability '{name}'" for name in table.get("capabilities", ()) if name not in known]
+    if not faults:
+        faults = list(_value_faults(table))
     if faults:
         raise PluginBroken(f"package '{package}': {MANIFEST_FILE}: {'; '.join(faults)}", way_out="mend the manifest")
     return Manifest(
@@ -171,14 +176,37 @@ def _manifest(package: str, table: dict[str, Any]) -> Manifest:
     )
 
 
-def load(name: str) -> type[Provider]:
-    """The provider class `name`; imports the plugin.
+# A name of the host alone: no scheme, port, path, wildcard or address.
+_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_HOST = re.compile(rf"(?=.{{1,253}}$)({_LABEL}\.)*[a-z]([a-z0-9-]{{0,61}}[a-z0-9])?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _value_faults(table: dict[str, Any]) -> Iterator[str]:
+    """What is wrong with values of the right types."""
+    for host in table.get("hosts", ()):
+        if not _HOST.fullmatch(host):
+            yield f"'hosts' holds '{host}', which is no bare host name in lower case, such as api.example.com"
+    kind, _, variable = table.get("secret", "env:ANY").partition(":")
+    if kind != "env" or not _VARIABLE.fullmatch(variable):
+        # What stands there might be the secret itself, so it is not shown.
+        yield "'secret' is not env:NAME"
+    for name in table.get("environment", ()):
+        if not _VARIABLE.fullmatch(name):
+            yield f"'environment' holds '{name}', which is no name of a variable"
+
+
+def load(name: str, *, lock: Lock | None = None) -> type[Provider]:
+    """The provider class `name`; imports the plugin, if `lock` approves it. `None` is the lock in force, if any.
 
     Raises:
+        PluginLocked: the lock does not approve it as it is; nothing of it was imported.
         PluginError: it is not installed, is broken, or speaks another interface version.
     """
-    manifest(name)
     entry = _only(name)
+    # INVARIANT: nothing of a plugin is imported before the lock has approved it.
+    (find_lock() if lock is None else lock).check(entry)
+    manifest(name)
     try:
         found = entry.load()
     except RingfenceError:
