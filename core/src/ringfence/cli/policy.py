@@ -24,6 +24,11 @@ _BYTES_PER_TOKEN = 3
 _RING_STYLES = {"device": "green", "house": "cyan", "partner": "magenta"}
 _VERDICT_STYLES = {"allow": "green", "deny": "red"}
 _OUTCOME_STYLES = {"allow": "bold green", "ask": "bold yellow", "deny": "bold red"}
+_MARKS: Mapping[How, str] = {"always": "", "sometimes": "*", "ask": "?"}
+_HOW: Mapping[How, str] = {
+    "sometimes": "* under a condition; 'ringfence policy explain' decides for one request",
+    "ask": "? only after a person consents",
+}
 _SCHEMA_LINE = "# yaml-language-server: $schema=./ringfence.policy.schema.json"
 
 
@@ -186,8 +191,10 @@ def _show_report(report: Report) -> None:
     )
     terminal.write(f"policy '{report.policy.name}' has no faults: {', '.join(counts)}\n")
     terminal.write_table(_reach_table(report.policy, reach))
-    if any(how == "sometimes" for one in reach.values() for how in one.values()):
-        terminal.say("* under a condition; 'ringfence policy explain' decides for one request")
+    found_ways = {how for one in reach.values() for how in one.values()}
+    for how, says in _HOW.items():
+        if how in found_ways:
+            terminal.say(says)
 
 
 def _count(number: int, what: str) -> str:
@@ -204,7 +211,7 @@ def _reach_table(found: Policy, labels: Mapping[str, Mapping[str, How]]) -> Tabl
 
 
 def _recipient(found: Policy, name: str, how: How) -> Text:
-    return _text(name if how == "always" else f"{name}*", _RING_STYLES[found.recipients[name].ring])
+    return _text(f"{name}{_MARKS[how]}", _RING_STYLES[found.recipients[name].ring])
 
 
 def _joined(names: Iterable[Text]) -> Text:

@@ -7,23 +7,27 @@ from dataclasses import dataclass, replace
 
 from ringfence.policy.bits import Bits, from_flags
 from ringfence.policy.decision import Decision, Step
-from ringfence.policy.document import Document, FlowRule, RouteRule
+from ringfence.policy.document import Document, Require, RouteRule
 from ringfence.policy.evaluate import Test, compile_condition
 from ringfence.policy.facts import Facts
 from ringfence.policy.keys import BUILT_IN_TASKS, OTHER_TASK
 from ringfence.policy.tables import RuleTable, rule_table
 from ringfence.policy.verdicts import Case, Live, Reach, Verdicts
-from ringfence.recipient import Recipient
+from ringfence.recipient import RINGS, Recipient, Ring
+
+_ATTEST, _CONSENT = "attest", "consent"
+_OBLIGATIONS: tuple[tuple[str, ...], ...] = ((), (_ATTEST,), (_CONSENT,), (_ATTEST, _CONSENT))
+_NOTHING = Require()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Try:
-    """One recipient of a route, once, and its step without and with attestation."""
+    """One recipient of a route, once, and its step with each set of obligations."""
 
     name: str
     reach: Reach
-    plain: Step
-    attested: Step
+    steps: tuple[Step, ...]
+    """At 0 the plain one; 1 is added for `attest`, 2 for `consent`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +46,22 @@ class _Route:
             return False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _RingReach:
+    """Which rules decide for a tool on one ring: those that name the ring, and never those that name a recipient."""
+
+    denies: Bits
+    allows: Bits
+    """Those of them that ask for nothing: a tool is not attested, and nobody is asked before it is called."""
+
+
 class Compiled:
     """A policy ready to decide. Pure: the same facts give the same decision, and nothing is kept between two."""
 
-    __slots__ = ("_allows", "_attesting", "_denies", "_digest", "_document", "_name", "_reaches", "_routes", "_tasks")
+    __slots__ = (
+        *("_allows", "_attesting", "_consenting", "_denies", "_digest", "_document", "_name", "_reaches", "_rings"),
+        *("_routes", "_tasks"),
+    )
 
     def __init__(self, document: Document, *, name: str, digest: str) -> None:
         self._document = document
@@ -55,6 +71,8 @@ class Compiled:
         self._allows = rule_table(document, "allow")
         self._denies = rule_table(document, "deny")
         self._attesting = from_flags(rule.require.attested for rule in self._allows.rules)
+        self._consenting = from_flags(rule.consent for rule in self._allows.rules)
+        self._rings = {ring: _ring_reach(ring, self._allows, self._denies) for ring in RINGS}
         self._reaches = {
             name: _reach(recipient, self._allows, self._denies) for name, recipient in document.recipients.items()
         }
@@ -62,9 +80,7 @@ class Compiled:
 
     def decide(self, facts: Facts) -> Decision:
         """The decision for one request."""
-        if not facts.labels:
-            # INVARIANT: a request without labels is one whose labels are not known.
-            facts = replace(facts, labels=frozenset({self._document.unknown}))
+        facts = self._labelled(facts)
         labels = tuple(sorted(facts.labels))
         known_task = facts.task in self._tasks
         matched = facts if known_task else replace(facts, task=OTHER_TASK)
@@ -76,12 +92,27 @@ class Compiled:
             digest=self._digest,
             task=facts.task,
             labels=labels,
-            outcome="allow" if plan else "deny",
+            outcome="deny" if not plan else "ask" if _CONSENT in plan[0].obligations else "allow",
             plan=plan,
             recipients=Verdicts(self._case(facts, labels, live, known_task=known_task), self._reaches),
             route=route.rule.id if route else None,
             on_broken_stream=route.rule.on_broken_stream if route else "fail",
         )
+
+    def ring_allows(self, ring: Ring, facts: Facts) -> bool:
+        """Whether flow allows the labels of `facts` to the ring itself, as of a tool there."""
+        facts = self._labelled(facts)
+        known_task = facts.task in self._tasks
+        live = self._live(facts if known_task else replace(facts, task=OTHER_TASK), known_task=known_task)
+        reach = self._rings[ring]
+        if reach.denies & live.denies & self._denies.with_labels(facts.labels):
+            return False
+        counting = reach.allows & live.allows
+        return all(counting & self._allows.by_label.get(label, 0) for label in facts.labels)
+
+    def _labelled(self, facts: Facts) -> Facts:
+        # INVARIANT: a request without labels is one whose labels are not known.
+        return facts if facts.labels else replace(facts, labels=frozenset({self._document.unknown}))
 
     def _live(self, facts: Facts, *, known_task: bool) -> Live:
         allows, unclear_allows = self._allows.conditions.holding(facts)
@@ -113,7 +144,8 @@ class Compiled:
                     break
                 obliging |= counting
             else:
-                steps.append(one.attested if obliging & self._attesting else one.plain)
+                # INVARIANT: one allow that asks is enough; no other allow takes an obligation away.
+                steps.append(one.steps[bool(obliging & self._attesting) + 2 * bool(obliging & self._consenting)])
         return tuple(steps)
 
     def _case(self, facts: Facts, labels: tuple[str, ...], live: Live, *, known_task: bool) -> Case:
@@ -130,15 +162,19 @@ class Compiled:
 
 
 def _reach(recipient: Recipient, allows: RuleTable, denies: RuleTable) -> Reach:
-    def named(rule: FlowRule) -> bool:
-        return recipient.name in rule.to or recipient.ring in rule.to
-
     return Reach(
         recipient=recipient,
-        denies=from_flags(named(rule) for rule in denies.rules),
-        named=from_flags(named(rule) for rule in allows.rules),
-        # INVARIANT: what a recipient does not declare is not met; in this version it declares nothing.
-        allows=from_flags(named(rule) and rule.require.unmet() is None for rule in allows.rules),
+        denies=from_flags(rule.names(recipient) for rule in denies.rules),
+        named=from_flags(rule.names(recipient) for rule in allows.rules),
+        # INVARIANT: what a recipient does not declare is not met.
+        allows=from_flags(rule.names(recipient) and not rule.require.unmet(recipient) for rule in allows.rules),
+    )
+
+
+def _ring_reach(ring: Ring, allows: RuleTable, denies: RuleTable) -> _RingReach:
+    return _RingReach(
+        denies=from_flags(ring in rule.to for rule in denies.rules),
+        allows=from_flags(ring in rule.to and rule.require == _NOTHING and not rule.consent for rule in allows.rules),
     )
 
 
@@ -148,7 +184,7 @@ def _route(rule: RouteRule, document: Document, reaches: Mapping[str, Reach]) ->
         for name in names:
             reach = reaches[name]
             plain = Step(recipient=name, ring=reach.recipient.ring, stage="prefer" if stage == "prefer" else "fallback")
-            attested = replace(plain, obligations=("attest",))
-            tries.setdefault(name, _Try(name=name, reach=reach, plain=plain, attested=attested))
+            steps = tuple(replace(plain, obligations=obligations) for obligations in _OBLIGATIONS)
+            tries.setdefault(name, _Try(name=name, reach=reach, steps=steps))
     test = None if rule.when is None else compile_condition(rule.when, document.facts)
     return _Route(rule=rule, test=test, tries=tuple(tries.values()))

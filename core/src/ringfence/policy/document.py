@@ -23,6 +23,15 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unmet:
+    """A fact that an allow asks for, and what the recipient declares of it: another value, or nothing."""
+
+    fact: str
+    wanted: str
+    declared: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Require:
     """What an allow asks of its recipient. `retention` and `region` are facts of the recipient: unknown = unmet."""
 
@@ -30,11 +39,15 @@ class Require:
     retention: str | None = None
     regions: frozenset[str] = frozenset()
 
-    def unmet(self) -> str | None:
-        """What no recipient can show: in this version a recipient declares neither retention nor region."""
-        wanted = [f"retention {self.retention}"] if self.retention is not None else []
-        wanted += [f"region {' or '.join(sorted(self.regions))}"] if self.regions else []
-        return " and ".join(wanted) or None
+    def unmet(self, recipient: Recipient) -> tuple[Unmet, ...]:
+        """What `recipient` does not show of the facts that are asked for."""
+        asked: list[Unmet] = []
+        # INVARIANT: a fact that the recipient does not declare is not met.
+        if self.retention is not None and recipient.retention != self.retention:
+            asked.append(Unmet(fact="retention", wanted=self.retention, declared=recipient.retention))
+        if self.regions and recipient.region not in self.regions:
+            asked.append(Unmet(fact="region", wanted=" or ".join(sorted(self.regions)), declared=recipient.region))
+        return tuple(asked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +64,10 @@ class FlowRule:
     consent: bool = False
     """Whether a person must consent to what this allow lets through."""
     at: Position = field(default=NOWHERE, compare=False)
+
+    def names(self, recipient: Recipient) -> bool:
+        """Whether the rule names `recipient` or its ring."""
+        return recipient.name in self.to or recipient.ring in self.to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +106,7 @@ class Document:
     """By recipient or ring."""
     tools: Mapping[str, DeclaredTool] = field(default_factory=dict[str, DeclaredTool])
     places: Mapping[str, Position] = field(default_factory=dict[str, Position], compare=False)
-    """Where each recipient and label is declared, by `recipients.NAME` and `labels.NAME`."""
+    """Where each recipient, label and consent is declared, by `recipients.NAME`, `labels.NAME`, `consent.NAME`."""
 
     def digest(self) -> str:
         """`sha256:` and the hash of all that the file says; comments, layout and the order of keys do not count."""
@@ -102,6 +119,14 @@ class Document:
     def reached(self, to: frozenset[str]) -> frozenset[str]:
         """The recipients that `to` names, by name or by ring."""
         return frozenset(name for name, one in self.recipients.items() if name in to or one.ring in to)
+
+    def allowing(self, recipient: Recipient) -> tuple[FlowRule, ...]:
+        """The allows that name `recipient` or its ring, and whose requirements on it are met."""
+        return tuple(
+            rule
+            for rule in self.flow
+            if rule.effect == "allow" and rule.names(recipient) and not rule.require.unmet(recipient)
+        )
 
     def covered(self, labels: frozenset[str] | None) -> frozenset[str]:
         """The labels a rule names; "*" is every declared label, `unknown` included."""

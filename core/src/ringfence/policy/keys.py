@@ -7,11 +7,16 @@ that a person wrote and nothing enforces would be worse than no rule.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
+from ringfence.provider import Capability
 from ringfence.request import TASKS
 
 MODALITIES = ("text", "image", "file", "audio")
 BROKEN_STREAM = ("fail", "restart", "continue")
+CAPABILITIES: tuple[str, ...] = get_args(Capability)
+PER = ("recipient", "ring")
+SHOWN = ("recipient", "labels", "preview")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,23 +34,25 @@ class Keys:
 
 
 TOP = Keys(
-    works=("version", "name", "recipients", "labels", "unknown", "clean", "tasks", "facts", "flow", "route"),
+    works=(
+        *("version", "name", "recipients", "labels", "unknown", "clean", "tasks", "facts", "tools", "flow"),
+        *("consent", "route"),
+    ),
     needed=("version", "recipients", "labels", "unknown", "flow", "route"),
-    later=("consent", "tools", "budgets", "audit", "invariants", "tests", "include", "shadow"),
+    later=("budgets", "audit", "invariants", "tests", "include", "shadow"),
 )
 RECIPIENT = Keys(
-    works=("ring", "provider", "model"),
+    works=("ring", "provider", "model", "url", "secret", "region", "retention", "capabilities", "options"),
     needed=("ring", "provider", "model"),
-    later=(
-        *("url", "secret", "region", "retention", "capacity", "directory", "trust", "min_tier"),
-        *("capabilities", "options"),
-    ),
+    later=("capacity", "directory", "trust", "min_tier"),
 )
 LABEL = Keys(works=("detect", "declare"))
 FACT = Keys(works=("type", "values", "min", "max"), needed=("type",))
-FLOW = Keys(works=("id", "allow", "deny", "when", "require", "reason"), needed=("id",), later=("redact", "consent"))
+TOOL = Keys(works=("ring",), needed=("ring",))
+FLOW = Keys(works=("id", "allow", "deny", "when", "require", "consent", "reason"), needed=("id",), later=("redact",))
 SCOPE = Keys(works=("labels", "to"), needed=("labels", "to"))
 REQUIRE = Keys(works=("attested", "retention", "region"))
+CONSENT = Keys(works=("per", "lasts", "show", "when_no_ui"))
 ROUTE = Keys(
     works=("id", "when", "prefer", "fallback", "on_broken_stream"), needed=("id", "prefer"), later=("overflow",)
 )

@@ -7,6 +7,7 @@ from os import PathLike, fspath
 from pathlib import Path
 
 from ringfence.errors import PolicyInvalid
+from ringfence.policy.document import Document
 from ringfence.policy.faults import Fault, Faults
 from ringfence.policy.policy import Policy, enforce
 
@@ -40,7 +41,7 @@ def load_policy(path: str | PathLike[str]) -> Policy:
     """
     from ringfence.policy.source import read_bytes  # noqa: PLC0415  (the built-in policy reads no file)
 
-    return _policy(_read(read_bytes(Path(path)), fspath(path)))
+    return _policy(_read(read_bytes(Path(path)), fspath(path), folder=_folder(path)))
 
 
 def read_policy(text: str, *, source: str = "policy.yaml") -> Policy:
@@ -63,11 +64,16 @@ def check_file(path: str | PathLike[str]) -> Report:
     from ringfence.policy.source import read_bytes  # noqa: PLC0415
     from ringfence.policy.warnings import find_warnings  # noqa: PLC0415
 
-    report = _read(read_bytes(Path(path)), fspath(path))
+    report = _read(read_bytes(Path(path)), fspath(path), folder=_folder(path))
     return report if report.policy is None else replace(report, warnings=find_warnings(report.policy.document))
 
 
-def _read(data: bytes, source: str) -> Report:
+def _folder(path: str | PathLike[str]) -> Path:
+    """Where the file `path` stands; it was just read from there."""
+    return Path(path).parent.resolve()
+
+
+def _read(data: bytes, source: str, *, folder: Path | None = None) -> Report:
     from ringfence.policy.checks import check_document  # noqa: PLC0415  (the built-in policy is checked by a test)
     from ringfence.policy.curly_quotes import note_curly_quotes  # noqa: PLC0415
     from ringfence.policy.read_document import read_document  # noqa: PLC0415
@@ -75,7 +81,7 @@ def _read(data: bytes, source: str) -> Report:
 
     faults = Faults()
     tree = read_tree(data, source, faults)
-    document = None if tree is None else read_document(tree, faults)
+    document = None if tree is None else read_document(tree, faults, in_a_file=folder is not None)
     if document is not None:
         check_document(document, faults)
     # INVARIANT: a file with any fault gives no policy.
@@ -83,8 +89,25 @@ def _read(data: bytes, source: str) -> Report:
         if tree is not None:
             note_curly_quotes(tree, faults)
         return Report(source=source, policy=None, faults=faults.in_file_order())
-    policy = enforce(document, source=source, name=document.name or _stem(source))
+    policy = enforce(
+        document if folder is None else _anchored(document, folder),
+        source=source,
+        name=document.name or _stem(source),
+        # The digest is of what the file says: wherever it stands, it says the same.
+        digest=document.digest(),
+    )
     return Report(source=source, policy=policy, faults=())
+
+
+def _anchored(document: Document, folder: Path) -> Document:
+    """`document` with the whole path of every secret that lies in a file."""
+    from dataclasses import replace  # noqa: PLC0415
+
+    from ringfence.policy.read_recipients import anchored  # noqa: PLC0415
+
+    return replace(
+        document, recipients={name: anchored(recipient, folder) for name, recipient in document.recipients.items()}
+    )
 
 
 def _stem(source: str) -> str:

@@ -46,6 +46,15 @@ class Policy:
         rules = self.document.consent
         return rules.get(recipient) or rules.get(self.recipients[recipient].ring) or _DEFAULT_CONSENT
 
+    def tool_allowed(self, name: str, facts: Facts) -> bool:
+        """Whether data with the labels of `facts` may reach tool `name`; a tool the file does not declare is not ruled.
+
+        A declared tool is a recipient on its ring: every label must be covered by an allow that names the ring, counts,
+        and asks for nothing (no `require`, no `consent`), and no deny that names the ring may fire. Pure.
+        """
+        tool = self.document.tools.get(name)
+        return tool is None or self.compiled.ring_allows(tool.ring, facts)
+
     def __repr__(self) -> str:
         return f"Policy({self.name}, {self.digest[:19]}…, source={self.source})"
 

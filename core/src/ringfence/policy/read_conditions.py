@@ -24,7 +24,7 @@ from ringfence.policy.faults import Faults, did_you_mean, quoted
 from ringfence.policy.keys import FACT_PREFIX, LATER_FACTS, MODALITIES, OTHER_TASK, RANGE, WHEN, WHEN_LATER
 from ringfence.policy.place import Position
 from ringfence.policy.tree import Entry, Node
-from ringfence.recipient import Recipient
+from ringfence.recipient import RINGS, Recipient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +172,14 @@ class ConditionReader:
         parts = [self.read(item, f"{where}[{index}]") for index, item in enumerate(found)]
         kept = tuple(part for part in parts if part is not None)
         return kept if len(kept) == len(parts) else None
+
+
+def check_place(name: str, at: Position, declared: Declared, faults: Faults) -> None:
+    """Notes a fault where `name` is neither a ring nor a recipient of the file."""
+    recipients = declared.recipients
+    if recipients is not None and name not in recipients and name not in RINGS:
+        hint = did_you_mean(name, (*recipients, *RINGS))
+        faults.add(at, f"{quoted(name)} is neither a ring nor declared under recipients:.{hint}")
 
 
 def check_label(name: str, at: Position, declared: Declared, faults: Faults) -> None:

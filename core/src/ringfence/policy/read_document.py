@@ -16,14 +16,14 @@ from ringfence.policy.keys import (
     LABEL,
     LATER_FACTS,
     OTHER_TASK,
-    RECIPIENT,
     TOP,
     Keys,
 )
 from ringfence.policy.read_conditions import Declared, check_label
+from ringfence.policy.read_consent import read_consent, read_tools
+from ringfence.policy.read_recipients import RecipientReader
 from ringfence.policy.read_rules import FlowReader, RouteReader
 from ringfence.policy.tree import Entry, MapNode, Node, Scalar
-from ringfence.recipient import RINGS, Recipient, Ring
 
 VERSION = 1
 
@@ -36,15 +36,18 @@ _FACT_KEYS: dict[FactType, Keys] = {
 }
 
 
-def read_document(root: Node, faults: Faults) -> Document | None:
-    """The document; `None` where it cannot be built. It may be used only if no fault was noted."""
+def read_document(root: Node, faults: Faults, *, in_a_file: bool = False) -> Document | None:
+    """The document; `None` where it cannot be built. It may be used only if no fault was noted.
+
+    Where it stands `in_a_file`, the file of a secret may be relative to it, and stays as it is written.
+    """
     top = fields.entries(root, "", TOP, faults)
     if top is None:
         return None
     _version(top, faults)
     labels, tasks = _labels(top, faults), _tasks(top, faults)
     declared = Declared(
-        recipients=_recipients(top, faults),
+        recipients=RecipientReader(faults, in_a_file=in_a_file).read(top.get("recipients")),
         labels=None if labels is None else frozenset(labels),
         facts=_facts(top, faults),
         tasks=frozenset((*BUILT_IN_TASKS, *tasks)),
@@ -52,6 +55,8 @@ def read_document(root: Node, faults: Faults) -> Document | None:
     unknown, clean = _unknown(top, declared, faults), _clean(top, declared, labels or {}, faults)
     flow = FlowReader(declared, faults).read(top["flow"].value) if "flow" in top else ()
     route = RouteReader(declared, faults).read(top["route"].value) if "route" in top else ()
+    consent = read_consent(top.get("consent"), declared, faults)
+    tools = read_tools(top.get("tools"), faults)
     name = fields.name(top["name"].value, "name", faults) if "name" in top else None
     if unknown is None:
         return None
@@ -67,8 +72,12 @@ def read_document(root: Node, faults: Faults) -> Document | None:
         facts=facts,
         flow=flow,
         route=route,
+        consent=consent,
+        tools=tools,
         places={
-            f"{key}.{entry.key}": entry.at for key in ("recipients", "labels") for entry in _declarations(top, key)
+            f"{key}.{entry.key}": entry.at
+            for key in ("recipients", "labels", "consent")
+            for entry in _declarations(top, key)
         },
     )
 
@@ -92,47 +101,6 @@ def _section(top: Mapping[str, Entry], key: str, faults: Faults) -> MapNode | No
     if key not in top:
         return None
     return fields.mapping(top[key].value, key, faults)
-
-
-def _recipients(top: Mapping[str, Entry], faults: Faults) -> Mapping[str, Recipient | None] | None:
-    section = _section(top, "recipients", faults)
-    if section is None:
-        return None
-    if not section.entries:
-        faults.add(section.at, "recipients is empty, so nothing could be asked. Declare at least one.")
-    return {entry.key: _recipient(entry, faults) for entry in section.entries}
-
-
-def _recipient(entry: Entry, faults: Faults) -> Recipient | None:
-    where = f"recipients.{entry.key}"
-    name = fields.checked_name(entry.key, entry.at, "recipients", faults)
-    if name in RINGS:
-        faults.add(entry.at, f"a recipient cannot be named {quoted(entry.key)}: that is a ring.")
-    found = fields.entries(_without_url(entry, faults), where, RECIPIENT, faults)
-    if found is None or name is None:
-        return None
-    ring = fields.choice(found["ring"].value, f"{where}.ring", RINGS, faults) if "ring" in found else None
-    provider = fields.name(found["provider"].value, f"{where}.provider", faults) if "provider" in found else None
-    model = fields.text(found["model"].value, f"{where}.model", faults) if "model" in found else None
-    if ring is None or provider is None or model is None:
-        return None
-    return Recipient(name=name, ring=cast("Ring", ring), provider=provider, model=model)
-
-
-def _without_url(entry: Entry, faults: Faults) -> Node:
-    """The recipient's keys, less the `url` of one on the device, which is a fault of its own."""
-    node = entry.value
-    if not isinstance(node, MapNode):
-        return node
-    keys = {key.key: key for key in node.entries}
-    ring = keys["ring"].value if "ring" in keys else None
-    if "url" not in keys or not (isinstance(ring, Scalar) and ring.value == "device"):
-        return node
-    faults.add(
-        keys["url"].at,
-        f"recipient {quoted(entry.key)} is on the device: it takes no url. A server on localhost is house or partner.",
-    )
-    return MapNode(entries=tuple(key for key in node.entries if key.key != "url"), at=node.at)
 
 
 def _labels(top: Mapping[str, Entry], faults: Faults) -> dict[str, Label | None] | None:

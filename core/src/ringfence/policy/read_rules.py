@@ -11,11 +11,9 @@ from ringfence.policy.document import Effect, FlowRule, Require, RouteRule
 from ringfence.policy.faults import Faults, did_you_mean, quoted
 from ringfence.policy.keys import BROKEN_STREAM, FLOW, REQUIRE, ROUTE, SCOPE
 from ringfence.policy.place import Position
-from ringfence.policy.read_conditions import ConditionReader, Declared, check_label
+from ringfence.policy.read_conditions import ConditionReader, Declared, check_label, check_place
 from ringfence.policy.tree import Entry, ListNode, MapNode, Node, Scalar
 from ringfence.recipient import RINGS
-
-_CANNOT_ASK = 'Add "consent: ask". This version of ringfence cannot ask yet, so deny partners instead.'
 
 
 class FlowReader:
@@ -44,6 +42,7 @@ class FlowReader:
         when = self._conditions.read(found["when"].value, f"{where}.when") if "when" in found else None
         reason = fields.text(found["reason"].value, f"{where}.reason", self._faults) if "reason" in found else None
         require = self._require(found, f"{where}.require") if effect == "allow" else Require()
+        consent = effect == "allow" and self._consent(found, f"{where}.consent")
         if effect is None:
             return None
         labels, to = self._scope(found[effect].value, f"{where}.{effect}")
@@ -52,7 +51,15 @@ class FlowReader:
         if len(self._faults.found) > before or rule_id is None or to is None:
             return None
         return FlowRule(
-            id=rule_id, effect=effect, labels=labels, to=to, when=when, require=require, reason=reason, at=node.at
+            id=rule_id,
+            effect=effect,
+            labels=labels,
+            to=to,
+            when=when,
+            require=require,
+            reason=reason,
+            consent=consent,
+            at=node.at,
         )
 
     def _without_allow_keys(self, node: Node, where: str) -> Node:
@@ -75,6 +82,14 @@ class FlowReader:
         self._faults.add(node.at, f"{name} must have exactly one of allow and deny.")
         return None
 
+    def _consent(self, found: Mapping[str, Entry], where: str) -> bool:
+        entry = found.get("consent")
+        if entry is None:
+            return False
+        if not isinstance(entry.value, Scalar) or entry.value.value != "ask":
+            self._faults.add(entry.value.at, f"{where} can only be ask. Leave it out where nobody need be asked.")
+        return True
+
     def _require(self, found: Mapping[str, Entry], where: str) -> Require:
         entry = found.get("require")
         keys = fields.entries(entry.value, where, REQUIRE, self._faults) if entry else None
@@ -88,7 +103,7 @@ class FlowReader:
         if attested is False:
             self._faults.add(keys["attested"].at, f"{where}.attested can only be true. Leave it out.")
         retention = (
-            fields.text(keys["retention"].value, f"{where}.retention", self._faults) if "retention" in keys else None
+            fields.name(keys["retention"].value, f"{where}.retention", self._faults) if "retention" in keys else None
         )
         return Require(attested=bool(attested), retention=retention, regions=self._regions(keys, where))
 
@@ -98,8 +113,10 @@ class FlowReader:
         node = keys["region"].value
         if isinstance(node, ListNode):
             found = fields.names(node, f"{where}.region", self._faults, "[eu]")
+            for name, at in found or ():
+                fields.checked_name(name, at, f"{where}.region", self._faults)
             return frozenset(name for name, _ in found or ())
-        one = fields.text(node, f"{where}.region", self._faults)
+        one = fields.name(node, f"{where}.region", self._faults)
         return frozenset({one} if one else ())
 
     def _scope(self, node: Node, where: str) -> tuple[frozenset[str] | None, frozenset[str] | None]:
@@ -123,19 +140,16 @@ class FlowReader:
 
     def _to(self, node: Node, where: str) -> frozenset[str] | None:
         found = fields.names(node, where, self._faults, "[device]")
-        recipients = self._declared.recipients
         for name, at in found or ():
-            if recipients is not None and name not in recipients and name not in RINGS:
-                hint = did_you_mean(name, (*recipients, *RINGS))
-                self._faults.add(at, f"{quoted(name)} is neither a ring nor declared under recipients:.{hint}")
+            check_place(name, at, self._declared, self._faults)
         return None if found is None else frozenset(name for name, _ in found)
 
     def _check_partners(self, node: Node, name: str, to: frozenset[str]) -> None:
         declared = (self._declared.recipients or {}).values()
         partners = {one.name for one in declared if one is not None and one.ring == "partner"}
-        # INVARIANT: no partner is reached without a person's consent, and this version cannot ask for it.
+        # INVARIANT: no partner is reached without a person's consent.
         if ("partner" in to or partners & to) and not _has(node, "consent"):
-            self._faults.add(node.at, f"{name} allows a partner without consent. {_CANNOT_ASK}")
+            self._faults.add(node.at, f'{name} allows a partner without consent. Add "consent: ask".')
 
 
 class RouteReader:

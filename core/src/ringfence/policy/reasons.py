@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from ringfence.policy.document import FlowRule
 from ringfence.policy.faults import listed
+from ringfence.recipient import Recipient
 
 MOST_SENTENCES = 4
 """Sentences for rules of one kind; a verdict's `rules` always hold every id."""
@@ -33,9 +34,14 @@ def uncovered(labels: Sequence[str], declared: Collection[str]) -> str:
     return f"{sentence} (not declared: {listed(stray)})" if stray else sentence
 
 
-def unmet(rule: FlowRule, recipient: str) -> str:
+def unmet(rule: FlowRule, recipient: Recipient) -> str:
     """Of an allow whose requirement the recipient does not show."""
-    return f"rule '{rule.id}' requires {rule.require.unmet()}, which is not known of '{recipient}'"
+    missing = rule.require.unmet(recipient)
+    wanted = " and ".join(f"{one.fact} {one.wanted}" for one in missing)
+    if all(one.declared is None for one in missing):
+        return f"rule '{rule.id}' requires {wanted}, which is not known of '{recipient.name}'"
+    shown = " and ".join(f"no {one.fact}" if one.declared is None else f"{one.fact} {one.declared}" for one in missing)
+    return f"rule '{rule.id}' requires {wanted}: '{recipient.name}' declares {shown}"
 
 
 def unclear(rule: FlowRule, unknown: Sequence[str]) -> str:

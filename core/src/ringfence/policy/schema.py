@@ -7,15 +7,20 @@ from typing import Any
 from ringfence.policy.conditions import FACT_TYPES
 from ringfence.policy.keys import (
     BROKEN_STREAM,
+    CAPABILITIES,
+    CONSENT,
     FACT,
     FLOW,
     LABEL,
     MODALITIES,
+    PER,
     RANGE,
     RECIPIENT,
     REQUIRE,
     ROUTE,
     SCOPE,
+    SHOWN,
+    TOOL,
     TOP,
     Keys,
 )
@@ -81,6 +86,12 @@ def json_schema() -> dict[str, Any]:
                 "propertyNames": {"pattern": r"^user\."},
                 "minProperties": 0,
             },
+            tools={
+                **_map_of(_ref("tool"), "The ring that each tool of the app reaches."),
+                "propertyNames": {"pattern": r"^\S{1,128}$"},
+                "minProperties": 0,
+            },
+            consent={**_map_of(_ref("consent"), "How consent is asked, by ring or recipient."), "minProperties": 0},
             flow={
                 "type": "array",
                 "items": _ref("flow_rule"),
@@ -99,7 +110,7 @@ def json_schema() -> dict[str, Any]:
 
 def _definitions() -> dict[str, Any]:
     return {
-        "recipient": _object(RECIPIENT, "One place bytes can go.", ring=_one_of(*RINGS), provider=_NAME, model=_TEXT),
+        "recipient": _recipient(),
         "label": _object(
             LABEL,
             "A data class.",
@@ -107,6 +118,15 @@ def _definitions() -> dict[str, Any]:
             declare={"type": "boolean", "description": "Only the app can know it."},
         ),
         "fact": _fact(),
+        "tool": _object(TOOL, "A tool of the app, which is a recipient too.", ring=_one_of(*RINGS)),
+        "consent": _object(
+            CONSENT,
+            "How a person is asked.",
+            per={**_one_of(*PER), "description": "Whom a yes counts for."},
+            lasts={"const": "request", "description": "The user's request, while its labels do not grow."},
+            show={**_NAMES, "items": _one_of(*SHOWN), "description": "What the person sees."},
+            when_no_ui={"const": "deny"},
+        ),
         "flow_rule": _flow_rule(),
         "scope": _object(
             SCOPE,
@@ -119,8 +139,8 @@ def _definitions() -> dict[str, Any]:
                 REQUIRE,
                 "What an allow asks of its recipient.",
                 attested={"const": True},
-                retention=_TEXT,
-                region={"anyOf": [_TEXT, _NAMES]},
+                retention=_NAME,
+                region={"anyOf": [_NAME, {**_NAMES, "items": _NAME}]},
             ),
             "minProperties": 1,
         },
@@ -138,6 +158,28 @@ def _definitions() -> dict[str, Any]:
         "token_range": _range("integer"),
         "fact_range": _range("number"),
     }
+
+
+def _recipient() -> dict[str, Any]:
+    schema = _object(
+        RECIPIENT,
+        "One place bytes can go.",
+        ring=_one_of(*RINGS),
+        provider=_NAME,
+        model=_TEXT,
+        url={**_TEXT, "pattern": r"^[Hh][Tt][Tt][Pp][Ss]?://[^@?#\s]+$", "description": "The base URL of its API."},
+        secret={
+            **_TEXT,
+            "pattern": r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:[^~].*)$",
+            "description": "Where its key is: env:NAME or file:PATH. Never the key itself.",
+        },
+        region={**_NAME, "description": "Where it computes; a require: on an allow is decided by it."},
+        retention={**_NAME, "description": "How long it keeps what it gets, such as none or 30d."},
+        capabilities={**_NAMES, "items": _one_of(*CAPABILITIES), "description": "What the model there can do."},
+        options={"type": "object", "description": "The provider's own."},
+    )
+    on_the_device = {"properties": {"ring": {"const": "device"}}, "required": ["ring"]}
+    return {**schema, "if": on_the_device, "then": {"not": _any_key("url", "secret")}}
 
 
 def _fact() -> dict[str, Any]:
@@ -168,12 +210,16 @@ def _flow_rule() -> dict[str, Any]:
         deny=_ref("scope"),
         when=_ref("flow_condition"),
         require=_ref("require"),
+        consent={"const": "ask", "description": "A person must consent to what this allow lets through."},
         reason=_TEXT,
     )
+    to_a_partner = {"properties": {"to": {"contains": {"const": "partner"}}}, "required": ["to"]}
     return {
         **schema,
-        "oneOf": [{"required": ["allow"]}, {"required": ["deny"], "not": _any_key("require")}],
+        "oneOf": [{"required": ["allow"]}, {"required": ["deny"], "not": _any_key("require", "consent")}],
         "not": {"required": ["allow", "deny"]},
+        "if": {"properties": {"allow": to_a_partner}, "required": ["allow"]},
+        "then": {"required": ["consent"]},
     }
 
 

@@ -92,7 +92,7 @@ class Case:
         unmet = near & ~reach.allows
         unclear = near & reach.allows & self.live.unclear_allows
         return [
-            *(reasons.unmet(rule, reach.recipient.name) for rule in self._first(self.allows, unmet)),
+            *(reasons.unmet(rule, reach.recipient) for rule in self._first(self.allows, unmet)),
             *(reasons.unclear(rule, self._unknowns(rule)) for rule in self._first(self.allows, unclear)),
         ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ringfence.policy.addresses import is_open
 from ringfence.policy.document import Document, FlowRule
 from ringfence.policy.faults import Fault, Faults, did_you_mean, listed, quoted
 from ringfence.policy.place import NOWHERE, Position
@@ -16,7 +17,8 @@ _DETECTORS = "ringfence.detectors"
 def find_warnings(document: Document) -> tuple[Fault, ...]:
     """The warnings for `document` on this machine, in file order."""
     found = Faults()
-    for at, message in (*_plugins(document), *_labels(document), *_rules(document), *_recipients(document)):
+    finders = (_plugins, _labels, _rules, _consent, _recipients)
+    for at, message in (one for find in finders for one in find(document)):
         found.add(at, message)
     return found.in_file_order()
 
@@ -64,13 +66,31 @@ def _labels(document: Document) -> Iterator[tuple[Position, str]]:
 def _rules(document: Document) -> Iterator[tuple[Position, str]]:
     always_denying = [rule for rule in document.flow if rule.effect == "deny" and rule.when is None]
     for rule in document.flow:
-        unmet = rule.require.unmet()
-        if unmet is not None:
-            yield rule.at, f"rule {quoted(rule.id)} requires {unmet}, which no recipient can show in this version."
-        elif rule.effect == "allow":
+        if rule.effect == "allow":
+            yield from _obligations(rule, document)
             denying = next((deny for deny in always_denying if _covers(deny, rule, document)), None)
             if denying is not None:
                 yield rule.at, f"rule {quoted(rule.id)} allows nothing: rule {quoted(denying.id)} denies all of it."
+
+
+def _obligations(rule: FlowRule, document: Document) -> Iterator[tuple[Position, str]]:
+    """What an allow asks for in vain."""
+    reached = [document.recipients[name] for name in sorted(document.reached(rule.to))]
+    unmet = [rule.require.unmet(recipient) for recipient in reached]
+    if unmet and all(unmet):
+        wanted = " and ".join(dict.fromkeys(f"{one.fact} {one.wanted}" for missing in unmet for one in missing))
+        yield rule.at, f"rule {quoted(rule.id)} requires {wanted}, which no recipient that it names declares."
+    if rule.consent and reached and all(recipient.ring == "device" for recipient in reached):
+        yield rule.at, f"rule {quoted(rule.id)} asks for consent, and reaches nothing beyond the device."
+
+
+def _consent(document: Document) -> Iterator[tuple[Position, str]]:
+    """How consent is asked for where no rule asks for any."""
+    asking = frozenset(name for rule in document.flow if rule.consent for name in document.reached(rule.to))
+    for name in document.consent:
+        if not document.reached(frozenset({name})) & asking:
+            at = document.places.get(f"consent.{name}", NOWHERE)
+            yield at, f"no rule under flow: asks for consent where {quoted(name)} is reached."
 
 
 def _covers(deny: FlowRule, allow: FlowRule, document: Document) -> bool:
@@ -82,11 +102,11 @@ def _covers(deny: FlowRule, allow: FlowRule, document: Document) -> bool:
 
 def _recipients(document: Document) -> Iterator[tuple[Position, str]]:
     routed = frozenset(name for rule in document.route for name in (*rule.prefer, *rule.fallback))
-    allows = [rule for rule in document.flow if rule.effect == "allow" and rule.require.unmet() is None]
-    allowed = frozenset(name for rule in allows for name in document.reached(rule.to))
-    for name in document.recipients:
+    for name, recipient in document.recipients.items():
         at = document.places.get(f"recipients.{name}", NOWHERE)
+        if recipient.url is not None and is_open(recipient.url):
+            yield at, f"what is sent to {quoted(name)} can be read on the way there. Write https:// in its url."
         if name not in routed:
             yield at, f"recipient {quoted(name)} is in no route, so nothing is ever sent to it."
-        elif name not in allowed:
+        elif not document.allowing(recipient):
             yield at, f"recipient {quoted(name)} is in a route, but no rule under flow: allows anything to reach it."
