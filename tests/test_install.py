@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-MEMBERS = ["./providers/mlx", "./plugins/detectors"]
+MEMBERS = ["./providers/mlx", "./providers/openai", "./providers/gemini", "./plugins/detectors"]
 
 
 @dataclass
@@ -104,3 +104,17 @@ def test_members_without_the_root_would_ask(index: Index) -> None:
     """What the test above would see if the root were forgotten."""
     resolve(index, *MEMBERS)
     assert ours(index) == {"ringfence"}
+
+
+def test_the_partners_install_beside_the_root(index: Index) -> None:
+    done = resolve(index, ".", "./providers/openai", "./providers/gemini")
+    assert done.returncode == 0, done.stderr
+    assert {"openai", "google-genai", "httpx2"} <= index.asked
+    assert ours(index) == set()
+
+
+def test_installing_the_core_brings_no_vendor_and_no_network_client(index: Index) -> None:
+    done = resolve(index, ".")
+    assert done.returncode == 0, done.stderr
+    assert "click" in index.asked
+    assert index.asked & {"openai", "google-genai", "httpx2", "pydantic", "genai-prices", "mlx-lm"} == set()
