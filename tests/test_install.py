@@ -27,12 +27,16 @@ class Index:
     asked: set[str] = field(default_factory=set[str])
 
 
-def _wheel(name: str) -> bytes:
-    stem = f"{name.replace('-', '_')}-9999.0"
+VERSIONS = ("3.99", "9999.0")
+"""One that upper bounds of today admit, and one that only missing bounds do."""
+
+
+def _wheel(name: str, version: str) -> bytes:
+    stem = f"{name.replace('-', '_')}-{version}"
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as wheel:
         info = f"{stem}.dist-info"
-        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 9999.0\n")
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
         wheel.writestr(
             f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
         )
@@ -49,10 +53,12 @@ def index() -> Iterator[Index]:
             kind, _, name = self.path.strip("/").partition("/")
             if kind == "simple":
                 found.asked.add(name)
-                file = f"{name.replace('-', '_')}-9999.0-py3-none-any.whl"
-                body, mime = f'<a href="/file/{name}/{file}">{file}</a>'.encode(), "text/html"
+                files = [f"{name.replace('-', '_')}-{version}-py3-none-any.whl" for version in VERSIONS]
+                links = (f'<a href="/file/{name}/{file}">{file}</a>' for file in files)
+                body, mime = "".join(links).encode(), "text/html"
             else:
-                body, mime = _wheel(name.partition("/")[0]), "application/octet-stream"
+                package, _, file = name.partition("/")
+                body, mime = _wheel(package, file.split("-")[1]), "application/octet-stream"
             self.send_response(200)
             self.send_header("Content-Type", mime)
             self.send_header("Content-Length", str(len(body)))
