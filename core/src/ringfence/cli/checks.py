@@ -14,12 +14,13 @@ from ringfence import __version__, registry
 from ringfence.cli.bring import opened
 from ringfence.cli.options import policy_in_force, policy_source
 from ringfence.cli.providers import provider_rows
-from ringfence.errors import AuditError, PolicyError, PolicyInvalid, RingfenceError
+from ringfence.errors import AuditError, PluginError, PolicyError, PolicyInvalid, RingfenceError
 from ringfence.paths import cache_dir, state_dir
 from ringfence.provider import Diagnoses, Finding
 
 if TYPE_CHECKING:
     from ringfence.policy import Policy
+    from ringfence.recipient import Secret
 
 _PATIENCE_S = 30.0
 """For one provider to open and to say how it stands."""
@@ -34,7 +35,7 @@ async def all_findings(policy_file: str | None) -> list[Finding]:
     policy, found = policy_state(policy_file)
     findings.append(found)
     findings += [finding async for finding in providers(policy)]
-    return [*findings, *detectors(policy), *audit(), *environment()]
+    return [*findings, *keys(policy), *detectors(policy), *audit(), *environment(policy)]
 
 
 def machine() -> Iterator[Finding]:
@@ -130,6 +131,37 @@ def _installed_names() -> list[str]:
     return sorted({*(plugin.name for plugin in registry.installed()), *registry.duplicates()})
 
 
+def keys(policy: Policy | None) -> Iterator[Finding]:
+    """Where the key of each recipient is, and whether something is there; its value is not kept."""
+    for name, secret in _secrets(policy).items():
+        subject = f"recipient {name}"
+        if secret.present():
+            yield Finding(level="ok", subject=subject, detail=f"its key is in '{secret.source}'")
+        else:
+            yield Finding(
+                level="warning",
+                subject=subject,
+                detail=f"it is unavailable: its key should be in '{secret.source}', and none is there",
+                way_out=secret.way_out,
+            )
+
+
+def _secrets(policy: Policy | None) -> dict[str, Secret]:
+    """By recipient."""
+    found: dict[str, Secret] = {}
+    for recipient in policy.recipients.values() if policy is not None else ():
+        if recipient.ring == "device":
+            continue
+        try:
+            usual = registry.manifest(recipient.provider).secret
+        except PluginError:
+            usual = None  # what is wrong with the plugin stands in a line of its own
+        secret = recipient.credential(usual)
+        if secret is not None:
+            found[recipient.name] = secret
+    return found
+
+
 def detectors(policy: Policy | None) -> Iterator[Finding]:
     """Every detector that is installed or that the policy asks for, loaded."""
     from importlib.metadata import entry_points  # noqa: PLC0415  (costs tens of ms)
@@ -189,14 +221,29 @@ def audit() -> Iterator[Finding]:
         yield Finding(level="warning", subject="audit log", detail=note)
 
 
-def environment() -> Iterator[Finding]:
+def environment(policy: Policy | None) -> Iterator[Finding]:
     """What other tools read from the environment and nothing here does."""
-    ignored = sorted(
-        name for name in os.environ if name.upper().endswith(_IGNORED_ENDINGS) or name.upper() in _IGNORED_NAMES
-    )
-    said = "requests take no proxy, certificate, address or key from the environment"
+    read = {secret.source.removeprefix("env:") for secret in _secrets(policy).values()}
+    vendors = _read_by_vendors()
+    ignored = sorted(name for name in os.environ if (name in vendors or _is_ignored(name.upper())) and name not in read)
+    said = "requests take no proxy, certificate or address from the environment, and no key but a recipient's own"
     detail = f"{said}; set and ignored: {', '.join(ignored)}" if ignored else said
     yield Finding(level="ok", subject="environment", detail=detail)
+
+
+def _is_ignored(name: str) -> bool:
+    return name.endswith(_IGNORED_ENDINGS) or name in _IGNORED_NAMES
+
+
+def _read_by_vendors() -> frozenset[str]:
+    """What the clients of the installed plugins would read, as their manifests say."""
+    found: set[str] = set()
+    for name in _installed_names():
+        try:
+            found.update(registry.manifest(name).environment)
+        except PluginError:
+            continue
+    return frozenset(found)
 
 
 __all__ = ["all_findings"]
