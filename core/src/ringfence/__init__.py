@@ -10,8 +10,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ringfence.assistant import Assistant, AsyncAssistant, AsyncSession, AsyncStream, Session, Stream
-    from ringfence.errors import Denied, InvalidRequest, OutputError, PolicyError, ProviderError, RingfenceError
+    from ringfence.assistant.tools import FunctionTool, ToolError, ToolLimits, ToolResult, tool
+    from ringfence.errors import (
+        ConsentRefused,
+        Denied,
+        InvalidRequest,
+        OutputError,
+        PolicyError,
+        ProviderError,
+        RingfenceError,
+        ToolLimitReached,
+    )
     from ringfence.policy import Policy, load_policy
+    from ringfence.privacy.consent import ConsentRequest
     from ringfence.receipt import Receipt
     from ringfence.request import (
         FilePart,
@@ -27,11 +38,17 @@ if TYPE_CHECKING:
     )
     from ringfence.response import Response
     from ringfence.routing.limits import Retry, Timeouts
+    from ringfence.transport import Network
 
 _HOME = {
     "ringfence.assistant": ("Assistant", "AsyncAssistant", "AsyncSession", "AsyncStream", "Session", "Stream"),
-    "ringfence.errors": ("Denied", "InvalidRequest", "OutputError", "PolicyError", "ProviderError", "RingfenceError"),
+    "ringfence.assistant.tools": ("FunctionTool", "ToolError", "ToolLimits", "ToolResult", "tool"),
+    "ringfence.errors": (
+        "ConsentRefused", "Denied", "InvalidRequest", "OutputError", "PolicyError", "ProviderError", "RingfenceError",
+        "ToolLimitReached",
+    ),
     "ringfence.policy": ("Policy", "load_policy"),
+    "ringfence.privacy.consent": ("ConsentRequest",),
     "ringfence.receipt": ("Receipt",),
     "ringfence.request": (
         "FilePart", "ImagePart", "Message", "ReasoningPart", "Request", "Settings", "TextPart", "Tool", "ToolCallPart",
@@ -39,6 +56,7 @@ _HOME = {
     ),
     "ringfence.response": ("Response",),
     "ringfence.routing.limits": ("Retry", "Timeouts"),
+    "ringfence.transport": ("Network",),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
@@ -52,11 +70,15 @@ __all__ = [
     "AsyncAssistant",
     "AsyncSession",
     "AsyncStream",
+    "ConsentRefused",
+    "ConsentRequest",
     "Denied",
     "FilePart",
+    "FunctionTool",
     "ImagePart",
     "InvalidRequest",
     "Message",
+    "Network",
     "OutputError",
     "Policy",
     "PolicyError",
@@ -74,9 +96,14 @@ __all__ = [
     "Timeouts",
     "Tool",
     "ToolCallPart",
+    "ToolError",
+    "ToolLimitReached",
+    "ToolLimits",
+    "ToolResult",
     "ToolResultPart",
     "__version__",
     "load_policy",
+    "tool",
 ]
 
 

@@ -178,7 +178,29 @@ class Joined:
     type: ClassVar[Literal["joined"]] = "joined"
 
 
-Event: TypeAlias = ProviderEvent | Joined
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolFinished:
+    """A tool of the app has ended the call `call_id`, or was not run. What it said goes to the model, not in here."""
+
+    call_id: str
+    name: str
+    is_error: bool
+    duration_s: float
+    type: ClassVar[Literal["tool_result"]] = "tool_result"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnStarted:
+    """The model is asked again, with the results of its calls; indexes begin again at 0.
+
+    `number` counts the model calls of one request. The first, number 1, has no such event.
+    """
+
+    number: int
+    type: ClassVar[Literal["turn_start"]] = "turn_start"
+
+
+Event: TypeAlias = ProviderEvent | Joined | ToolFinished | TurnStarted
 """What an app sees."""
 
 OutputT = TypeVar("OutputT")
@@ -186,7 +208,11 @@ OutputT = TypeVar("OutputT")
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Response(Generic[OutputT]):
-    """A complete answer. `output` is the validated instance when a schema or model class was asked for, else `None`."""
+    """A complete answer. `output` is the validated instance when a schema or model class was asked for, else `None`.
+
+    Where tools were called, `message` is the last answer, `usage` the sum over all model calls (a count is `None` where
+    one call did not say it), and `adjustments` and `joins` are those of all.
+    """
 
     message: Message
     output: OutputT
@@ -197,6 +223,20 @@ class Response(Generic[OutputT]):
     labels: frozenset[str] = frozenset()
     """The labels of the request that caused it: what the answer starts with."""
     joins: tuple[Joined, ...] = ()
+    earlier_messages: tuple[Message, ...] = ()
+    """The turns between the input and `message`: what the model called, and what the tools answered."""
+    earlier_receipts: tuple[Receipt, ...] = ()
+    """Those of the model calls before the last."""
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """All turns after the input, in order, the answer last."""
+        return (*self.earlier_messages, self.message)
+
+    @property
+    def receipts(self) -> tuple[Receipt, ...]:
+        """The receipts of all model calls, in order; `receipt` is the last."""
+        return (*self.earlier_receipts, self.receipt)
 
     @property
     def text(self) -> str:

@@ -4,34 +4,35 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast, overload
 
 from ringfence.assistant.build import Input, RequestOptions, build_request, input_messages, without_input_options
+from ringfence.assistant.media import audio_part, require_parts, with_settings
 from ringfence.assistant.output import Output
-from ringfence.assistant.stream import AsyncStream
+from ringfence.assistant.setup import PolicyLike, audit_log, find_policy
+from ringfence.assistant.stream import Answering, AsyncStream
+from ringfence.assistant.tools import FunctionTool, Toolbox, ToolLimits, as_tool
 from ringfence.checks import is_mapping, require
 from ringfence.errors import (
     Closed,
     InvalidRequest,
     OutputInvalid,
-    PolicyNotReadable,
     ProtocolViolated,
     RingfenceError,
     describe,
 )
-from ringfence.policy import Policy, builtin_policy, load_policy
-from ringfence.privacy.audit import AuditLog
+from ringfence.privacy.consent import ConsentCallback, Consents
 from ringfence.privacy.gate import Gate
 from ringfence.privacy.labels import Labeller
 from ringfence.provider import Embeddings, Prewarms
-from ringfence.request import JsonValue, Message, TextPart
+from ringfence.request import FilePart, JsonValue, Message, Request, TextPart
 from ringfence.response import Response
 from ringfence.routing.execute import Execution
 from ringfence.routing.limits import Retry, Timeouts
 from ringfence.routing.providers import Providers, ProviderSetup
 from ringfence.routing.runtime import Runtime, UnderWay
+from ringfence.transport import Network
 
 if TYPE_CHECKING:
     from ringfence.assistant.session import AsyncSession
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     from ringfence.recipient import Recipient
 
 OutputT = TypeVar("OutputT")
-
-PolicyLike: TypeAlias = Policy | str | os.PathLike[str]
 
 
 class AsyncAssistant:
@@ -54,6 +53,9 @@ class AsyncAssistant:
         tenant: whose requests these are; a provider reuses work only within one tenant, and `None` reuses nothing.
         timeouts: time limits of every request.
         retry: how often one recipient is asked again after a retryable error.
+        consent: asks a person whether a request may go to a recipient for which the policy wants consent; with none
+            the answer is no. A plain function is called in a thread, so it may wait for a key press.
+        network: a proxy and a CA file, for recipients beyond the device. Nothing is taken from the environment.
 
     Raises:
         PolicyError: the policy cannot be read or has faults. It never falls back to the built-in one.
@@ -68,16 +70,20 @@ class AsyncAssistant:
         tenant: str | None = None,
         timeouts: Timeouts | None = None,
         retry: Retry | None = None,
+        consent: ConsentCallback | None = None,
+        network: Network | None = None,
     ) -> None:
         require(providers is None or is_mapping(providers), "providers maps names", 'providers={"mlx": {…}}')
         name: object = tenant
         require(name is None or (isinstance(name, str) and name != ""), "tenant is a name", 'tenant="customer-7"')
         require(timeouts is None or isinstance(timeouts, Timeouts), "timeouts is a Timeouts", "Timeouts(total_s=60)")
         require(retry is None or isinstance(retry, Retry), "retry is a Retry", "Retry(attempts=1)")
+        require(consent is None or callable(consent), "consent is a function that asks", "consent=ask_a_person")
+        require(network is None or isinstance(network, Network), "network is a Network", 'Network(proxy="http://…")')
         self.policy = find_policy(policy)
         self._tenant = tenant
-        self._providers = Providers(providers)
-        self._audit = _audit_log(audit)
+        self._providers = Providers(providers, network)
+        self._audit = audit_log(audit)
         self._runtime = Runtime(
             gate=Gate(self.policy, Labeller(self.policy)),
             providers=self._providers,
@@ -85,6 +91,7 @@ class AsyncAssistant:
             timeouts=timeouts or Timeouts(),
             retry=retry or Retry(),
             under_way=UnderWay(),
+            ask=consent,
         )
         self._closed = False
 
@@ -114,14 +121,18 @@ class AsyncAssistant:
         Raises:
             InvalidRequest: the arguments; nothing was sent.
             Denied: the policy leaves no recipient.
+            ConsentRefused: a person said no, or there was nobody to ask, and the plan has no other recipient.
             ProviderError: the last recipient that the plan allows failed.
+            ToolLimitReached: the model went further with tools than `tool_limits` allows.
             OutputError: the structured output was cut, or is invalid after the repair turns.
         """
         count: object = repair
         require(isinstance(count, int) and not isinstance(count, bool) and repair >= 0, "repair is a count", "repair=1")
         wanted = None if output is None else Output(output)
+        # INVARIANT: one request of a user, its repair turns included, is asked about once for each recipient.
+        consents = Consents(self._runtime.ask)
         while True:
-            stream = self.stream_turn(given, wanted, options)
+            stream = self.stream_turn(given, wanted, options, consents=consents, stream=False)
             try:
                 async with stream:
                     return await stream.response()
@@ -165,6 +176,8 @@ class AsyncAssistant:
         earlier: tuple[Message, ...] = (),
         high_water: frozenset[str] = frozenset(),
         on_response: Callable[[Response[OutputT]], None] | None = None,
+        consents: Consents | None = None,
+        stream: bool = True,
     ) -> AsyncStream[OutputT]:
         """What `stream`, `respond` and a session's turns are made of; apps use those.
 
@@ -176,11 +189,21 @@ class AsyncAssistant:
             raise Closed("the assistant is closed", way_out="make a new one")
         schema = None if wanted is None else wanted.schema
         request = build_request(
-            given, options, output=schema, earlier=earlier, high_water=high_water, tenant=self._tenant
+            given, options, output=schema, earlier=earlier, high_water=high_water, tenant=self._tenant, stream=stream
         )
         if request.to is not None:
             self._check_recipients(request.to)
-        return AsyncStream(Execution(self._runtime, request), wanted, on_response)
+        work = self._work(request, options, consents or Consents(self._runtime.ask))
+        return AsyncStream(work, wanted, on_response)
+
+    def _work(self, request: Request, options: RequestOptions, consents: Consents) -> Answering:
+        """One model call, or the loop of several where there are functions that the model may call."""
+        toolbox = _toolbox(options) if request.tools else None
+        if toolbox is None:
+            return Execution(self._runtime, request, consents)
+        from ringfence.assistant.toolloop import ToolLoop  # noqa: PLC0415  (most requests have no tools)
+
+        return ToolLoop(self._runtime, request, toolbox, consents)
 
     def _check_recipients(self, names: frozenset[str]) -> None:
         known = self.policy.recipients
@@ -243,9 +266,60 @@ class AsyncAssistant:
         require(isinstance(every, Iterable), "embed takes a text or several", 'embed(["some text"])')
         given = [TextPart(text) for text in every]
         require(bool(given) and all(part.text.strip() for part in given), "a text to embed is empty", 'embed(["text"])')
-        stream: AsyncStream[Any] = self.stream_turn(given, None, _with_task("embed", options))
+        stream: AsyncStream[Any] = self.stream_turn(given, None, _with_task("embed", options), stream=False)
         async with stream:
             return cast("Response[Embeddings]", await stream.response())
+
+    async def draw(
+        self, prompt: str, *, size: str | None = None, count: int | None = None, **options: Unpack[RequestOptions]
+    ) -> Response[None]:
+        """Pictures of what `prompt` says, in `response.images`. `size` is width × height in pixels: `1024x1024`.
+
+        Pictures to start from go into `attachments=`.
+
+        Raises:
+            Unsupported: the recipient's model draws nothing, or not in this size or number.
+            OutputInvalid: the answer holds no picture; it is in the error's `response`.
+        """
+        asked = with_settings(_with_task("image", options), image_size=size, image_count=count)
+        response = await self.respond(prompt, **asked)
+        return require_parts(response, response.images, "picture")
+
+    async def transcribe(
+        self,
+        audio: bytes | FilePart,
+        *,
+        media_type: str = "audio/wav",
+        language: str | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> str:
+        """The words of a recording; an empty text where nobody speaks. `language` is a BCP 47 tag, such as `de`.
+
+        `media_type` is that of bytes. `instructions` may say what is heard, such as names and their spelling.
+
+        Raises:
+            Unsupported: the recipient's model transcribes nothing, or not this kind of file.
+        """
+        asked = with_settings(_with_task("transcribe", options), language=language)
+        return (await self.respond(audio_part(audio, media_type), **asked)).text
+
+    async def speak(
+        self,
+        text: str,
+        *,
+        voice: str | None = None,
+        format: str | None = None,  # noqa: A002  (the word of every speech API)
+        **options: Unpack[RequestOptions],
+    ) -> Response[None]:
+        """`text`, spoken: the sound is `response.files[0]`. `voice` and `format` are names that the model knows.
+
+        Raises:
+            Unsupported: the recipient's model does not speak, or not so.
+            OutputInvalid: the answer holds no sound; it is in the error's `response`.
+        """
+        asked = with_settings(_with_task("speak", options), voice=voice, audio_format=format)
+        response = await self.respond(text, **asked)
+        return require_parts(response, response.files, "sound")
 
     # ------------------------------------------------------------------ around it
     def explain(self, given: Input, **options: Unpack[RequestOptions]) -> Decision:
@@ -305,46 +379,20 @@ def _repair_turn(
     """The same again, with the answer and what is wrong with it; it goes through the gate anew."""
     faults = f"That does not validate:\n{wanted.faults(answer.text)}\nAnswer again, with valid JSON only."
     turn = Message("user", (TextPart(faults, labels=answer.labels),))
-    return (*input_messages(given, options), answer.message, turn)
+    return (*input_messages(given, options), *answer.messages, turn)
+
+
+def _toolbox(options: RequestOptions) -> Toolbox | None:
+    """The functions among the tools; `None` where the app answers all calls itself."""
+    tools = [one for one in map(as_tool, options.get("tools", ())) if isinstance(one, FunctionTool)]
+    if not tools:
+        return None
+    limits = options.get("tool_limits", ToolLimits())
+    return Toolbox(functions={one.name: one for one in tools}, approve=options.get("approve"), limits=limits)
 
 
 def _with_task(task: str, options: RequestOptions) -> RequestOptions:
     return options if "task" in options else {**options, "task": task}
 
 
-def find_policy(given: PolicyLike | None) -> Policy:
-    """The policy in force: `given`, else the file `RINGFENCE_POLICY` names, else the built-in one.
-
-    Raises:
-        PolicyError: a named policy cannot be used; the built-in one never stands in for it.
-    """
-    if isinstance(given, Policy):
-        return given
-    require(
-        given is None or isinstance(given, str | os.PathLike), "policy is a file or a Policy", 'policy="policy.yaml"'
-    )
-    if given is None:
-        named = os.environ.get("RINGFENCE_POLICY")
-        return builtin_policy() if named is None else _named_by_environment(named)
-    return load_policy(Path(given))
-
-
-def _audit_log(audit: bool | str | os.PathLike[str]) -> AuditLog | None:  # noqa: FBT001  (the facade's own argument)
-    require(isinstance(audit, bool | str | os.PathLike), "audit is a folder, True or False", 'audit="audit"')
-    if audit is False:
-        return None
-    if audit is True:
-        from ringfence.paths import state_dir  # noqa: PLC0415  (looks the folder up only when it is used)
-
-        return AuditLog(state_dir() / "audit")
-    return AuditLog(Path(audit))
-
-
-def _named_by_environment(named: str) -> Policy:
-    path = Path(named)
-    if not path.is_absolute():
-        # INVARIANT: the working directory never chooses the policy; a hostile checkout would.
-        raise PolicyNotReadable(
-            "RINGFENCE_POLICY is not an absolute path", way_out="export RINGFENCE_POLICY=/…/my.yaml"
-        )
-    return load_policy(path)
+__all__ = ["AsyncAssistant", "PolicyLike", "find_policy"]

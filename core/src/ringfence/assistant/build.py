@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias, TypedDict, cast
 
 from ringfence.assistant.tasks import INSTRUCTIONS
+from ringfence.assistant.tools import AnyTool, Approve, ToolLimits, definitions
 from ringfence.checks import is_collection_of, is_mapping, require
 from ringfence.errors import InvalidRequest
 from ringfence.request import (
@@ -36,14 +37,19 @@ class RequestOptions(TypedDict, total=False):
 
     `labels` are declared for every part of the input. `instructions` is the system text; left out, the task's own is
     sent, and `""` sends none. `to` names recipients and only filters what the policy allows. `facts` are the app's.
+
+    `tools` are functions that the model may call, or definitions whose calls the app answers itself. `approve` is asked
+    before every call of a function; `tool_limits` says how far the model may go.
     """
 
     task: str
     labels: Iterable[str]
     instructions: str
     settings: Settings
-    tools: Sequence[Tool]
+    tools: Sequence[AnyTool]
     tool_choice: ToolChoice
+    approve: Approve
+    tool_limits: ToolLimits
     attachments: Sequence[ImagePart | FilePart]
     facts: Mapping[str, str | int | float | bool]
     to: str | Iterable[str]
@@ -59,8 +65,9 @@ def build_request(
     earlier: tuple[Message, ...] = (),
     high_water: frozenset[str] = frozenset(),
     tenant: str | None = None,
+    stream: bool = True,
 ) -> Request:
-    """One request out of `given`, the turns before it and their labels.
+    """One request out of `given`, the turns before it and their labels. `stream` is whether its events are drawn.
 
     Raises:
         InvalidRequest: something is empty, ill-typed, or an option nobody knows.
@@ -74,13 +81,14 @@ def build_request(
         task=task,
         labels=high_water,
         settings=options.get("settings", _DEFAULT_SETTINGS),
-        tools=tuple(options.get("tools", ())),
+        tools=definitions(options["tools"]) if "tools" in options else (),
         tool_choice=options.get("tool_choice", "auto"),
         output=output,
         facts=dict(options.get("facts", {})),
         to=None if to is None else frozenset((to,) if isinstance(to, str) else to),
         tenant=options.get("tenant", tenant),
         provider_options=options.get("provider_options", {}),
+        stream=stream,
     )
 
 
@@ -102,6 +110,10 @@ def _is_facts(value: object) -> bool:
     return is_mapping(value, of=(str, int, float))
 
 
+def _are_tools(value: object) -> bool:
+    return is_collection_of(value, object) and all(isinstance(one, Tool) or callable(one) for one in value)
+
+
 def _is_names(value: object) -> bool:
     return isinstance(value, str) or is_collection_of(value, str)
 
@@ -111,8 +123,10 @@ _CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
     "labels": (lambda _: True, 'labels={"contact"}'),  # label_set says what is wrong
     "instructions": (lambda value: isinstance(value, str), 'instructions="Answer in one sentence."'),
     "settings": (lambda value: isinstance(value, Settings), "settings=Settings(temperature=0.2)"),
-    "tools": (lambda value: is_collection_of(value, Tool), 'tools=[Tool(name="…")]'),
+    "tools": (_are_tools, "tools=[a_function]"),
     "tool_choice": (lambda value: value in ("auto", "none", "required"), 'tool_choice="auto", "none" or "required"'),
+    "approve": (callable, "approve=callback"),
+    "tool_limits": (lambda value: isinstance(value, ToolLimits), "tool_limits=ToolLimits(rounds=4)"),
     "attachments": (
         lambda value: is_collection_of(value, (ImagePart, FilePart)),
         "attachments=[FilePart(path.read_bytes())]",

@@ -79,7 +79,7 @@ class AsyncSession:
         **options: Unpack[RequestOptions],
     ) -> Response[Any]:
         """The answer to the next turn. Raises what `AsyncAssistant.respond` raises."""
-        async with self._turn, self._next(given, output, options) as stream:
+        async with self._turn, self._next(given, output, options, stream=False) as stream:
             return await stream.response()
 
     def stream(
@@ -90,10 +90,10 @@ class AsyncSession:
         **options: Unpack[RequestOptions],
     ) -> AsyncStream[Any]:
         """The answer to the next turn as events. The turn counts once the stream was drawn to its end."""
-        return self._next(given, output, options)
+        return self._next(given, output, options, stream=True)
 
     def _next(
-        self, given: Input, output: type[Any] | Mapping[str, JsonValue] | None, options: RequestOptions
+        self, given: Input, output: type[Any] | Mapping[str, JsonValue] | None, options: RequestOptions, *, stream: bool
     ) -> AsyncStream[Any]:
         merged = cast("RequestOptions", {**self._options, **options})
         earlier = self._messages
@@ -103,11 +103,17 @@ class AsyncSession:
         def remember(response: Response[Any]) -> None:
             if self._messages is not earlier:
                 raise InvalidRequest("another turn was taken meanwhile", way_out="take one turn of a session at a time")
-            self._messages = (*earlier, *turns, response.message)
+            self._messages = (*earlier, *turns, *response.messages)
             self._labels |= response.labels
 
         return self._assistant.stream_turn(
-            turns, wanted, without_input_options(merged), earlier=earlier, high_water=self._labels, on_response=remember
+            turns,
+            wanted,
+            without_input_options(merged),
+            earlier=earlier,
+            high_water=self._labels,
+            on_response=remember,
+            stream=stream,
         )
 
     # ------------------------------------------------------------------ keeping it

@@ -6,17 +6,37 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar, cast
 
 from ringfence.errors import Closed, InvalidRequest, RingfenceError, StreamBroken
-from ringfence.response import Event, Joined, Response, TextDelta
+from ringfence.response import Event, Joined, Response, TextDelta, TurnStarted
 
 if TYPE_CHECKING:
     from ringfence.assistant.output import Output
     from ringfence.receipt import Receipt
-    from ringfence.routing.execute import Execution
 
 OutputT = TypeVar("OutputT")
+
+_PARTIAL_STEP = 256
+"""A partial object is made when the text has grown by this part of its length, so that all of them cost little."""
+
+
+class Answering(Protocol):
+    """A request on its way: one `Execution`, or the loop of several that tools make."""
+
+    @property
+    def response(self) -> Response[object] | None:
+        """The answer, once the events have ended."""
+        ...
+
+    @property
+    def receipt(self) -> Receipt | None:
+        """The receipt, once the request has ended, however it did."""
+        ...
+
+    def events(self) -> AsyncGenerator[Event, None]:
+        """Runs it. Closing it cancels the work."""
+        ...
 
 
 class AsyncStream(Generic[OutputT]):
@@ -28,7 +48,7 @@ class AsyncStream(Generic[OutputT]):
 
     def __init__(
         self,
-        execution: Execution,
+        execution: Answering,
         output: Output[OutputT] | None,
         on_response: Callable[[Response[OutputT]], None] | None = None,
     ) -> None:
@@ -85,7 +105,7 @@ class AsyncStream(Generic[OutputT]):
     def _value(self, answered: Response[object]) -> object:
         if self._output is None:
             return answered.output
-        # A model that calls a tool first has not given its output yet.
+        # A model that leaves its calls to the app has not given its output yet.
         return None if answered.tool_calls else self._output.validate(answered)
 
     async def response(self) -> Response[OutputT]:
@@ -108,7 +128,7 @@ class AsyncStream(Generic[OutputT]):
         return self._execution.receipt
 
     async def text(self) -> AsyncIterator[str]:
-        """The text as it comes.
+        """The text as it comes; with tools, also what the model says before it calls them.
 
         Raises:
             StreamBroken: the answer begins again elsewhere, so what came is void; `response()` gives the whole one.
@@ -119,6 +139,8 @@ class AsyncStream(Generic[OutputT]):
             if type(event) is TextDelta:
                 came += event.text
                 yield event.text
+            elif isinstance(event, TurnStarted):
+                came = ""
             elif isinstance(event, Joined) and event.how == "restart":
                 broken = StreamBroken(
                     "the stream broke, and the answer begins again", way_out="draw events, or response()"
@@ -129,17 +151,22 @@ class AsyncStream(Generic[OutputT]):
     async def partials(self) -> AsyncIterator[object]:
         """The structured output as it grows: instances with every field optional, then the validated one.
 
+        The longer the text, the more of it must have come between two of them.
+
         Raises:
             OutputError: the whole does not validate, or was cut.
         """
         if self._output is None:
             raise InvalidRequest("this stream has no output schema", way_out="stream(…, output=YourModel)")
-        text, last = "", None
+        text, last, shown = "", None, 0
         async for event in self:
-            if isinstance(event, Joined) and event.how == "restart":
-                text = ""
+            if isinstance(event, TurnStarted) or (isinstance(event, Joined) and event.how == "restart"):
+                text, shown = "", 0
             if type(event) is TextDelta:
                 text += event.text
+                if len(text) - shown <= shown // _PARTIAL_STEP:
+                    continue
+                shown = len(text)
                 value = self._output.partial(text)
                 if value is not None and value != last:
                     last = value

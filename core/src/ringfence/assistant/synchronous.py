@@ -9,19 +9,22 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, Unpack, cast, overload
 
-from ringfence.assistant.asynchronous import AsyncAssistant, PolicyLike, find_policy
+from ringfence.assistant.asynchronous import AsyncAssistant
 from ringfence.assistant.build import Input, RequestOptions
 from ringfence.assistant.portal import Draw, Portal
 from ringfence.assistant.session import AsyncSession
+from ringfence.assistant.setup import PolicyLike, find_policy
 from ringfence.assistant.stream import AsyncStream
 from ringfence.errors import Closed
 from ringfence.policy.decision import Decision
+from ringfence.privacy.consent import ConsentCallback
 from ringfence.provider import Embeddings
 from ringfence.receipt import Receipt
-from ringfence.request import JsonValue, Message
+from ringfence.request import FilePart, JsonValue, Message
 from ringfence.response import Event, Response
 from ringfence.routing.limits import Retry, Timeouts
 from ringfence.routing.providers import ProviderSetup
+from ringfence.transport import Network
 
 OutputT = TypeVar("OutputT")
 
@@ -55,6 +58,10 @@ class Assistant:
         tenant: whose requests these are; a provider reuses work only within one tenant, and `None` reuses nothing.
         timeouts: time limits of every request.
         retry: how often one recipient is asked again after a retryable error.
+        consent: asks a person whether a request may go to a recipient for which the policy wants consent; with none
+            the answer is no. A plain function is called in a thread, so it may wait for a key press; a coroutine
+            function runs on this assistant's own loop.
+        network: a proxy and a CA file, for recipients beyond the device. Nothing is taken from the environment.
 
     Raises:
         PolicyError: the policy cannot be read or has faults. It never falls back to the built-in one.
@@ -69,6 +76,8 @@ class Assistant:
         tenant: str | None = None,
         timeouts: Timeouts | None = None,
         retry: Retry | None = None,
+        consent: ConsentCallback | None = None,
+        network: Network | None = None,
     ) -> None:
         self.policy = find_policy(policy)
         self._arguments = {
@@ -78,6 +87,8 @@ class Assistant:
             "tenant": tenant,
             "timeouts": timeouts,
             "retry": retry,
+            "consent": consent,
+            "network": network,
         }
         self._lock = threading.Lock()
         self._live: _Live | None = _Live(self._arguments)
@@ -179,6 +190,37 @@ class Assistant:
         """One vector of norm 1 for each text, in `response.output`."""
         live = self._now()
         return live.portal.call(live.assistant.embed(texts, **options))
+
+    def draw(
+        self, prompt: str, *, size: str | None = None, count: int | None = None, **options: Unpack[RequestOptions]
+    ) -> Response[None]:
+        """Pictures of what `prompt` says, in `response.images`; see `AsyncAssistant.draw`."""
+        live = self._now()
+        return live.portal.call(live.assistant.draw(prompt, size=size, count=count, **options))
+
+    def transcribe(
+        self,
+        audio: bytes | FilePart,
+        *,
+        media_type: str = "audio/wav",
+        language: str | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> str:
+        """The words of a recording; see `AsyncAssistant.transcribe`."""
+        live = self._now()
+        return live.portal.call(live.assistant.transcribe(audio, media_type=media_type, language=language, **options))
+
+    def speak(
+        self,
+        text: str,
+        *,
+        voice: str | None = None,
+        format: str | None = None,  # noqa: A002  (the word of every speech API)
+        **options: Unpack[RequestOptions],
+    ) -> Response[None]:
+        """`text`, spoken: the sound is `response.files[0]`; see `AsyncAssistant.speak`."""
+        live = self._now()
+        return live.portal.call(live.assistant.speak(text, voice=voice, format=format, **options))
 
     # ------------------------------------------------------------------ around it
     def explain(self, given: Input, **options: Unpack[RequestOptions]) -> Decision:
