@@ -1,5 +1,35 @@
-"""The public test kit: doubles for apps and plugin authors."""
+"""The public test kit: doubles for apps and plugin authors. Each is imported on first use."""
 
-from ringfence.testing.scripted import Script, ScriptedProvider, failing, text_events
+from __future__ import annotations
 
-__all__ = ["Script", "ScriptedProvider", "failing", "text_events"]
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ringfence.testing.partners import PartnerServer
+    from ringfence.testing.scenes import Backend, Scene, Seen
+    from ringfence.testing.scripted import Script, ScriptedProvider, failing, text_events
+
+_HOMES = {
+    "Backend": "scenes",
+    "PartnerServer": "partners",
+    "Scene": "scenes",
+    "Script": "scripted",
+    "ScriptedProvider": "scripted",
+    "Seen": "scenes",
+    "failing": "scripted",
+    "text_events": "scripted",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ringfence.testing' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"ringfence.testing.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+__all__ = ["Backend", "PartnerServer", "Scene", "Script", "ScriptedProvider", "Seen", "failing", "text_events"]

@@ -1,0 +1,111 @@
+"""The routes of OpenAI's API: what the real one refuses before a model is asked, and who answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from email.message import EmailMessage
+from email.parser import BytesParser
+from email.policy import HTTP
+from typing import cast
+
+from ringfence.testing.partners import openai_chat, openai_media, openai_responses
+from ringfence.testing.partners.answer import Answer
+from ringfence.testing.partners.asked import Asked
+from ringfence.testing.partners.headers import openai_headers, retry_headers
+from ringfence.testing.partners.http import HttpRequest
+from ringfence.testing.partners.loose_json import JsonObject, as_object, as_text, encoded
+from ringfence.testing.partners.openai_errors import error_body, refusal, status_of
+from ringfence.testing.partners.openai_fields import fault_in
+from ringfence.testing.partners.stage import Stage
+from ringfence.testing.scenes import Scene
+
+PREFIX = "/v1/"
+
+_ROUTES: dict[str, Callable[[JsonObject, Scene], Answer]] = {
+    "responses": openai_responses.answer,
+    "responses/input_tokens": openai_media.count,
+    "chat/completions": openai_chat.answer,
+    "embeddings": openai_media.embeddings,
+    "images/generations": openai_media.images,
+    "audio/transcriptions": openai_media.transcription,
+    "audio/speech": openai_media.speech,
+}
+_ASKED: dict[str, Callable[[JsonObject], Asked]] = {
+    "responses": openai_responses.asked_of,
+    "chat/completions": openai_chat.asked_of,
+}
+
+
+def answer(request: HttpRequest, stage: Stage) -> Answer:
+    """The answer to a request under `/v1/`, with the vendor's headers."""
+    route = request.path.removeprefix(PREFIX)
+    body = _body(request)
+    model = as_text((body or {}).get("model"))
+    found = _refused(request, route, body) or _answered(request, route, body or {}, stage)
+    retry = retry_headers(found.scene.retry_after_s) if found.scene and found.scene.error else {}
+    return replace(found, headers={**openai_headers(model), **retry, **found.headers})
+
+
+def _body(request: HttpRequest) -> JsonObject | None:
+    """The fields of a JSON object or of a form; `None` if it is neither."""
+    media_type = request.headers.get("content-type", "")
+    if media_type.startswith("multipart/form-data"):
+        return _form(media_type, request.body)
+    try:
+        body: object = json.loads(request.body)
+    except ValueError:
+        return None
+    return as_object(body) if isinstance(body, dict) else None
+
+
+def _form(media_type: str, body: bytes) -> JsonObject:
+    head = f"content-type: {media_type}\r\n\r\n".encode("latin-1")
+    message = cast("EmailMessage", BytesParser(policy=HTTP).parsebytes(head + body))
+    fields: JsonObject = {}
+    for part in message.iter_parts():
+        name = part.get_param("name", header="content-disposition")
+        content = part.get_payload(decode=True)
+        if isinstance(name, str) and isinstance(content, bytes):
+            is_file = part.get_filename() is not None
+            fields[name.removesuffix("[]")] = f"{len(content)} bytes" if is_file else content.decode("utf-8", "replace")
+    return fields
+
+
+def _refused(request: HttpRequest, route: str, body: JsonObject | None) -> Answer | None:
+    if not request.headers.get("authorization", "").startswith("Bearer "):
+        missing = refusal("You didn't provide an API key.", code=None)
+        return Answer(status=401, body=encoded(missing))
+    name = route.removeprefix("models/")
+    if request.method == "GET" and route.startswith("models"):
+        return _not_found(name) if name.startswith("missing-") else None
+    if route not in _ROUTES:
+        unknown = refusal(f"Invalid URL ({request.method} {request.path})")
+        return Answer(status=404, body=encoded(unknown))
+    if request.method != "POST":
+        wrong = refusal(f"Not allowed to {request.method} on {request.path}.", code="method_not_supported")
+        return Answer(status=405, body=encoded(wrong))
+    if body is None:
+        return Answer(status=400, body=encoded(refusal("We could not parse the JSON body of your request.")))
+    if fault := fault_in(route, body):
+        return Answer(status=400, body=encoded(fault))
+    model = as_text(body.get("model"))
+    return _not_found(model) if model.startswith("missing-") else None
+
+
+def _not_found(model: str) -> Answer:
+    return Answer(status=status_of("not_found"), body=encoded(error_body("not_found", model)))
+
+
+def _answered(request: HttpRequest, route: str, body: JsonObject, stage: Stage) -> Answer:
+    if request.method == "GET":
+        return openai_media.models() if route == "models" else openai_media.model(route.removeprefix("models/"))
+    asked = _ASKED[route](body) if route in _ASKED else Asked(model=as_text(body.get("model")))
+    scene = stage.scene(asked)
+    if scene.error is not None:
+        said = encoded(error_body(scene.error, asked.model))
+        return Answer(
+            status=status_of(scene.error), body=said, malformed=b'{"error": {', failed=(500, said), scene=scene
+        )
+    return _ROUTES[route](body, scene)
