@@ -1,76 +1,117 @@
-"""The guard: an httpx2 transport that asks for a host that may be reached and a live grant, before anything is done."""
+"""The guard: an httpx2 transport that asks for an allowed origin and a live grant, before anything is done."""
 
 from __future__ import annotations
 
-import ssl
+import os
 from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING, TypeAlias
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
 import httpx2
 
-from ringfence.errors import GateError
+from ringfence.errors import Closed, GateError
 from ringfence.grant import sending_grant
+from ringfence.transport.origins import Origin, host_headers, is_loopback, origin_of
 
 if TYPE_CHECKING:
-    from ringfence.provider import Manifest
     from ringfence.recipient import Recipient
-    from ringfence.transport.network import Network
 
-Origin: TypeAlias = tuple[str, str, int]
-"""Scheme, host in lower case, port."""
+FORBID_VARIABLE = "RINGFENCE_FORBID_NETWORK"
+"""Set to 1, it forbids every request beyond this machine; read at each request, so that a test run can set it."""
 
-_PORTS = {"http": 80, "https": 443}
-
-
-def origins_of(recipient: Recipient, manifest: Manifest) -> frozenset[Origin]:
-    """Where `recipient` may be reached: its own `url`, else the hosts of the manifest over TLS."""
-    if recipient.url is None:
-        return frozenset(("https", host.lower(), 443) for host in manifest.hosts)
-    parts = urlsplit(recipient.url)
-    return frozenset({(parts.scheme, (parts.hostname or "").lower(), parts.port or _PORTS[parts.scheme])})
+_EXTENSIONS = frozenset({"timeout"})
+"""Others can change where a request goes, such as `target` and `sni_hostname`."""
 
 
 class Guard(httpx2.AsyncBaseTransport):
-    """Lets a request through to `engine` only to an allowed origin and under a live grant."""
+    """Lets a request through to `engine` only to one of `origins` and under a live grant of `recipient`.
 
-    def __init__(self, recipient: Recipient, origins: frozenset[Origin], engine: httpx2.AsyncBaseTransport) -> None:
+    `proxied_beyond` says that even a request to this machine leaves it, through a proxy elsewhere.
+    """
+
+    def __init__(
+        self,
+        recipient: Recipient,
+        origins: frozenset[Origin],
+        engine: httpx2.AsyncBaseTransport,
+        *,
+        proxied_beyond: bool = False,
+    ) -> None:
         self._recipient = recipient
-        self._origins = origins
+        self._hosts = {origin: host_headers(origin) for origin in origins}
+        self._here = frozenset(origin for origin in origins if is_loopback(origin[1]) and not proxied_beyond)
         self._engine = engine
+        self._closed = False
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Sends.
 
         Raises:
-            GateError: another host, or no live grant; no name was looked up.
+            GateError: another origin, or no live grant; no name was looked up.
+            Closed: the assistant was closed.
             httpx2.TransportError: what the network made of it.
         """
+        # INVARIANT: everything is asked before the engine, so before any look-up or connection.
+        if self._closed:
+            raise Closed("the network client is closed", way_out="make a new assistant")
+        self._check_origin(request)
+        self._check_form(request)
+        self._claim()
+        return await self._engine.handle_async_request(request)
+
+    def _check_origin(self, request: httpx2.Request) -> None:
         url = request.url
-        # INVARIANT: both are asked before the engine, so before any look-up or connection.
-        if (url.scheme, url.host.lower(), url.port or _PORTS.get(url.scheme, 0)) not in self._origins:
+        origin = origin_of(url)
+        allowed = self._hosts.get(origin)
+        # A Host header that says otherwise could reach another tenant behind the same address.
+        if allowed is None or url.userinfo or not _says_host(request, allowed):
             raise GateError(
                 f"recipient '{self._recipient.name}' may not be reached at the host of this request",
                 way_out="declare the host as url: of the recipient, if bytes may go there",
             )
+        if os.environ.get(FORBID_VARIABLE) == "1" and origin not in self._here:
+            raise GateError(
+                f"recipient '{self._recipient.name}' is beyond this machine, and {FORBID_VARIABLE}=1 forbids that",
+                way_out=f"unset {FORBID_VARIABLE}, or use a scripted provider or a server on loopback",
+            )
+
+    def _check_form(self, request: httpx2.Request) -> None:
+        """Refuses what could send a request elsewhere, or is kept from one request to another."""
+        if request.method == "CONNECT" or not request.extensions.keys() <= _EXTENSIONS:
+            raise GateError(
+                f"a request to recipient '{self._recipient.name}' of a form that is never sent",
+                way_out="no CONNECT, and no extension but timeout",
+            )
+        if "cookie" in request.headers:
+            raise GateError(f"a request to recipient '{self._recipient.name}' with a cookie; none is kept or sent")
+
+    def _claim(self) -> None:
         grant = sending_grant()
         if grant is None:
-            raise GateError(f"a request to recipient '{self._recipient.name}' without a grant")
-        grant.claim(self._recipient)
-        return await self._engine.handle_async_request(request)
+            raise GateError(
+                f"a request to recipient '{self._recipient.name}' without a grant",
+                way_out="send inside: with grant.spend(plan.request)",
+            )
+        # A policy that is read again makes recipients that are equal: the same place.
+        grant.claim(grant.recipient if grant.recipient == self._recipient else self._recipient)
 
     async def aclose(self) -> None:
-        """Closes the connections."""
+        """Closes the connections, also those in use. Idempotent."""
+        self._closed = True
         await self._engine.aclose()
 
 
-def guarded_client(recipient: Recipient, manifest: Manifest, network: Network) -> httpx2.AsyncClient:
-    """The client of one recipient: guarded, without redirects, cookies, time limits or anything of the environment."""
-    context = ssl.create_default_context(cafile=network.ca_file)
-    engine = httpx2.AsyncHTTPTransport(verify=context, trust_env=False, proxy=network.proxy)
+def _says_host(request: httpx2.Request, allowed: frozenset[bytes]) -> bool:
+    """Whether there is one `Host` header and it names the origin, and no pseudo-header is there."""
+    said = [value for name, value in request.headers.raw if name[:1] == b":" or name.lower() == b"host"]
+    return len(said) == 1 and said[0].lower() in allowed
+
+
+def guarded_client(guard: Guard) -> httpx2.AsyncClient:
+    """A client on `guard`: without redirects, cookies, time limits of its own or anything of the environment."""
     client = httpx2.AsyncClient(
-        transport=Guard(recipient, origins_of(recipient, manifest), engine),
-        base_url=recipient.url or "",
+        transport=guard,
+        # Not asked for compressed, an answer takes the memory that was sent, and a streamed one is never held back.
+        headers={"accept-encoding": "identity"},
         follow_redirects=False,
         timeout=None,
         trust_env=False,
