@@ -136,10 +136,13 @@ def test_a_plugin_that_cannot_be_loaded_harms_only_itself(site: Site, code: str)
         'name = "bad"\ninterface = 1\nsummary = "s"\ncapabilities = []\nhosts = "a"\n',
         'name = "other"\ninterface = 1\nsummary = "s"\ncapabilities = []\n',
         'name = "bad"\ninterface = 1\nsummary = "s"\ncapabilities = ["teleport"]\n',
+        'name = "bad"\ninterface = 1\nsummary = "s"\ncapabilities = []\nsecret = 5\n',
+        'name = "bad"\ninterface = 1\nsummary = "s"\ncapabilities = []\nenvironment = [1]\n',
     ],
     ids=[
         *("none", "empty", "not toml", "key missing", "capabilities text", "summary number", "capability number"),
         *("interface bool", "interface text", "unknown key", "hosts text", "another name", "unknown capability"),
+        *("secret number", "environment number"),
     ],
 )
 def test_a_manifest_with_a_fault_is_refused_and_nothing_is_imported(site: Site, text: str | None) -> None:
@@ -161,6 +164,38 @@ def test_every_fault_of_a_manifest_is_named(site: Site) -> None:
         "'capabilities' is missing",
     ):
         assert fault in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        *((f'hosts = ["{host}"]', "'hosts' holds") for host in (
+            *("https://api.example.com", "api.example.com:443", "api.example.com/v1", "API.example.com"),
+            *("*.example.com", "", "example..com", "-a.example.com", "127.0.0.1", "user@example.com", "a b.com"),
+        )),
+        ('secret = "sk-live-4711"', "'secret' is not env:NAME"),
+        ('secret = "file:/key"', "'secret' is not env:NAME"),
+        ('secret = "env:"', "'secret' is not env:NAME"),
+        ('secret = "env:A B"', "'secret' is not env:NAME"),
+        ('environment = ["A=B"]', "'environment' holds"),
+        ('environment = [""]', "'environment' holds"),
+    ],
+)  # fmt: skip
+def test_a_value_that_cannot_be_meant_is_a_fault(site: Site, line: str, fault: str) -> None:
+    package = site.add("bad", manifest=f"{MANIFEST}{line}\n")
+    with pytest.raises(PluginBroken) as caught:
+        registry.manifest("bad")
+    assert fault in caught.value.message
+    assert "4711" not in str(caught.value)
+    assert not site.was_imported(package)
+
+
+def test_a_manifest_may_name_hosts_a_secret_and_variables(site: Site) -> None:
+    more = 'hosts = ["api.example.com", "eu-1.api.example.com"]\nsecret = "env:EX_KEY"\nenvironment = ["EX_URL"]\n'
+    site.add("vendor", manifest=MANIFEST + more)
+    found = registry.manifest("vendor")
+    assert found.hosts == ("api.example.com", "eu-1.api.example.com")
+    assert (found.secret, found.environment) == ("env:EX_KEY", ("EX_URL",))
 
 
 @pytest.mark.parametrize(("version", "upgrade"), [(0, "upgrade fake_"), (2, "upgrade ringfence")])

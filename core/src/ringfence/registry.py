@@ -196,6 +196,16 @@ def _value_faults(table: dict[str, Any]) -> Iterator[str]:
             yield f"'environment' holds '{name}', which is no name of a variable"
 
 
+def check_lock(name: str, lock: Lock) -> None:
+    """Does nothing if `lock` approves the provider `name` as it is now. Imports nothing of it.
+
+    Raises:
+        PluginLocked: it does not.
+        PluginError: it is not installed, or several distributions declare it.
+    """
+    lock.check(_only(name))
+
+
 def load(name: str, *, lock: Lock | None = None) -> type[Provider]:
     """The provider class `name`; imports the plugin, if `lock` approves it. `None` is the lock in force, if any.
 

@@ -37,7 +37,6 @@ _LEAST_COLUMNS = {
     "rules": 120,
 }
 """The columns of the list, each with the width of the terminal below which it is left out."""
-_RING_STYLES = {"device": "green", "house": "cyan", "partner": "magenta"}
 
 _log_option = click.option(
     "--log",
@@ -187,7 +186,7 @@ def _cells(record: AuditRecord) -> Iterator[Text]:
     outcome, ring = str(receipt.get("outcome")), str(receipt.get("ring") or "–")
     yield _when(record)
     yield _text(outcome + _error(receipt), style=_OUTCOME_STYLES.get(outcome, ""))
-    yield _text(ring, style=_RING_STYLES.get(ring, ""))
+    yield _text(ring, style=terminal.RING_STYLES.get(ring, ""))
     yield _text("/".join(str(receipt[name]) for name in ("recipient", "model") if receipt.get(name)) or "–")
     yield _text(str(receipt.get("task")))
     yield _text(", ".join(map(str, receipt.get("labels") or ())) or "–")

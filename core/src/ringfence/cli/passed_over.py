@@ -50,12 +50,14 @@ def _needs_attesting(name: str, policy: Policy) -> bool:
 
 
 def _plugin_fault(provider: str) -> str | None:
-    """What keeps the plugin from being used, as far as its manifest tells: a receipt holds no message of an error."""
+    """What keeps the plugin from being used, as its manifest and the lock tell: a receipt holds no error's message."""
     from ringfence import registry  # noqa: PLC0415  (only a recipient that was unavailable needs it)
     from ringfence.errors import PluginError  # noqa: PLC0415
+    from ringfence.lock import find_lock  # noqa: PLC0415
 
     try:
         registry.manifest(provider)
+        registry.check_lock(provider, find_lock())
     except PluginError as error:
         return error.message
     return None

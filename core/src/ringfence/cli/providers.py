@@ -3,38 +3,47 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import click
 
 from ringfence import registry
 from ringfence.cli import options, terminal
-from ringfence.errors import InterfaceMismatch, PluginError, PluginNotInstalled
+from ringfence.cli.lock import lock
+from ringfence.errors import InterfaceMismatch, PluginError, PluginLocked, PluginNotInstalled
+from ringfence.lock import find_lock
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ringfence.lock import Lock
     from ringfence.policy import Policy
 
 State: TypeAlias = Literal["installed", "not installed", "broken", "other interface", "duplicate", "other platform"]
+LockState: TypeAlias = Literal["locked", "changed", "not in the lock", "wrong ring", "no lock"]
 
 _LEAST_COLUMNS = {
     "provider": 0,
     "version": 80,
     "state": 0,
+    "lock": 70,
     "recipients": 0,
     "what it is": 100,
     "can": 140,
     "hosts": 120,
 }
 """The columns of the table, each with the width of the terminal below which it is left out."""
-RING_STYLES = {"device": "green", "house": "cyan", "partner": "magenta"}
+_LOCK_STYLES = {"locked": "green", "no lock": ""}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One provider. `recipients` are those of the policy that use it, by name, with their rings."""
+    """One provider. `recipients` are those of the policy that use it, by name, with their rings.
+
+    `lock` is what the plugin lock makes of it, `approved_ring` the innermost ring that it approves; both are `None`
+    for a provider that is not installed.
+    """
 
     name: str
     state: State
@@ -44,15 +53,26 @@ class Row:
     capabilities: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     recipients: dict[str, str] = field(default_factory=dict[str, str])
+    lock: LockState | None = None
+    approved_ring: str | None = None
     detail: str | None = None
     way_out: str | None = None
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @options.policy_option
 @options.json_option()
-def providers(*, policy: str | None, as_json: bool) -> None:
+@click.pass_context
+def providers(ctx: click.Context, *, policy: str | None, as_json: bool) -> None:
     """Lists the provider plugins: those that are installed, and those the policy asks for."""
+    if ctx.invoked_subcommand is None:
+        _list(policy, as_json=as_json)
+
+
+providers.add_command(lock)
+
+
+def _list(policy: str | None, *, as_json: bool) -> None:
     loaded = options.policy_in_force(policy)
     rows = provider_rows(loaded)
     if as_json:
@@ -69,10 +89,45 @@ def providers(*, policy: str | None, as_json: bool) -> None:
 
 
 def provider_rows(policy: Policy) -> list[Row]:
-    """Every provider that is installed or that `policy` names, by name."""
+    """Every provider that is installed or that `policy` names, by name.
+
+    Raises:
+        PluginLocked: a plugin lock was named and cannot be used.
+    """
+    in_force = find_lock()
     plugins = {plugin.name: plugin for plugin in registry.installed()}
     named = {recipient.provider for recipient in policy.recipients.values()}
-    return [_row(name, plugins.get(name), policy) for name in sorted({*plugins, *registry.duplicates(), *named})]
+    names = sorted({*plugins, *registry.duplicates(), *named})
+    return [_with_lock(_row(name, plugins.get(name), policy), in_force, policy) for name in names]
+
+
+def _with_lock(row: Row, in_force: Lock, policy: Policy) -> Row:
+    """`row` and what the lock makes of it; a fault that it had already stays the one that is told."""
+    if row.distribution is None:
+        return row
+    state, refused = _lock_state(row.name, in_force, policy)
+    row = replace(row, lock=state, approved_ring=in_force.ring_of(row.name))
+    if refused is None or row.detail is not None:
+        return row
+    return replace(row, detail=refused.message, way_out=refused.way_out)
+
+
+def _lock_state(name: str, in_force: Lock, policy: Policy) -> tuple[LockState, PluginError | None]:
+    if not in_force.in_force:
+        return "no lock", None
+    try:
+        registry.check_lock(name, in_force)
+    except PluginLocked as error:
+        return ("not in the lock" if in_force.ring_of(name) is None else "changed"), error
+    except PluginError as error:  # its files cannot be read
+        return "changed", error
+    try:
+        for recipient in policy.recipients.values():
+            if recipient.provider == name:
+                in_force.check_ring(recipient)
+    except PluginLocked as error:
+        return "wrong ring", error
+    return "locked", None
 
 
 def _row(name: str, plugin: registry.Installed | None, policy: Policy) -> Row:
@@ -121,13 +176,14 @@ def _table(rows: list[Row]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     shown = terminal.fitting(_LEAST_COLUMNS)
     for name in shown:
-        table.add_column(name, no_wrap=name in ("provider", "version", "state"), overflow="fold")
+        table.add_column(name, no_wrap=name in ("provider", "version", "state", "lock"), overflow="fold")
     for row in rows:
-        used = [Text(f"{name} ({ring})", style=RING_STYLES[ring]) for name, ring in row.recipients.items()]
+        used = [Text(f"{name} ({ring})", style=terminal.RING_STYLES[ring]) for name, ring in row.recipients.items()]
         cells = {
             "provider": Text(row.name),
             "version": Text(row.version or "–"),
             "state": Text(row.state, style="green" if row.state == "installed" else "red"),
+            "lock": Text(row.lock or "–", style=_LOCK_STYLES.get(row.lock or "no lock", "red")),
             "recipients": Text(", ").join(used) if used else Text("–"),
             "what it is": Text(row.summary or "–"),
             "can": Text(", ".join(row.capabilities) or "–"),

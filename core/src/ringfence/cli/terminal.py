@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 WIDTH_WITHOUT_TERMINAL = 200
 """Columns of a table that goes into a file or pipe."""
 
+RING_STYLES = {"device": "green", "house": "cyan", "partner": "magenta"}
+"""The colour of each ring, the same wherever one is shown."""
+
 _CONTROL = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t\r"}
 _CONTROL[ord("\r")] = ""
 _UPPER_CONTROL_ESCAPES = {code: f"\\u{code:04x}" for code in range(127, 160)}
@@ -170,6 +173,7 @@ def _redirect(stream: Any) -> None:
 
 
 __all__ = [
+    "RING_STYLES",
     "CannotWrite",
     "ClosedPipe",
     "colour_wanted",

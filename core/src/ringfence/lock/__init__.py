@@ -8,7 +8,7 @@ imported to find that out. It covers a plugin's own files, not those of the pack
 from ringfence.lock.approval import approve
 from ringfence.lock.document import Approved, lock_text, read_lock, write_lock
 from ringfence.lock.fingerprint import fingerprint
-from ringfence.lock.lock import NO_LOCK, Lock, default_lock_path, find_lock
+from ringfence.lock.lock import NO_LOCK, Lock, changes_since, default_lock_path, find_lock
 from ringfence.lock.plugins import DETECTORS, PROVIDERS, Plugin, installed_plugins, normal_name
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Lock",
     "Plugin",
     "approve",
+    "changes_since",
     "default_lock_path",
     "find_lock",
     "fingerprint",

@@ -16,7 +16,7 @@ from ringfence.recipient import RINGS
 if TYPE_CHECKING:
     from importlib.metadata import Distribution, EntryPoint
 
-    from ringfence.recipient import Recipient
+    from ringfence.recipient import Recipient, Ring
 
 VARIABLE = "RINGFENCE_LOCK"
 LOCK_FILE = "plugins.lock.toml"
@@ -56,14 +56,17 @@ class Lock:
         Raises:
             PluginLocked: it was approved only for rings further out.
         """
-        for approved in self.plugins or ():
-            ring = approved.providers.get(recipient.provider)
-            if ring is not None and RINGS.index(recipient.ring) < RINGS.index(ring):
-                raise self._locked(
-                    f"provider '{recipient.provider}' is approved for ring '{ring}', and the policy has recipient "
-                    f"'{recipient.name}' on ring '{recipient.ring}'",
-                    f" --ring {recipient.provider}={recipient.ring}",
-                )
+        ring = self.ring_of(recipient.provider)
+        if ring is not None and RINGS.index(recipient.ring) < RINGS.index(ring):
+            raise self._locked(
+                f"provider '{recipient.provider}' is approved for ring '{ring}', and the policy has recipient "
+                f"'{recipient.name}' on ring '{recipient.ring}'",
+                f" --ring {recipient.provider}={recipient.ring}",
+            )
+
+    def ring_of(self, provider: str) -> Ring | None:
+        """The innermost ring that the lock approves for `provider`; `None` where it says nothing of it."""
+        return next((one.providers[provider] for one in self.plugins or () if provider in one.providers), None)
 
     def approved(self, distribution: str) -> Approved | None:
         """What the lock says of a distribution."""
@@ -85,7 +88,7 @@ def changes_since(approved: Approved, distribution: Distribution) -> tuple[str, 
     if distribution.version != approved.version:
         changes.append(f"version {approved.version} became {distribution.version}")
     if fingerprint(distribution) != approved.sha256:
-        changes.append("its files are others")
+        changes.append("its files differ")
     return tuple(changes)
 
 
