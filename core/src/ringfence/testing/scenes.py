@@ -22,6 +22,8 @@ Fault: TypeAlias = Literal["reset", "stall", "end", "malformed", "error_event"]
 """What breaks an answer: the connection is reset, stalls for ever or ends before its end; the event in that place is no
 event; or the backend says in its own words, inside the stream, that it failed."""
 
+_USAGE = Usage(input_tokens=11, output_tokens=7, cached_input_tokens=3, reasoning_tokens=2)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
@@ -39,7 +41,7 @@ class Scene:
     media: tuple[ImagePart | FilePart, ...] = ()
     vectors: tuple[tuple[float, ...], ...] = ()
     finish: FinishReason | None = None
-    usage: Usage = Usage(input_tokens=11, output_tokens=7, cached_input_tokens=3, reasoning_tokens=2)
+    usage: Usage = _USAGE
     error: ErrorKind | None = None
     retry_after_s: float | None = None
     fault: Fault | None = None
@@ -50,8 +52,10 @@ class Scene:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """One request as it arrived. Header names are in lower case. `disconnected_s` is how long after the request had
-    arrived the client went away before the answer was complete; `None` if it stayed.
+    """One request as it arrived. Header names are in lower case.
+
+    `disconnected_s` is how long after the request had arrived the client went away before the answer was complete;
+    `None` if it stayed.
     """
 
     method: str

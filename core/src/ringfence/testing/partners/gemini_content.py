@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import secrets
+from dataclasses import replace
 
 from ringfence.request import ToolCallPart
 from ringfence.response import FinishReason
@@ -134,27 +135,19 @@ def _blocked(head: JsonObject, scene: Scene) -> JsonObject:
 
 def _joined(scene: Scene) -> list[JsonObject]:
     """The parts of a whole answer: text and thoughts in one piece each."""
-    one = {
-        "text": tuple(filter(None, ["".join(scene.text)])),
-        "reasoning": tuple(filter(None, ["".join(scene.reasoning)])),
-    }
-    return [
-        part
-        for group in _part_groups(
-            Scene(tool_calls=scene.tool_calls, media=scene.media, text=one["text"], reasoning=one["reasoning"])
-        )
-        for part in group
-    ]
+    text, reasoning = "".join(scene.text), "".join(scene.reasoning)
+    whole = replace(scene, text=(text,) if text else (), reasoning=(reasoning,) if reasoning else ())
+    return [part for group in _part_groups(whole) for part in group]
 
 
 def _part_groups(scene: Scene) -> list[list[JsonObject]]:
     """The parts, as they come together: one chunk of text each, all tool calls at once, one medium each."""
-    groups: list[list[JsonObject]] = [[{"text": chunk, "thought": True}] for chunk in scene.reasoning]
-    groups += [[{"text": chunk}] for chunk in scene.text]
-    groups += [
-        [{"inlineData": {"mimeType": part.media_type, "data": base64.b64encode(part.data).decode()}}]
-        for part in scene.media
-    ]
+    thoughts: list[JsonObject] = [{"text": chunk, "thought": True} for chunk in scene.reasoning]
+    texts: list[JsonObject] = [{"text": chunk} for chunk in scene.text]
+    groups = [[part] for part in (*thoughts, *texts)]
+    for part in scene.media:
+        data = base64.b64encode(part.data).decode()
+        groups.append([{"inlineData": {"mimeType": part.media_type, "data": data}}])
     if scene.tool_calls:
         groups.append([_function_call(call) for call in scene.tool_calls])
     if scene.reasoning and groups:

@@ -16,8 +16,10 @@ _SAID: dict[ErrorKind, tuple[int, str, str]] = {
     "not_found": (
         404,
         "NOT_FOUND",
-        "models/{model} is not found for API version v1beta, or is not supported for generateContent. "
-        "Call ListModels to see the list of available models and their supported methods.",
+        (
+            "models/{model} is not found for API version v1beta, or is not supported for generateContent. "
+            "Call ListModels to see the list of available models and their supported methods."
+        ),
     ),
     "context_length": (
         400,

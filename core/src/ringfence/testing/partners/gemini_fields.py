@@ -1,13 +1,13 @@
-"""The fields that the Gemini API takes at the top of a body. Checked against the vendor's SDK by a test."""
+"""The fields that the Gemini API takes at the top of a body. A test compares them with the SDK's."""
 
 from __future__ import annotations
 
 from ringfence.testing.partners.gemini_errors import refusal
-from ringfence.testing.partners.loose_json import JsonObject, as_object
+from ringfence.testing.partners.loose_json import JsonObject, as_object, names
 
-_CONTENT = frozenset(
+_CONTENT = names(
     """cachedContent contents generationConfig labels safetySettings serviceTier store systemInstruction toolConfig
-    tools""".split()
+    tools"""
 )
 
 FIELDS: dict[str, frozenset[str]] = {
@@ -19,11 +19,11 @@ FIELDS: dict[str, frozenset[str]] = {
     "predict": frozenset({"instances", "parameters"}),
 }
 
-GENERATION_CONFIG = frozenset(
+GENERATION_CONFIG = names(
     """audioTranscriptionConfig candidateCount continuationToken enableEnhancedCivicAnswers frequencyPenalty imageConfig
     logprobs maxOutputTokens mediaResolution presencePenalty responseFormat responseJsonSchema responseLogprobs
-    responseMimeType responseModalities responseSchema seed speechConfig stopSequences temperature thinkingConfig topK
-    topP translationConfig""".split()
+    responseMimeType responseModalities responseSchema seed speechConfig stopSequences temperature thinkingConfig
+    topK topP translationConfig"""
 )
 
 NEEDED: dict[str, tuple[str, ...]] = {

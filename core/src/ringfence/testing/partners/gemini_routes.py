@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from dataclasses import replace
 from urllib.parse import parse_qs
 
@@ -13,9 +13,9 @@ from ringfence.testing.partners.gemini_content import JSON_UTF8
 from ringfence.testing.partners.gemini_errors import error_body, refusal, status_of
 from ringfence.testing.partners.gemini_fields import FIELDS, fault_in
 from ringfence.testing.partners.headers import gemini_headers, retry_headers
-from ringfence.testing.partners.http import HttpRequest
-from ringfence.testing.partners.loose_json import JsonObject, as_object, encoded
+from ringfence.testing.partners.loose_json import JsonObject, encoded, object_in
 from ringfence.testing.partners.stage import Stage
+from ringfence.testing.partners.wire import HttpRequest
 from ringfence.testing.scenes import ErrorKind, Scene
 
 _PREFIXES = ("/v1beta/", "/v1/")
@@ -23,6 +23,13 @@ _UNREGISTERED = (
     "Method doesn't allow unregistered callers (callers without established identity). "
     "Please use API Key or other form of API consumer identity to call this API."
 )
+
+_OTHERS: dict[str, Callable[[JsonObject, Scene], Answer]] = {
+    "countTokens": gemini_media.count,
+    "embedContent": gemini_media.embed,
+    "batchEmbedContents": gemini_media.embed_all,
+    "predict": gemini_media.predict,
+}
 
 
 def takes(request: HttpRequest) -> bool:
@@ -40,18 +47,10 @@ def _has_key(request: HttpRequest) -> bool:
 def answer(request: HttpRequest, stage: Stage) -> Answer:
     """The answer to a request under `/v1beta/` or `/v1/`, with the vendor's headers."""
     name, _, method = request.path.partition("models")[2].removeprefix("/").partition(":")
-    body = _body(request)
+    body = object_in(request.body)
     found = _refused(request, name, method, body) or _answered(request, name, method, body or {}, stage)
     retry = retry_headers(found.scene.retry_after_s) if found.scene and found.scene.error else {}
     return replace(found, headers={**gemini_headers(), **retry, **found.headers})
-
-
-def _body(request: HttpRequest) -> JsonObject | None:
-    try:
-        body: object = json.loads(request.body)
-    except ValueError:
-        return None
-    return as_object(body) if isinstance(body, dict) else None
 
 
 def _said(status: int, body: JsonObject, scene: Scene | None = None) -> Answer:
@@ -90,15 +89,7 @@ def _answered(request: HttpRequest, name: str, method: str, body: JsonObject, st
     scene = stage.scene(gemini_content.asked_of(name, body, stream=stream) if writes else Asked(model=name))
     if scene.error is not None:
         return _error(scene.error, name, scene)
-    match method:
-        case "generateContent" | "streamGenerateContent":
-            sse = parse_qs(request.query).get("alt") == ["sse"]
-            return gemini_content.answer(name, scene, stream=stream, sse=sse)
-        case "countTokens":
-            return gemini_media.count(body, scene)
-        case "embedContent":
-            return gemini_media.embed(body, scene)
-        case "batchEmbedContents":
-            return gemini_media.embed_all(body, scene)
-        case _:
-            return gemini_media.predict(body, scene)
+    if writes:
+        sse = parse_qs(request.query).get("alt") == ["sse"]
+        return gemini_content.answer(name, scene, stream=stream, sse=sse)
+    return _OTHERS[method](body, scene)

@@ -20,7 +20,7 @@ def as_list(value: object) -> list[object]:
 
 def objects_in(value: object) -> list[JsonObject]:
     """The JSON objects in an array."""
-    return [as_object(item) for item in as_list(value) if isinstance(item, dict)]
+    return [cast("JsonObject", item) for item in as_list(value) if isinstance(item, dict)]
 
 
 def as_text(value: object, default: str = "") -> str:
@@ -33,6 +33,20 @@ def as_count(value: object, default: int, *, most: int) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= most else default
 
 
+def object_in(data: bytes) -> JsonObject | None:
+    """The JSON object that `data` is the text of; `None` if it is something else."""
+    try:
+        value: object = json.loads(data)
+    except ValueError:
+        return None
+    return cast("JsonObject", value) if isinstance(value, dict) else None
+
+
 def encoded(value: object) -> bytes:
     """Compact JSON in UTF-8."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def names(text: str) -> frozenset[str]:
+    """The words of `text`."""
+    return frozenset(text.split())

@@ -36,16 +36,20 @@ _SAID: dict[ErrorKind, tuple[int, str, str | None, str | None, str]] = {
         _INVALID,
         "context_length_exceeded",
         "input",
-        "This model's maximum context length is 128000 tokens. However, your messages resulted in 128001 tokens. "
-        "Please reduce the length of the messages.",
+        (
+            "This model's maximum context length is 128000 tokens. However, your messages resulted in 128001 tokens. "
+            "Please reduce the length of the messages."
+        ),
     ),
     "rate_limited": (
         429,
         "requests",
         "rate_limit_exceeded",
         None,
-        "Rate limit reached for {model} in organization org-ringfence on requests per min (RPM): "
-        "Limit 3, Used 3, Requested 1.",
+        (
+            "Rate limit reached for {model} in organization org-ringfence on requests per min (RPM): "
+            "Limit 3, Used 3, Requested 1."
+        ),
     ),
     "server": (
         500,

@@ -1,39 +1,39 @@
-"""The fields that OpenAI's API takes at the top of a body, and those it needs. Checked against the vendor's SDK by a test."""
+"""The fields that OpenAI's API takes at the top of a body, and those it needs. A test compares them with the SDK's."""
 
 from __future__ import annotations
 
-from ringfence.testing.partners.loose_json import JsonObject
+from ringfence.testing.partners.loose_json import JsonObject, names
 from ringfence.testing.partners.openai_errors import refusal
 
 FIELDS: dict[str, frozenset[str]] = {
-    "responses": frozenset(
+    "responses": names(
         """access_programs background background_options context_management conversation image include input
         instructions max_output_tokens max_tool_calls metadata model moderation parallel_tool_calls
         previous_response_id prompt prompt_cache_key prompt_cache_options prompt_cache_retention reasoning
         safety_identifier service_tier store stream stream_options temperature text tool_choice tools top_logprobs
-        top_p truncation user""".split()
+        top_p truncation user"""
     ),
-    "responses/input_tokens": frozenset(
+    "responses/input_tokens": names(
         """conversation input instructions model parallel_tool_calls personality previous_response_id reasoning text
-        tool_choice tools truncation""".split()
+        tool_choice tools truncation"""
     ),
-    "chat/completions": frozenset(
+    "chat/completions": names(
         """audio frequency_penalty function_call functions logit_bias logprobs max_completion_tokens max_tokens messages
         metadata modalities model moderation n parallel_tool_calls prediction presence_penalty prompt_cache_key
         prompt_cache_options prompt_cache_retention reasoning_effort response_format safety_identifier seed
         service_tier stop store stream stream_options temperature tool_choice tools top_logprobs top_p user verbosity
-        web_search_options""".split()
+        web_search_options"""
     ),
-    "embeddings": frozenset("dimensions encoding_format input model user".split()),
-    "images/generations": frozenset(
+    "embeddings": names("dimensions encoding_format input model user"),
+    "images/generations": names(
         """background complexity frame_count frame_duration_ms model moderation n output_compression output_format
-        partial_images prompt quality response_format safety_identifier size stream style svg user""".split()
+        partial_images prompt quality response_format safety_identifier size stream style svg user"""
     ),
-    "audio/transcriptions": frozenset(
+    "audio/transcriptions": names(
         """chunking_strategy file include keywords known_speaker_names known_speaker_references language languages model
-        prompt response_format stream temperature timestamp_granularities""".split()
+        prompt response_format stream temperature timestamp_granularities"""
     ),
-    "audio/speech": frozenset("input instructions model response_format speed stream_format voice".split()),
+    "audio/speech": names("input instructions model response_format speed stream_format voice"),
 }
 
 NEEDED: dict[str, tuple[str, ...]] = {

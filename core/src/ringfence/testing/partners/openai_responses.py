@@ -4,29 +4,15 @@ from __future__ import annotations
 
 import base64
 import secrets
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ringfence.request import ImagePart
-from ringfence.response import FinishReason
 from ringfence.testing.partners.answer import EVENT_STREAM, Answer
-from ringfence.testing.partners.asked import Asked, counted, interleaved, wire_id
+from ringfence.testing.partners.asked import Asked, interleaved, wire_id
 from ringfence.testing.partners.loose_json import JsonObject, as_list, as_object, as_text, encoded, objects_in
+from ringfence.testing.partners.openai_response_object import ResponseObject
 from ringfence.testing.scenes import Scene
-
-# Unified reason: status of the response, and why it is incomplete.
-_ENDS: dict[FinishReason, tuple[str, str | None]] = {
-    "stop": ("completed", None),
-    "tool_calls": ("completed", None),
-    "refusal": ("completed", None),
-    "length": ("incomplete", "max_output_tokens"),
-    "content_filter": ("incomplete", "content_filter"),
-    "other": ("incomplete", "steered"),
-    "error": ("failed", None),
-}
-
-_FAILURE = {"code": "server_error", "message": "The model failed to generate a response."}
 
 
 def asked_of(body: JsonObject) -> Asked:
@@ -58,8 +44,9 @@ def answer(body: JsonObject, scene: Scene) -> Answer:
             failure=_sse(_error_event(scene.fault_at)),
             scene=scene,
         )
-    failed = {**play.response("failed", []), "error": _FAILURE}
-    return Answer(body=encoded(play.whole()), malformed=b'{"id":"resp_', failed=(200, encoded(failed)), scene=scene)
+    return Answer(
+        body=encoded(play.whole()), malformed=b'{"id":"resp_', failed=(200, encoded(play.failed())), scene=scene
+    )
 
 
 def _sse(event: JsonObject) -> bytes:
@@ -91,90 +78,34 @@ class _Play:
     def __init__(self, body: JsonObject, scene: Scene) -> None:
         self._body = body
         self._scene = scene
-        self._id = wire_id("resp_")
-        self._created = int(time.time())
-        reason: FinishReason = scene.finish or ("tool_calls" if scene.tool_calls else "stop")
-        self._refused = reason == "refusal"
-        self._status, self._why = _ENDS[reason]
+        self._object = ResponseObject(body, scene)
+        self._refused = scene.finish == "refusal"
         # The last item is incomplete where the response is.
-        self._item_status = "completed" if self._status == "completed" else "incomplete"
+        self._item_status = "completed" if self._object.status == "completed" else "incomplete"
 
     def whole(self) -> JsonObject:
         """The body of an answer that is not streamed."""
-        return self._final([item.done for item in self._items()])
+        return self._object.final([item.done for item in self._items()])
+
+    def failed(self) -> JsonObject:
+        """The body of an answer that failed."""
+        return self._object.failed()
 
     def events(self) -> list[JsonObject]:
         """The events of the streamed answer, numbered."""
         items = self._items()
         calls = [item for item in items if item.done["type"] == "function_call"]
         events: list[JsonObject] = [
-            {"type": "response.created", "response": self.response("in_progress", [])},
-            {"type": "response.in_progress", "response": self.response("in_progress", [])},
+            {"type": "response.created", "response": self._object.begun()},
+            {"type": "response.in_progress", "response": self._object.begun()},
         ]
         for index, item in enumerate(items):
             if item not in calls:
                 events += [_added(index, item), *_placed(item.between, index), _done(index, item)]
         events += self._call_events(calls, len(items) - len(calls))
-        final = self._final([item.done for item in items])
-        events.append({"type": f"response.{self._status}", "response": final})
+        final = self._object.final([item.done for item in items])
+        events.append({"type": f"response.{self._object.status}", "response": final})
         return [{**event, "sequence_number": number} for number, event in enumerate(events)]
-
-    def response(self, status: str, output: Sequence[JsonObject]) -> JsonObject:
-        """The response object in a state."""
-        given = self._body
-        text: JsonObject = {"format": {"type": "text"}, "verbosity": "medium", **as_object(given.get("text"))}
-        return {
-            "id": self._id,
-            "object": "response",
-            "created_at": self._created,
-            "status": status,
-            "background": False,
-            "completed_at": self._created + 1 if status == "completed" else None,
-            "error": None,
-            "incomplete_details": None,
-            "instructions": given.get("instructions"),
-            "max_output_tokens": given.get("max_output_tokens"),
-            "max_tool_calls": given.get("max_tool_calls"),
-            "metadata": given.get("metadata") or {},
-            "model": given.get("model"),
-            "output": list(output),
-            "parallel_tool_calls": given.get("parallel_tool_calls", True),
-            "previous_response_id": given.get("previous_response_id"),
-            "prompt_cache_key": given.get("prompt_cache_key"),
-            "reasoning": {"effort": None, "summary": None, **as_object(given.get("reasoning"))},
-            "safety_identifier": given.get("safety_identifier"),
-            "service_tier": "default",
-            "store": given.get("store", True),
-            "temperature": given.get("temperature", 1.0),
-            "text": text,
-            "tool_choice": given.get("tool_choice", "auto"),
-            "tools": [_echoed(tool) for tool in objects_in(given.get("tools"))],
-            "top_logprobs": given.get("top_logprobs", 0),
-            "top_p": given.get("top_p", 1.0),
-            "truncation": given.get("truncation", "disabled"),
-            "usage": None,
-            "user": given.get("user"),
-        }
-
-    def _final(self, output: Sequence[JsonObject]) -> JsonObject:
-        end = self.response(self._status, output)
-        end["usage"] = self._usage()
-        end["incomplete_details"] = {"reason": self._why} if self._why else None
-        end["error"] = _FAILURE if self._status == "failed" else None
-        return end
-
-    def _usage(self) -> JsonObject | None:
-        usage = counted(self._scene.usage)
-        if usage is None:
-            return None
-        taken, made = usage.input_tokens or 0, usage.output_tokens or 0
-        return {
-            "input_tokens": taken,
-            "input_tokens_details": {"cache_write_tokens": 0, "cached_tokens": usage.cached_input_tokens},
-            "output_tokens": made,
-            "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
-            "total_tokens": taken + made,
-        }
 
     def _items(self) -> list[_Item]:
         scene = self._scene
@@ -305,12 +236,6 @@ def _added(index: int, item: _Item) -> JsonObject:
 
 def _done(index: int, item: _Item) -> JsonObject:
     return {"type": "response.output_item.done", "output_index": index, "item": item.done}
-
-
-def _echoed(tool: JsonObject) -> JsonObject:
-    if tool.get("type") != "function":
-        return tool
-    return {"description": None, "parameters": None, "strict": True, **tool}
 
 
 def wire_events(scene: Scene) -> int:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
-from email.message import EmailMessage
 from email.parser import BytesParser
 from email.policy import HTTP
-from typing import cast
 
 from ringfence.testing.partners import openai_chat, openai_media, openai_responses
 from ringfence.testing.partners.answer import Answer
 from ringfence.testing.partners.asked import Asked
 from ringfence.testing.partners.headers import openai_headers, retry_headers
-from ringfence.testing.partners.http import HttpRequest
-from ringfence.testing.partners.loose_json import JsonObject, as_object, as_text, encoded
+from ringfence.testing.partners.loose_json import JsonObject, as_text, encoded, object_in
 from ringfence.testing.partners.openai_errors import error_body, refusal, status_of
 from ringfence.testing.partners.openai_fields import fault_in
 from ringfence.testing.partners.stage import Stage
+from ringfence.testing.partners.wire import HttpRequest
 from ringfence.testing.scenes import Scene
 
 PREFIX = "/v1/"
@@ -53,16 +50,12 @@ def _body(request: HttpRequest) -> JsonObject | None:
     media_type = request.headers.get("content-type", "")
     if media_type.startswith("multipart/form-data"):
         return _form(media_type, request.body)
-    try:
-        body: object = json.loads(request.body)
-    except ValueError:
-        return None
-    return as_object(body) if isinstance(body, dict) else None
+    return object_in(request.body)
 
 
 def _form(media_type: str, body: bytes) -> JsonObject:
     head = f"content-type: {media_type}\r\n\r\n".encode("latin-1")
-    message = cast("EmailMessage", BytesParser(policy=HTTP).parsebytes(head + body))
+    message = BytesParser(policy=HTTP).parsebytes(head + body)
     fields: JsonObject = {}
     for part in message.iter_parts():
         name = part.get_param("name", header="content-disposition")
@@ -74,28 +67,29 @@ def _form(media_type: str, body: bytes) -> JsonObject:
 
 
 def _refused(request: HttpRequest, route: str, body: JsonObject | None) -> Answer | None:
+    asks_models = request.method == "GET" and (route == "models" or route.startswith("models/"))
     if not request.headers.get("authorization", "").startswith("Bearer "):
-        missing = refusal("You didn't provide an API key.", code=None)
-        return Answer(status=401, body=encoded(missing))
-    name = route.removeprefix("models/")
-    if request.method == "GET" and route.startswith("models"):
-        return _not_found(name) if name.startswith("missing-") else None
-    if route not in _ROUTES:
-        unknown = refusal(f"Invalid URL ({request.method} {request.path})")
-        return Answer(status=404, body=encoded(unknown))
-    if request.method != "POST":
-        wrong = refusal(f"Not allowed to {request.method} on {request.path}.", code="method_not_supported")
-        return Answer(status=405, body=encoded(wrong))
+        return _said(401, refusal("You didn't provide an API key."))
+    if route not in _ROUTES and not asks_models:
+        return _said(404, refusal(f"Invalid URL ({request.method} {request.path})"))
+    if request.method != "POST" and not asks_models:
+        return _said(405, refusal(f"Not allowed to {request.method} on {request.path}.", code="method_not_supported"))
+    if not asks_models and (fault := _fault(route, body)):
+        return _said(400, fault)
+    model = route.removeprefix("models/") if asks_models else as_text((body or {}).get("model"))
+    missing = model.startswith("missing-")
+    return _said(status_of("not_found"), error_body("not_found", model)) if missing else None
+
+
+def _fault(route: str, body: JsonObject | None) -> JsonObject | None:
     if body is None:
-        return Answer(status=400, body=encoded(refusal("We could not parse the JSON body of your request.")))
-    if fault := fault_in(route, body):
-        return Answer(status=400, body=encoded(fault))
-    model = as_text(body.get("model"))
-    return _not_found(model) if model.startswith("missing-") else None
+        return refusal("We could not parse the JSON body of your request.")
+    return fault_in(route, body)
 
 
-def _not_found(model: str) -> Answer:
-    return Answer(status=status_of("not_found"), body=encoded(error_body("not_found", model)))
+def _said(status: int, body: JsonObject, scene: Scene | None = None) -> Answer:
+    said = encoded(body)
+    return Answer(status=status, body=said, malformed=b'{"error": {', failed=(500, said), scene=scene)
 
 
 def _answered(request: HttpRequest, route: str, body: JsonObject, stage: Stage) -> Answer:
@@ -104,8 +98,5 @@ def _answered(request: HttpRequest, route: str, body: JsonObject, stage: Stage) 
     asked = _ASKED[route](body) if route in _ASKED else Asked(model=as_text(body.get("model")))
     scene = stage.scene(asked)
     if scene.error is not None:
-        said = encoded(error_body(scene.error, asked.model))
-        return Answer(
-            status=status_of(scene.error), body=said, malformed=b'{"error": {', failed=(500, said), scene=scene
-        )
+        return _said(status_of(scene.error), error_body(scene.error, asked.model), scene)
     return _ROUTES[route](body, scene)

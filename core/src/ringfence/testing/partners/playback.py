@@ -10,7 +10,7 @@ from __future__ import annotations
 import http
 
 from ringfence.testing.partners.answer import Answer
-from ringfence.testing.partners.http import Wire
+from ringfence.testing.partners.wire import Wire
 from ringfence.testing.scenes import Scene
 
 _PLAIN = Scene()

@@ -29,18 +29,14 @@ def _media_to_json(part: ImagePart | FilePart) -> JsonObject:
 
 def scene_from_json(plain: JsonObject) -> Scene:
     """The scene that `scene_to_json` wrote."""
-    given = cast("dict[str, Any]", plain)
-    return Scene(
-        **{
-            **given,
-            "text": tuple(given["text"]),
-            "reasoning": tuple(given["reasoning"]),
-            "tool_calls": tuple(ToolCallPart(*call) for call in given["tool_calls"]),
-            "media": tuple(_media_from_json(part) for part in given["media"]),
-            "vectors": tuple(tuple(vector) for vector in given["vectors"]),
-            "usage": Usage(**given["usage"]),
-        }
-    )
+    given = cast("dict[str, Any]", {**plain})
+    given["text"] = tuple(given["text"])
+    given["reasoning"] = tuple(given["reasoning"])
+    given["tool_calls"] = tuple(ToolCallPart(*call) for call in given["tool_calls"])
+    given["media"] = tuple(_media_from_json(part) for part in given["media"])
+    given["vectors"] = tuple(tuple(vector) for vector in given["vectors"])
+    given["usage"] = Usage(**given["usage"])
+    return Scene(**given)
 
 
 def _media_from_json(plain: dict[str, Any]) -> ImagePart | FilePart:
@@ -56,5 +52,6 @@ def seen_to_json(seen: Seen) -> JsonObject:
 
 def seen_from_json(plain: JsonObject) -> Seen:
     """What `seen_to_json` wrote."""
-    given = cast("dict[str, Any]", plain)
-    return Seen(**{**given, "body": base64.b64decode(given["body"])})
+    given = cast("dict[str, Any]", {**plain})
+    given["body"] = base64.b64decode(given["body"])
+    return Seen(**given)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ringfence.testing.partners.loose_json import JsonObject, as_list, as_object, as_text
 
 _DEEPEST = 12
+_LONGEST = 1000
 
 
 def instance_of(schema: object, root: object = None, depth: int = 0) -> object:
@@ -50,7 +51,7 @@ def _object(rules: JsonObject, root: object, depth: int) -> JsonObject:
 
 
 def _bound(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 1000 else 0
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _LONGEST else 0
 
 
 def _target(reference: str, root: object) -> object:

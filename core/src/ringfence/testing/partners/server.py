@@ -12,11 +12,11 @@ from typing import cast
 
 from ringfence.testing.partners import gemini_routes, openai_routes
 from ringfence.testing.partners.answer import Answer
-from ringfence.testing.partners.http import BadHttp, ClientGone, Wire, read_request
 from ringfence.testing.partners.loose_json import JsonObject, as_object, as_text, encoded, objects_in
 from ringfence.testing.partners.playback import play
 from ringfence.testing.partners.scene_json import scene_from_json, seen_to_json
 from ringfence.testing.partners.stage import Stage
+from ringfence.testing.partners.wire import BadHttp, ClientGone, Wire, read_request
 
 HOST = "127.0.0.1"
 

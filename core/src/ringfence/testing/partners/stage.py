@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ringfence.testing.partners.asked import Asked, default_scene
-from ringfence.testing.partners.http import HttpRequest
+from ringfence.testing.partners.wire import HttpRequest
 from ringfence.testing.scenes import Scene, Seen
 
 

@@ -1,4 +1,4 @@
-"""HTTP/1.1 on the server's side: a connection that notices at once when its client is gone, and requests read from it."""
+"""HTTP/1.1 on the server's side: connections that notice at once when their client is gone, and requests on them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _MAX_BODY_BYTES = 64 * 1024 * 1024
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
-class ClientGone(Exception):  # noqa: N818  (never leaves the package)
+class ClientGone(Exception):
     """The client closed the connection, or it is broken."""
 
 
-class BadHttp(Exception):  # noqa: N818
+class BadHttp(Exception):
     """What came is no request that can be read; `status` says why."""
 
     def __init__(self, status: int) -> None:
