@@ -149,7 +149,7 @@ def test_a_provider_or_detector_that_is_not_installed_is_a_warning() -> None:
     [
         (
             "{id: x, allow: {labels: [work], to: [house]}, require: {retention: none, region: [eu, ch]}}",
-            "rule 'x' requires retention none and region ch or eu, which no recipient can show in this version.",
+            "rule 'x' requires retention none and region ch or eu, which no recipient that it names declares.",
         ),
         ('{id: x, deny: {labels: "*", to: [device, own]}}', "rule 'any' allows nothing: rule 'x' denies all of it."),
     ],

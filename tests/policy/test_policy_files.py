@@ -332,6 +332,10 @@ OTHER = {
     "a label": HEAD.replace("work: {}", "work: {declare: true}") + RULES,
     "a rule's id": HEAD + RULES.replace("id: any", "id: every"),
     "named labels": HEAD + RULES.replace('"*"', "[work, unclassified]"),
+    "a region": HEAD.replace("model: m", "model: m, region: eu") + RULES,
+    "a tool": HEAD + RULES + "tools: {search: {ring: partner}}\n",
+    "consent": HEAD + RULES.replace("to: [device]}", "to: [device]}, consent: ask"),
+    "how consent is asked": HEAD + RULES + "consent: {device: {per: ring}}\n",
     "fallback": HEAD + RULES.replace("prefer: [mlx]", "prefer: [mlx], fallback: [mlx]"),
 }
 

@@ -32,6 +32,15 @@ FACTS = {
     "user.level": {"type": "int", "min": 0, "max": 9},
 }
 
+REQUIREMENTS: tuple[Document, ...] = (
+    {"attested": True},
+    {"retention": "none"},
+    {"region": "eu"},
+    {"region": ["eu", "ch"], "retention": "none"},
+    {"attested": True, "retention": "none"},
+)
+TOOLS = {"local": "device", "ours": "house", "search": "partner"}
+
 # ---------------------------------------------------------------- random policies and requests
 
 
@@ -77,14 +86,22 @@ def conditions(draw: st.DrawFn, *, labels: bool, depth: int = 2) -> Document:
 @st.composite
 def flow_rules(draw: st.DrawFn, effect: str | None = None) -> Document:
     effect = effect or draw(st.sampled_from(["allow", "deny"]))
-    places = ("device", "house", "mlx", "own", "rented", *(("partner", "openai") if effect == "deny" else ()))
+    places = ("device", "house", "mlx", "own", "rented", "partner", "openai")
     labels = draw(st.one_of(st.just("*"), some(LABELS)))
-    rule: Document = {"id": "r", effect: {"labels": labels, "to": draw(some(places))}}
+    to = draw(some(places))
+    rule: Document = {"id": "r", effect: {"labels": labels, "to": to}}
     if draw(st.booleans()):
         rule["when"] = draw(conditions(labels=False))
-    if effect == "allow" and draw(st.integers(0, 4)) == 0:
-        rule["require"] = draw(st.sampled_from([{"attested": True}, {"retention": "none"}, {"region": "eu"}]))
+    if effect == "allow" and draw(st.integers(0, 3)) == 0:
+        rule["require"] = draw(st.sampled_from(REQUIREMENTS))
+    if effect == "allow" and ({"partner", "openai"} & set(to) or draw(st.integers(0, 3)) == 0):
+        rule["consent"] = "ask"
     return rule
+
+
+FACTS_OF_A_RECIPIENT = st.fixed_dictionaries(
+    {}, optional={"retention": st.sampled_from(["none", "30d"]), "region": st.sampled_from(["eu", "us"])}
+)
 
 
 @st.composite
@@ -103,9 +120,13 @@ def documents(draw: st.DrawFn) -> Document:
     route[-1].pop("when", None)
     return {
         "version": 1,
-        "recipients": {name: {"ring": ring, "provider": "mlx", "model": "m"} for name, ring in RECIPIENTS.items()},
+        "recipients": {
+            name: {"ring": ring, "provider": "mlx", "model": "m", **draw(FACTS_OF_A_RECIPIENT)}
+            for name, ring in RECIPIENTS.items()
+        },
         "labels": {name: {} for name in LABELS},
         "unknown": "unclassified",
+        "tools": {name: {"ring": ring} for name, ring in TOOLS.items()},
         "tasks": [OWN_TASK],
         "facts": FACTS,
         "flow": [{**rule, "id": f"flow-{index}"} for index, rule in enumerate(flow)],
@@ -147,6 +168,11 @@ def decide(document: Document, request: Facts) -> Decision:
 
 def allowed(decision: Decision) -> frozenset[str]:
     return frozenset(name for name, verdict in decision.recipients.items() if verdict.verdict == "allow")
+
+
+def asked(decision: Decision) -> frozenset[str]:
+    """The recipients of the plan for which a person is asked."""
+    return frozenset(step.recipient for step in decision.plan if "consent" in step.obligations)
 
 
 # ---------------------------------------------------------------- the text, as an interpreter
@@ -238,8 +264,16 @@ def counting(document: Document, recipient: str, request: Facts) -> list[Documen
         if "allow" in rule
         and rule_names(rule["allow"], recipient)
         and meaning(rule.get("when"), request) == TRUE
-        and not {"retention", "region"} & set(rule.get("require", {}))
+        and meets(document["recipients"][recipient], rule.get("require", {}))
     ]
+
+
+def meets(recipient: Document, wanted: Document) -> bool:
+    """Whether the recipient declares what is asked for; what it does not declare is not met."""
+    regions = wanted.get("region", [recipient.get("region")])
+    return ("retention" not in wanted or recipient.get("retention") == wanted["retention"]) and (
+        "region" not in wanted or recipient.get("region") in ([regions] if isinstance(regions, str) else regions)
+    )
 
 
 def uncovered(document: Document, recipient: str, request: Facts) -> frozenset[str]:
@@ -263,8 +297,33 @@ def expected_plan(document: Document, request: Facts) -> list[tuple[str, tuple[s
             continue
         matching = [one for one in counting(document, name, request) if rule_labels(one["allow"]) & request.labels]
         attest = any(one.get("require", {}).get("attested") for one in matching)
-        plan.append((name, ("attest",) if attest else ()))
+        consent = any("consent" in one for one in matching)
+        plan.append((name, (*(["attest"] if attest else []), *(["consent"] if consent else []))))
     return plan
+
+
+def expected_outcome(plan: list[tuple[str, tuple[str, ...]]]) -> str:
+    if not plan:
+        return "deny"
+    return "ask" if "consent" in plan[0][1] else "allow"
+
+
+def expected_tool(document: Document, ring: str, request: Facts) -> bool:
+    """Whether a tool on `ring` may be given data with the labels of `request`, rule by rule."""
+    unknown_task = request.task not in (*TASKS, OWN_TASK)
+    left = set(request.labels)
+    for rule in document["flow"]:
+        scope = rule.get("allow") or rule["deny"]
+        if ring not in scope["to"]:
+            continue
+        value = meaning(rule.get("when"), request)
+        if "deny" in rule:
+            fires = value != FALSE or (unknown_task and names_task(rule.get("when")))
+            if fires and rule_labels(scope) & request.labels:
+                return False
+        elif value == TRUE and not {"require", "consent"} & set(rule):
+            left -= rule_labels(scope)
+    return not left
 
 
 # ---------------------------------------------------------------- the laws
@@ -277,8 +336,9 @@ law = settings(max_examples=50, deadline=None, suppress_health_check=[HealthChec
 def test_a_decision_is_what_the_text_says(document: Document, request: Facts) -> None:
     decision = decide(document, request)
     assert allowed(decision) == expected_allowed(document, request)
-    assert [(step.recipient, step.obligations) for step in decision.plan] == expected_plan(document, request)
-    assert decision.outcome == ("allow" if decision.plan else "deny")
+    plan = expected_plan(document, request)
+    assert [(step.recipient, step.obligations) for step in decision.plan] == plan
+    assert decision.outcome == expected_outcome(plan)
 
 
 @settings(law, max_examples=200)
@@ -313,7 +373,7 @@ def test_invariant_default_deny(document: Document, request: Facts) -> None:
 @given(documents(), requests(), st.sampled_from(sorted(RECIPIENTS)))
 def test_invariant_deny_beats_allow(document: Document, request: Facts, recipient: str) -> None:
     assume(request.labels & set(LABELS))
-    everything = {"id": "everything", "allow": {"labels": "*", "to": ["device", "house"]}}
+    everything = {"id": "everything", "allow": {"labels": "*", "to": ["device", "house", "partner"]}, "consent": "ask"}
     nothing = {"id": "nothing", "deny": {"labels": "*", "to": [recipient]}}
     document["flow"] = [everything, *document["flow"], nothing]
     decision = decide(document, request)
@@ -341,6 +401,83 @@ def test_invariant_one_more_deny_never_widens(document: Document, request: Facts
     before, after = decide(document, request), decide(wider, request)
     assert allowed(after) <= allowed(before)
     assert {step.recipient for step in after.plan} <= {step.recipient for step in before.plan}
+
+
+@law
+@given(documents(), requests(), st.data())
+def test_invariant_consent_on_one_more_allow_never_widens(
+    document: Document, request: Facts, data: st.DataObject
+) -> None:
+    """The same recipients, and nothing that asked before goes without asking."""
+    allows = [index for index, rule in enumerate(document["flow"]) if "allow" in rule]
+    assume(allows)
+    index = data.draw(st.sampled_from(allows))
+    asking = copy.deepcopy(document)
+    asking["flow"][index]["consent"] = "ask"
+    before, after = decide(document, request), decide(asking, request)
+    assert allowed(after) == allowed(before)
+    assert asked(before) <= asked(after)
+    assert [step.recipient for step in after.plan] == [step.recipient for step in before.plan]
+
+
+@law
+@given(documents(), requests(), flow_rules("allow"))
+def test_invariant_one_more_allow_takes_no_consent_away(document: Document, request: Facts, allow: Document) -> None:
+    more = {**document, "flow": [*document["flow"], {**allow, "id": "one-more"}]}
+    assert asked(decide(document, request)) <= asked(decide(more, request))
+
+
+@law
+@given(documents(), requests())
+def test_invariant_no_partner_is_planned_without_consent(document: Document, request: Facts) -> None:
+    decision = decide(document, request)
+    assert {step.recipient for step in decision.plan if step.ring == "partner"} <= asked(decision)
+
+
+@law
+@given(documents(), requests(), st.sampled_from(sorted(RECIPIENTS)), st.sampled_from(["retention", "region"]))
+def test_invariant_a_fact_that_a_recipient_does_not_declare_never_widens(
+    document: Document, request: Facts, recipient: str, key: str
+) -> None:
+    silent = copy.deepcopy(document)
+    silent["recipients"][recipient].pop(key, None)
+    assert allowed(decide(silent, request)) <= allowed(decide(document, request))
+
+
+@settings(law, max_examples=200)
+@given(documents(), requests(), st.sampled_from(sorted(TOOLS)))
+def test_a_tool_gets_what_the_text_says(document: Document, request: Facts, tool: str) -> None:
+    assert policy_of(document).tool_allowed(tool, request) == expected_tool(document, TOOLS[tool], request)
+
+
+@law
+@given(documents(), requests(), st.one_of(flow_rules("deny"), st.sampled_from((*LABELS, "undeclared"))))
+def test_invariant_one_more_deny_or_label_gives_no_tool_more(
+    document: Document, request: Facts, more: Document | str
+) -> None:
+    if isinstance(more, str):
+        narrower, asks = document, replace(request, labels=request.labels | {more})
+    else:
+        narrower, asks = {**document, "flow": [*document["flow"], {**more, "id": "one-more"}]}, request
+    for tool in TOOLS:
+        assert policy_of(document).tool_allowed(tool, request) >= policy_of(narrower).tool_allowed(tool, asks)
+
+
+@law
+@given(documents(), requests())
+def test_a_tool_gets_no_more_than_any_recipient_of_its_ring_that_no_deny_names(
+    document: Document, request: Facts
+) -> None:
+    """A tool stands outside what was agreed with one recipient, so it is allowed only what the whole ring is."""
+    policy = policy_of(document)
+    decision = policy.decide(request)
+    for tool, ring in TOOLS.items():
+        if not policy.tool_allowed(tool, request):
+            continue
+        for name, verdict in decision.recipients.items():
+            denied = [rule for rule in document["flow"] if "deny" in rule and name in rule["deny"]["to"]]
+            if verdict.ring == ring and not denied:
+                assert verdict.verdict == "allow"
 
 
 @law

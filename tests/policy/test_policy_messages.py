@@ -84,10 +84,7 @@ def test_the_good_file_has_no_fault() -> None:
     assert read_policy(good()).name == "acme"
 
 
-CANNOT_ASK = (
-    'allows a partner without consent. Add "consent: ask". '
-    "This version of ringfence cannot ask yet, so deny partners instead."
-)
+WITHOUT_CONSENT = 'allows a partner without consent. Add "consent: ask".'
 FROM_POLICY_MD = {
     "unknown key": (
         flow("  - id: x\n    deny: {labels: [health], to: [house]}\n    §redcat: mask"),
@@ -99,11 +96,11 @@ FROM_POLICY_MD = {
     ),
     "partner without consent": (
         flow("  - §id: partner-public\n    allow: {labels: [public], to: [partner]}"),
-        f"rule 'partner-public' {CANNOT_ASK}",
+        f"rule 'partner-public' {WITHOUT_CONSENT}",
     ),
     "partner by name without consent": (
         flow("  - §id: x\n    allow: {labels: [public], to: [device, openai]}"),
-        f"rule 'x' {CANNOT_ASK}",
+        f"rule 'x' {WITHOUT_CONSENT}",
     ),
     "unknown is public": (
         good(unknown="§unknown: public", clean=""),
@@ -144,11 +141,8 @@ def test_the_messages_of_the_policy_language(text: str, message: str) -> None:
 
 
 NOT_YET = "is not supported by this version of ringfence. Remove it."
-LATER_AT_THE_TOP = ("consent", "tools", "budgets", "audit", "invariants", "tests", "include", "shadow")
-LATER_IN_A_RECIPIENT = (
-    *("url", "secret", "region", "retention", "capacity", "directory", "trust", "min_tier"),
-    *("capabilities", "options"),
-)
+LATER_AT_THE_TOP = ("budgets", "audit", "invariants", "tests", "include", "shadow")
+LATER_IN_A_RECIPIENT = ("capacity", "directory", "trust", "min_tier")
 
 
 @pytest.mark.parametrize("key", LATER_AT_THE_TOP)
@@ -162,15 +156,15 @@ def test_a_key_that_does_not_work_yet_is_refused_by_name_in_a_recipient(key: str
     check(good(recipients=f"{GOOD['recipients']}\n{line}"), f"key '{key}' in recipients.own {NOT_YET}")
 
 
-@pytest.mark.parametrize(("key", "value"), [("redact", "mask"), ("consent", "ask")])
-def test_a_key_that_does_not_work_yet_is_refused_by_name_on_an_allow(key: str, value: str) -> None:
-    rule = f"  - id: x\n    allow: {{labels: [public], to: [house]}}\n    §{key}: {value}"
-    check(flow(rule), f"key '{key}' in flow[1] {NOT_YET}")
+def test_a_key_that_does_not_work_yet_is_refused_by_name_on_an_allow() -> None:
+    rule = "  - id: x\n    allow: {labels: [public], to: [house]}\n    §redact: mask"
+    check(flow(rule), f"key 'redact' in flow[1] {NOT_YET}")
 
 
-def test_an_allow_of_a_partner_that_asks_is_refused_for_the_consent_alone() -> None:
-    rule = "  - id: x\n    allow: {labels: [public], to: [partner]}\n    §consent: ask"
-    check(flow(rule), f"key 'consent' in flow[1] {NOT_YET}")
+@pytest.mark.parametrize("lasts", ["session", "30d", "12 h"])
+def test_a_consent_that_outlasts_the_request_is_refused_by_name(lasts: str) -> None:
+    says = f"consent.partner.lasts: '{lasts}' is not supported by this version of ringfence. Write request."
+    check(good() + f"\nconsent: {{partner: {{lasts: §{lasts}}}}}", says)
 
 
 @pytest.mark.parametrize("key", ["cel", "time", "device.os", "app.version", "time.hour"])
@@ -445,6 +439,154 @@ OURS = {
         "rule 'z' can never be reached: the rules before it match every request that it does.",
     ),
 }
+
+
+def recipient(keys: str, ring: str = "partner") -> str:
+    """The good file with one recipient more, `x`, that has `keys`."""
+    line = f"  x: {{ring: {ring}, provider: openai, model: m, {keys}}}"
+    return good(recipients=f"{GOOD['recipients']}\n{line}")
+
+
+def bottom(section: str) -> str:
+    return f"{good()}\n{section}"
+
+
+NO_SECRET = "recipients.x.secret must be env:NAME or file:PATH, where the key is."
+NO_URL = "recipients.x.url must be an http or https URL such as https://models.example.org/v1."
+CAPABILITIES = (
+    "'text', 'image_input', 'file_input', 'tools', 'output_schema', 'reasoning', 'draw', 'embed', 'transcribe', "
+    "'speak', 'count_tokens' or 'download'"
+)
+BEYOND_THE_DEVICE = {
+    "secret on the device": (
+        recipient("§secret: env:KEY", "device"),
+        "recipient 'x' is on the device: it takes no secret. Nothing on the device asks for a key.",
+    ),
+    "a secret in the file": (
+        recipient("secret: §sk-proj-canary"),
+        f"{NO_SECRET} A secret written into the file does not load.",
+    ),
+    "a secret that is a number": (
+        recipient("secret: §123456"),
+        "recipients.x.secret must be text, not a number. Put it in quotes.",
+    ),
+    "a secret of the home folder": (
+        recipient("secret: §file:~/key"),
+        "recipients.x.secret begins with ~. Write the whole path, or one relative to this file.",
+    ),
+    "a relative secret in no file": (
+        recipient("secret: §file:keys/openai"),
+        "recipients.x.secret is relative, and this policy stands in no file. Write the whole path.",
+    ),
+    "url without a scheme": (recipient("url: §models.example.org/v1"), NO_URL),
+    "url with a user": (
+        recipient('url: §"https://me:canary@models.example.org"'),
+        "recipients.x.url holds a user or a password. Take it out, and say under secret: where the key is.",
+    ),
+    "url with a query": (
+        recipient('url: §"https://models.example.org?key=canary"'),
+        "recipients.x.url ends with its path. Take the query or fragment out.",
+    ),
+    "http to a partner": (
+        recipient('url: §"http://models.example.org"'),
+        "recipients.x.url would send what a partner gets unencrypted. Write https://; http:// is for localhost.",
+    ),
+    "region with a space": (
+        recipient("region: §west europe"),
+        "'west europe' cannot be a name in recipients.x.region: write 1 to 64 letters, digits, '_', '-' and '.'.",
+    ),
+    "retention is a number": (
+        recipient("retention: §0"),
+        "recipients.x.retention must be text, not a number. Put it in quotes.",
+    ),
+    "capability misspelt": (
+        recipient("capabilities: [text, §tols]"),
+        f"'tols' is not a value of recipients.x.capabilities: {CAPABILITIES}. Did you mean 'tools'?",
+    ),
+    "capabilities is text": (
+        recipient("capabilities: §text"),
+        "recipients.x.capabilities must be a list such as [text, tools], not text.",
+    ),
+    "options is a list": (recipient("options: §[a]"), "recipients.x.options must be a mapping, not a list."),
+    "a number beyond exactness in options": (
+        recipient("options: {a: {b: [§99999999999999999]}}"),
+        "a number in recipients.x.options must lie between -9007199254740992 and 9007199254740992.",
+    ),
+    "consent is another word": (
+        flow("  - id: x\n    allow: {labels: [public], to: [partner]}\n    consent: §yes"),
+        "flow[1].consent can only be ask. Leave it out where nobody need be asked.",
+    ),
+    "consent of a place that is not declared": (
+        bottom("consent: {§partnr: {per: ring}}"),
+        "'partnr' is neither a ring nor declared under recipients:. Did you mean 'partner'?",
+    ),
+    "consent per": (
+        bottom("consent: {openai: {per: §rings}}"),
+        "'rings' is not a value of consent.openai.per: 'recipient' or 'ring'. Did you mean 'ring'?",
+    ),
+    "consent lasts": (
+        bottom("consent: {partner: {lasts: §requst}}"),
+        "'requst' is not a value of consent.partner.lasts: 'request'. Did you mean 'request'?",
+    ),
+    "consent show": (
+        bottom("consent: {partner: {show: [§label]}}"),
+        "'label' is not a value of consent.partner.show: 'recipient', 'labels' or 'preview'. Did you mean 'labels'?",
+    ),
+    "consent when nobody can be asked": (
+        bottom("consent: {partner: {when_no_ui: §allow}}"),
+        "'allow' is not a value of consent.partner.when_no_ui: 'deny'.",
+    ),
+    "unknown key in consent": (
+        bottom("consent: {partner: {§last: request}}"),
+        "unknown key 'last' in consent.partner. Did you mean 'lasts'?",
+    ),
+    "tool without a ring": (bottom("tools: {search: §{}}"), "key 'ring' in tools.search is missing."),
+    "tool on no ring": (
+        bottom("tools: {search: {ring: §partners}}"),
+        "'partners' is not a value of tools.search.ring: 'device', 'house' or 'partner'. Did you mean 'partner'?",
+    ),
+    "tool with a space": (
+        bottom('tools: {§"web search": {ring: partner}}'),
+        "'web search' cannot be the name of a tool: write 1 to 128 characters without a space.",
+    ),
+    "unknown key in a tool": (
+        bottom("tools: {search: {ring: partner, §url: x}}"),
+        "unknown key 'url' in tools.search.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), BEYOND_THE_DEVICE.values(), ids=BEYOND_THE_DEVICE)
+def test_the_messages_for_what_lies_beyond_the_device(text: str, message: str) -> None:
+    check(text, message)
+
+
+MISTAKEN_FOR_A_KEY = (
+    *("canary", "env:sk-canary", "env:", "env:1canary", "file:", "canary:canary", "https://canary", "CANARY=canary"),
+    *("env: canary", "file", "“canary”", "canary " * 100),
+)
+
+
+@pytest.mark.parametrize("written", MISTAKEN_FOR_A_KEY)
+def test_no_fault_repeats_what_stands_where_a_secret_is_named(written: str) -> None:
+    plain, _ = marked(recipient(f'secret: "{written}"'))
+    assert "recipients.x.secret" in " ".join(faults_of(plain))
+    assert "canary" not in " ".join(faults_of(plain)).lower()
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("canary", "ftp://canary", "https://", "https://canary@h", "https://h?canary", "https://h#canary", "//canary"),
+        *("https://h/can ary", "https://[canary]", "https://h:canary", "https://h:0/canary", "https://canary..h/"),
+        *("https://[::1]canary", "https://canary[::1]", "https://[::1%25canary]", "https://[::1].canary:1/"),
+        *("https://-canary.h", "https://h\\canary", "https://canary%2e.h", "https://h:99999/canary", "https:canary"),
+    ],
+)
+def test_no_fault_repeats_an_address(written: str) -> None:
+    plain, _ = marked(recipient(f"url: '{written}'"))
+    assert len(faults_of(plain)) == 1
+    assert "canary" not in faults_of(plain)[0]
 
 
 @pytest.mark.parametrize(("text", "message"), OURS.values(), ids=OURS)

@@ -17,12 +17,18 @@ POLICIES = [
     Path(__file__).parents[2] / "core/src/ringfence/policy/builtin.yaml",
 ]
 SMALL = """version: 1
-recipients: {mlx: {ring: device, provider: mlx, model: m}}
+recipients:
+  mlx: {ring: device, provider: mlx, model: m}
+  away: {ring: partner, provider: openai, model: m, url: "https://a.example/v1", secret: env:KEY, region: eu,
+         retention: none, capabilities: [text, tools], options: {api: chat, list: [1, {a: true}]}}
+tools: {create_event: {ring: device}}
+consent: {partner: {per: ring, lasts: request, show: [recipient, labels], when_no_ui: deny}, away: {}}
 facts: {user.age: {type: enum, values: [adult, minor]}}
 labels: {work: {detect: [email]}, unclassified: {}}
 unknown: unclassified
 flow:
   - {id: any, allow: {labels: "*", to: [device]}, require: {attested: true}, when: {user.age: [adult]}}
+  - {id: out, allow: {labels: [work], to: [partner]}, consent: ask, require: {region: [eu, ch], retention: none}}
   - {id: none, deny: {labels: [work], to: [device]}, when: {not: {input_tokens: {over: 5}}}}
 route:
   - {id: some, prefer: [mlx], when: {labels: [work], any: [{task: [rewrite]}, {modality: [image]}]}}
@@ -60,8 +66,28 @@ FAULTY = {
     "unknown is public": ("unknown: unclassified", "unknown: public"),
     "ring": ("ring: device", "ring: devise"),
     "a recipient's missing key": (", model: m", ""),
-    "a recipient's key of later": ("model: m", "model: m, region: eu"),
-    "a recipient named like a ring": ("{mlx: {", "{house: {"),
+    "a recipient's key of later": ("model: m", "model: m, capacity: owned"),
+    "a recipient named like a ring": ("  mlx: {", "  house: {"),
+    "url on the device": ("mlx, model: m", 'mlx, model: m, url: "https://a.example"'),
+    "secret on the device": ("mlx, model: m", "mlx, model: m, secret: env:KEY"),
+    "url without a scheme": ("https://a.example/v1", "a.example/v1"),
+    "url with a user": ("https://a.example/v1", "https://me:key@a.example/v1"),
+    "url with a query": ("https://a.example/v1", "https://a.example/v1?key=x"),
+    "a secret in the file": ("env:KEY", "sk-1234"),
+    "a secret's bad variable": ("env:KEY", "env:1KEY"),
+    "region with a space": ("region: eu,", "region: west europe,"),
+    "retention is a number": ("retention: none,", "retention: 0,"),
+    "capability": ("[text, tools]", "[text, tols]"),
+    "options is a list": ("options: {api: chat, list: [1, {a: true}]}", "options: [1]"),
+    "tool without a ring": ("{create_event: {ring: device}}", "{create_event: {}}"),
+    "tool with a space": ("{create_event: ", "{create event: "),
+    "consent on a deny": ("{id: none, deny", "{id: none, consent: ask, deny"),
+    "consent is another word": ("consent: ask", "consent: always"),
+    "a partner without consent": ("consent: ask, ", ""),
+    "consent per": ("per: ring", "per: rings"),
+    "consent lasts": ("lasts: request", "lasts: session"),
+    "consent show": ("show: [recipient, labels]", "show: [label]"),
+    "consent when nobody can be asked": ("when_no_ui: deny", "when_no_ui: allow"),
     "fact without user.": ("{user.age: {type", "{age: {type"),
     "enum without values": ("type: enum, values: [adult, minor]", "type: enum"),
     "bool with values": ("type: enum", "type: bool"),

@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 _PORTS = {"http": 80, "https": 443}
 # RFC 3986, less what no base URL needs; a backslash or a blank is read in two ways by two parsers.
 _CHARACTERS = re.compile(r"[A-Za-z0-9._~:/\[\]@!$&'()*+,;=%?#-]+")
+_AUTHORITY = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\[\]:]+)(?::[0-9]*)?")
 _HOST_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_][a-z0-9_-]{0,62})*")
 
 _FORM = "must be an http or https URL such as https://models.example.org/v1"
@@ -33,7 +34,9 @@ def address(written: str) -> str:
         raise NotAnAddress("holds a user or a password. Take it out, and say under secret: where the key is")
     if "?" in written or "#" in written:
         raise NotAnAddress("ends with its path. Take the query or fragment out")
-    if parts.scheme not in _PORTS or not _CHARACTERS.fullmatch(written) or port == 0:
+    if not _CHARACTERS.fullmatch(written) or not _AUTHORITY.fullmatch(parts.netloc):
+        raise NotAnAddress(_FORM)
+    if parts.scheme not in _PORTS or port == 0:
         raise NotAnAddress(_FORM)
     shown_port = "" if port in (None, _PORTS[parts.scheme]) else f":{port}"
     return f"{parts.scheme}://{_host(parts)}{shown_port}{parts.path.rstrip('/')}"
