@@ -6,8 +6,8 @@ from ringfence.testing.partners.gemini_errors import refusal
 from ringfence.testing.partners.loose_json import JsonObject, as_object, names
 
 _CONTENT = names(
-    """cachedContent contents generationConfig labels safetySettings serviceTier store systemInstruction toolConfig
-    tools"""
+    """cachedContent contents continuationToken generationConfig labels safetySettings serviceTier store
+    systemInstruction toolConfig tools"""
 )
 
 FIELDS: dict[str, frozenset[str]] = {
@@ -20,7 +20,7 @@ FIELDS: dict[str, frozenset[str]] = {
 }
 
 GENERATION_CONFIG = names(
-    """audioTranscriptionConfig candidateCount continuationToken enableEnhancedCivicAnswers frequencyPenalty imageConfig
+    """audioTranscriptionConfig candidateCount enableEnhancedCivicAnswers frequencyPenalty imageConfig
     logprobs maxOutputTokens mediaResolution presencePenalty responseFormat responseJsonSchema responseLogprobs
     responseMimeType responseModalities responseSchema seed speechConfig stopSequences temperature thinkingConfig
     topK topP translationConfig"""

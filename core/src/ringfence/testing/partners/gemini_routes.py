@@ -8,7 +8,6 @@ from urllib.parse import parse_qs
 
 from ringfence.testing.partners import gemini_content, gemini_media
 from ringfence.testing.partners.answer import Answer
-from ringfence.testing.partners.asked import Asked
 from ringfence.testing.partners.gemini_content import JSON_UTF8
 from ringfence.testing.partners.gemini_errors import error_body, refusal, status_of
 from ringfence.testing.partners.gemini_fields import FIELDS, fault_in
@@ -86,7 +85,7 @@ def _answered(request: HttpRequest, name: str, method: str, body: JsonObject, st
         return gemini_media.model(name) if name else gemini_media.models()
     stream = method == "streamGenerateContent"
     writes = stream or method == "generateContent"
-    scene = stage.scene(gemini_content.asked_of(name, body, stream=stream) if writes else Asked(model=name))
+    scene = stage.scene(gemini_content.asked_of(name, body, stream=stream))
     if scene.error is not None:
         return _error(scene.error, name, scene)
     if writes:

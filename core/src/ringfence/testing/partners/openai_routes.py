@@ -31,6 +31,7 @@ _ROUTES: dict[str, Callable[[JsonObject, Scene], Answer]] = {
 }
 _ASKED: dict[str, Callable[[JsonObject], Asked]] = {
     "responses": openai_responses.asked_of,
+    "responses/input_tokens": openai_responses.asked_of,
     "chat/completions": openai_chat.asked_of,
 }
 
@@ -81,6 +82,10 @@ def _refused(request: HttpRequest, route: str, body: JsonObject | None) -> Answe
     return _said(status_of("not_found"), error_body("not_found", model)) if missing else None
 
 
+def _asked_of(body: JsonObject) -> Asked:
+    return Asked(model=as_text(body.get("model")), characters=len(encoded(body.get("input"))))
+
+
 def _fault(route: str, body: JsonObject | None) -> JsonObject | None:
     if body is None:
         return refusal("We could not parse the JSON body of your request.")
@@ -95,7 +100,7 @@ def _said(status: int, body: JsonObject, scene: Scene | None = None) -> Answer:
 def _answered(request: HttpRequest, route: str, body: JsonObject, stage: Stage) -> Answer:
     if request.method == "GET":
         return openai_media.models() if route == "models" else openai_media.model(route.removeprefix("models/"))
-    asked = _ASKED[route](body) if route in _ASKED else Asked(model=as_text(body.get("model")))
+    asked = _ASKED.get(route, _asked_of)(body)
     scene = stage.scene(asked)
     if scene.error is not None:
         return _said(status_of(scene.error), error_body(scene.error, asked.model), scene)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
 import threading
@@ -19,6 +20,7 @@ from ringfence.testing.partners.stage import Stage
 from ringfence.testing.partners.wire import BadHttp, ClientGone, Wire, read_request
 
 HOST = "127.0.0.1"
+_STDIN = 0
 
 
 class Partners:
@@ -87,10 +89,13 @@ async def run(port: int, *, control: bool) -> None:
 
 
 def _listen(partners: Partners, loop: asyncio.AbstractEventLoop, over: asyncio.Event) -> None:
-    # A thread, because stdin may be any kind of file. `obey` runs on the loop, where the stages belong.
-    for line in sys.stdin.buffer:
-        answered = asyncio.run_coroutine_threadsafe(_obeyed(partners, line), loop)
-        _say(answered.result())
+    # A thread, because stdin may be any kind of file; and not `sys.stdin`, whose lock it would hold when the process
+    # ends. `obey` runs on the loop, where the stages belong.
+    pending = b""
+    while data := os.read(_STDIN, 65_536):
+        *lines, pending = (pending + data).split(b"\n")
+        for line in lines:
+            _say(asyncio.run_coroutine_threadsafe(_obeyed(partners, line), loop).result())
     loop.call_soon_threadsafe(over.set)
 
 
