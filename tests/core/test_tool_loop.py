@@ -456,6 +456,19 @@ async def test_a_result_without_a_json_form_is_told() -> None:
     ]
 
 
+async def test_a_result_that_is_no_unicode_is_told() -> None:
+    def list_files() -> list[str]:
+        return ["caf\udce9.txt"]
+
+    def refuse() -> str:
+        raise ToolError("caf\udce9.txt")
+
+    provider = ScriptedProvider(calls(("list_files", {}), ("refuse", {})), "Done.")
+    async with one(provider) as it:
+        await it.respond("x", tools=[list_files, refuse])
+    assert [part.text for part in results(provider)] == ["the tool's result is not valid Unicode"] * 2
+
+
 # ------------------------------------------------------------------ limits
 def endless() -> ScriptedProvider:
     return ScriptedProvider(calls(("double", {"number": 1}), ("double", {"number": 2}), say="More."))

@@ -16,7 +16,8 @@ from ringfence.errors import InvalidRequest
 
 _SCALARS: dict[Any, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
 _MOST_FAULTS = 8
-_SECTIONS = ("Args:", "Arguments:", "Parameters:", "Returns:", "Yields:", "Raises:", "Example:", "Examples:", "Note:")
+_ARGUMENTS = ("Args:", "Arguments:", "Parameters:")
+_SECTIONS = (*_ARGUMENTS, "Returns:", "Yields:", "Raises:")
 
 
 class ArgumentsInvalid(Exception):
@@ -47,10 +48,11 @@ class Parameters:
         self.schema: dict[str, Any] = _with_defaults(schema, defaults)
 
     def describe(self, texts: Mapping[str, str]) -> None:
-        """Adds the descriptions that stand in the docstring, where a parameter has none of its own."""
+        """Adds what `Annotated[…, "text"]` or the docstring says of a parameter that has no description of its own."""
         for name, found in self.schema["properties"].items():
-            if name in texts:
-                found.setdefault("description", texts[name])
+            said = _said(self._hints[name]) or texts.get(name)
+            if said:
+                found.setdefault("description", said)
 
     def read(self, arguments: str) -> dict[str, Any]:
         """The values in the JSON text `arguments`, by parameter; one that is left out is not among them.
@@ -73,6 +75,8 @@ class Parameters:
 
     def _read_plain(self, text: str) -> dict[str, Any]:
         value = json.loads(text, parse_constant=_refuse)
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()  # half of a character cannot be written anywhere
         if self._validator is None:
             import jsonschema_rs  # noqa: PLC0415  (only a model's call needs it)
 
@@ -115,7 +119,7 @@ def docstring(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
     for line in lines[first:]:
         if line in _SECTIONS:
             section = line
-        if section not in _SECTIONS[:3] or line == section or not line.strip():
+        if section not in _ARGUMENTS or line == section or not line.strip():
             continue
         depth = len(line) - len(line.lstrip())
         head, colon, text = line.strip().partition(":")
@@ -150,8 +154,7 @@ def _plain_schema(hint: Any) -> dict[str, Any] | None:
     """The schema of a plain type; `None` for any other."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated and all(isinstance(said, str) for said in arguments[1:]):
-        inner = _plain_schema(arguments[0])
-        return None if inner is None else {**inner, "description": arguments[1]}
+        return _plain_schema(arguments[0])
     if origin is Literal:
         plain = all(type(value) in _SCALARS for value in arguments)
         return {"enum": list(arguments)} if plain else None
@@ -166,6 +169,12 @@ def _plain_schema(hint: Any) -> dict[str, Any] | None:
         return None if inner is None else {"anyOf": [inner, {"type": "null"}]}
     kind = next((name for scalar, name in _SCALARS.items() if hint is scalar), None)
     return None if kind is None else {"type": kind}
+
+
+def _said(hint: Any) -> str | None:
+    """The first text in `Annotated[…, "text"]`."""
+    metadata = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+    return next((said for said in metadata if isinstance(said, str)), None)
 
 
 def _optional(hint: Any) -> Any:

@@ -134,16 +134,27 @@ def _outcome(work: asyncio.Task[object]) -> ToolResult:
         return _failed("the tool failed: it cancelled itself")
     error = work.exception()
     if error is not None:
-        return _failed(str(error) if isinstance(error, ToolError) else f"the tool failed: {describe(error)}")
-    value = work.result()
-    return value if isinstance(value, ToolResult) else _as_result(value)
+        told = str(error) if isinstance(error, ToolError) else f"the tool failed: {describe(error)}"
+        return _encodable(_failed(told))
+    return _encodable(_as_result(work.result()))
 
 
 def _as_result(value: object) -> ToolResult:
+    if isinstance(value, ToolResult):
+        return value
     try:
         return ToolResult(text_of(value))
     except Exception as error:  # noqa: BLE001  (an app's object may raise anything)
         return _failed(f"the tool's result has no JSON form: {type(error).__name__}")
+
+
+def _encodable(result: ToolResult) -> ToolResult:
+    """`result`, unless nobody could send it: a file name may be no Unicode."""
+    try:
+        result.text.encode()
+    except UnicodeEncodeError:
+        return replace(_failed("the tool's result is not valid Unicode"), labels=result.labels)
+    return result
 
 
 def _failed(why: str) -> ToolResult:
