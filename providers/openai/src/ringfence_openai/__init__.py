@@ -1,0 +1,1 @@
+"""OpenAI and compatible servers, as a provider of Ringfence."""

@@ -1,0 +1,72 @@
+"""`request.provider_options["openai"]`: fields of the API that the request has no words for, merged into the body."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeGuard
+
+from ringfence.errors import InvalidRequest
+from ringfence.request import JsonValue, Request
+
+PROVIDER = "openai"
+IMAGE_DETAIL = "image_detail"
+"""Ours: the `detail` of every picture in the request."""
+
+_PROTECTED = frozenset({"model", "stream", "input", "messages", "store", "instructions", "n", "stream_options", "file"})
+_STORED = frozenset({"background", "conversation", "previous_response_id"})
+"""They make the vendor keep the answer, or read one that it keeps."""
+
+_DETAILS = ("auto", "low", "high", "original")
+
+
+def own_options(request: Request) -> Mapping[str, JsonValue]:
+    """What the app gave for this provider, without what is ours."""
+    given = request.provider_options.get(PROVIDER, {})
+    return {name: value for name, value in given.items() if name != IMAGE_DETAIL} if IMAGE_DETAIL in given else given
+
+
+def image_detail(request: Request) -> str | None:
+    """How closely the model looks at pictures, where the app says.
+
+    Raises:
+        InvalidRequest: there is no such way of looking.
+    """
+    detail = request.provider_options.get(PROVIDER, {}).get(IMAGE_DETAIL)
+    if detail is None or (isinstance(detail, str) and detail in _DETAILS):
+        return detail
+    raise InvalidRequest(f"the provider option {IMAGE_DETAIL} of openai is one of: {', '.join(_DETAILS)}")
+
+
+def merged(body: Mapping[str, JsonValue], request: Request, *, store: bool) -> dict[str, JsonValue]:
+    """`body` and the app's fields: lists are joined, objects are merged one level deep, nothing is overridden.
+
+    Raises:
+        InvalidRequest: a field that the request itself decides, or one that it sets too.
+    """
+    out = dict(body)
+    for name, value in own_options(request).items():
+        # INVARIANT: the app cannot make the vendor keep what the operator did not let it keep.
+        if name in _PROTECTED or (name in _STORED and not store):
+            raise InvalidRequest(
+                f"the provider option '{name}' of openai is not the app's to set",
+                way_out="leave it out; the request and the recipient's options decide it",
+            )
+        out[name] = _joined(name, out[name], value) if name in out else value
+    return out
+
+
+def _joined(name: str, ours: JsonValue, theirs: JsonValue) -> JsonValue:
+    if _is_list(ours) and _is_list(theirs):
+        return [*ours, *(item for item in theirs if item not in ours)]
+    if isinstance(ours, Mapping) and isinstance(theirs, Mapping) and not ours.keys() & theirs.keys():
+        return {**ours, **theirs}
+    raise InvalidRequest(
+        f"the provider option '{name}' of openai is set by the request as well", way_out="set it in one place"
+    )
+
+
+def _is_list(value: JsonValue) -> TypeGuard[Sequence[JsonValue]]:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+__all__ = ["IMAGE_DETAIL", "PROVIDER", "image_detail", "merged", "own_options"]

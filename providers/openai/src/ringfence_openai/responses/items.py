@@ -1,0 +1,113 @@
+"""Items of an answer to events; a stream and a whole answer both end up here, so that they add up to the same parts."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ringfence.response import Finish, FinishReason, ProviderEvent, Usage, UsageReport
+from ringfence_openai.faults import Malformed, Refused
+from ringfence_openai.parts import Parts
+from ringfence_openai.responses import wire
+
+BETWEEN = "\n\n"
+"""Between two summaries of one reasoning item."""
+
+_INCOMPLETE: dict[str | None, FinishReason] = {"max_output_tokens": "length", "content_filter": "content_filter"}
+
+
+def whole_item(parts: Parts, place: int, item: bytes) -> list[ProviderEvent]:
+    """The events of an item that came whole, at `place` in the output.
+
+    Raises:
+        msgspec.DecodeError: it is no item.
+    """
+    match wire.decode_item(item).type:
+        case "message":
+            return _message(parts, place, item)
+        case "function_call":
+            call = wire.decode_call(item)
+            return [
+                *parts.call(place, call.call_id, call.name),
+                *parts.arguments(place, call.arguments),
+                *parts.end(place),
+            ]
+        case "reasoning":
+            return [*parts.reasoning(place, _reasoning_text(item)), *parts.end(place, item.decode())]
+        case _:
+            return opaque_item(parts, place, item)
+
+
+def opaque_item(parts: Parts, place: int, item: bytes) -> list[ProviderEvent]:
+    """An item of a tool that runs at the vendor: shown to nobody, and replayed to the vendor as it is."""
+    return [*parts.reasoning(place), *parts.end(place, item.decode())]
+
+
+def _message(parts: Parts, place: int, item: bytes) -> list[ProviderEvent]:
+    events: list[ProviderEvent] = []
+    for number, content in enumerate(wire.decode_message(item).content):
+        if content.type == "refusal":
+            parts.refused = True
+        events += parts.text((place, number), content.text or content.refusal or "")
+        events += parts.end((place, number))
+    return events
+
+
+def _reasoning_text(item: bytes) -> str:
+    reasoning = wire.decode_reasoning(item)
+    return BETWEEN.join(text.text for text in (*reasoning.summary, *(reasoning.content or ())) if text.text)
+
+
+def ending(parts: Parts, ended: wire.Ended) -> list[ProviderEvent]:
+    """The events at the end of an answer.
+
+    Raises:
+        Refused: the backend failed, or stopped the answer.
+        Malformed: it says that this is not the end.
+    """
+    usage = [UsageReport(usage=usage_of(ended.usage))] if ended.usage is not None else []
+    match ended.status:
+        case "completed" | None:
+            reason: FinishReason = "refusal" if parts.refused else "tool_calls" if parts.called else "stop"
+            return [*parts.end_all(), *usage, Finish(reason, ended.status)]
+        case "incomplete":
+            raw = ended.incomplete_details.reason if ended.incomplete_details is not None else None
+            return [*parts.end_all(), *usage, Finish(_INCOMPLETE.get(raw, "other"), raw or ended.status)]
+        case "failed":
+            error = ended.error or wire.ErrorBody()
+            raise Refused(error.code, error.type)
+        case "cancelled":
+            raise Refused("cancelled")
+        case _:
+            raise Malformed
+
+
+def usage_of(usage: wire.UsageBody) -> Usage:
+    """The tokens, in the words of the provider interface."""
+    into, out = usage.input_tokens_details, usage.output_tokens_details
+    return Usage(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cached_input_tokens=into.cached_tokens if into is not None else None,
+        reasoning_tokens=out.reasoning_tokens if out is not None else None,
+    )
+
+
+def whole(body: bytes, media_type: str) -> list[ProviderEvent]:  # noqa: ARG001  (every body of this API is JSON)
+    """The events of an answer that came whole.
+
+    Raises:
+        Malformed: it is no answer of this API.
+        Refused: it says that the backend failed.
+    """
+    parts = Parts()
+    try:
+        answer = wire.decode_whole(body)
+        events = [event for place, item in enumerate(answer.output) for event in whole_item(parts, place, bytes(item))]
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise Malformed from None
+    if answer.status is None:
+        raise Malformed
+    return [*events, *ending(parts, answer)]
+
+
+__all__ = ["BETWEEN", "ending", "opaque_item", "usage_of", "whole", "whole_item"]
