@@ -1,4 +1,4 @@
-"""Consent: nothing goes to a recipient that needs it before a person said yes; a no, silence and failure all mean no."""
+"""Consent: nothing goes to a recipient that needs it before a person said yes; no answer and failure mean no."""
 
 from __future__ import annotations
 
