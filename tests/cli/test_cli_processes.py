@@ -227,7 +227,7 @@ def test_nothing_to_ask_on_a_terminal_is_wrong_usage(terminal: Terminal) -> None
     ("command", "head", "left_out"),
     [
         ("audit list", "time outcome ring recipient", b"task, labels, tokens, rules"),
-        ("providers", "provider state recipients", b"version, what it is, can, hosts"),
+        ("providers", "provider state recipients", b"version, lock, what it is, can, hosts"),
     ],
 )
 def test_a_narrow_terminal_gets_fewer_columns_and_is_told(

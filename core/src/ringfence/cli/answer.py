@@ -16,12 +16,13 @@ from ringfence.cli.documents import event_document, response_document
 from ringfence.cli.interrupts import Interrupted
 from ringfence.cli.passed_over import passed_over
 from ringfence.cli.receipt_line import hints, receipt_line, seconds
-from ringfence.errors import AuditError
+from ringfence.errors import AuditError, ConsentRefused
 from ringfence.provider import Embeddings
 from ringfence.response import Event, Joined, Response, TextDelta
 
 if TYPE_CHECKING:
     from ringfence.assistant import Stream
+    from ringfence.cli.consent import ConsentPrompt
     from ringfence.policy import Policy
 
 _ERASE_LINE = "\r\x1b[K"
@@ -32,6 +33,14 @@ class Printer(Protocol):
 
     def begin(self) -> None:
         """Nothing has come yet."""
+        ...
+
+    def pause(self) -> None:
+        """A person is asked something; what was drawn stays readable."""
+        ...
+
+    def resume(self) -> None:
+        """They have answered."""
         ...
 
     def event(self, event: Event) -> None:
@@ -69,6 +78,15 @@ class TextPrinter:
     def begin(self) -> None:
         """Shows on a terminal that something is under way."""
         self._began_s = time.monotonic()
+        self.resume()
+
+    def pause(self) -> None:
+        """Ends the line."""
+        self._came()
+        self._end_line()
+
+    def resume(self) -> None:
+        """Shows again that something is under way."""
         self._waiting = self._on_screen and terminal.is_terminal(sys.stderr)
         if self._waiting:
             terminal.say("…", newline=False, dim=True)
@@ -135,6 +153,12 @@ class JsonPrinter:
     def begin(self) -> None:
         """Nothing to say."""
 
+    def pause(self) -> None:
+        """Nothing to end: every line is whole."""
+
+    def resume(self) -> None:
+        """Nothing to say."""
+
     def event(self, event: Event) -> None:
         """One line."""
         if self._stream:
@@ -163,8 +187,10 @@ def printer_for(policy: Policy, *, as_json: bool, stream: bool) -> Printer:
     return TextPrinter(policy, hold=not stream or (may_restart and not terminal.is_terminal(sys.stdout)))
 
 
-def show_answer(stream: Stream[Any], printer: Printer, policy: str) -> Response[Any]:
+def show_answer(stream: Stream[Any], printer: Printer, policy: str, consent: ConsentPrompt) -> Response[Any]:
     """Draws `stream` to its end through `printer`. However this ends, nothing of the request still runs.
+
+    A person who is asked for consent meanwhile is asked between two events.
 
     Raises:
         RingfenceError: what ended the stream.
@@ -172,11 +198,17 @@ def show_answer(stream: Stream[Any], printer: Printer, policy: str) -> Response[
     """
     printer.begin()
     try:
-        with stream:
+        with consent.answering(printer), stream:
             for event in stream:
-                printer.event(event)
+                with consent.display:
+                    printer.event(event)
             response = stream.response()
         printer.done(response)
+    except ConsentRefused as error:
+        printer.broken()
+        if consent.unasked and error.way_out is None:
+            error.way_out = " ".join(f"--consent {name}" for name in dict.fromkeys(consent.unasked))
+        raise
     except Interrupted as interrupt:
         if interrupt.number == signal.SIGINT:
             printer.cancelled(policy)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ringfence.assistant import Stream
     from ringfence.assistant.build import RequestOptions
+    from ringfence.cli.consent import ConsentPrompt
     from ringfence.policy import Policy
     from ringfence.request import JsonValue, Settings
 
@@ -23,6 +24,7 @@ class _Arguments(TypedDict):
     labels: tuple[str, ...]
     policy: str | None
     to: tuple[str, ...]
+    consent: tuple[str, ...]
     schema: str | None
     attach: tuple[str, ...]
     instructions: str | None
@@ -51,6 +53,7 @@ Examples:
 @options.label_option
 @options.policy_option
 @options.to_option
+@options.consent_option
 @click.option("--schema", type=click.Path(), metavar="FILE", help="A JSON Schema that the answer must fit.")
 @click.option("--attach", type=click.Path(), multiple=True, metavar="FILE", help="A file or image; may be repeated.")
 @options.instructions_option
@@ -70,19 +73,21 @@ def ask(**given: Unpack[_Arguments]) -> None:
     request went, and why, to stderr.
     """
     from ringfence.assistant import Assistant  # noqa: PLC0415  (`--help` waits for none of it)
+    from ringfence.cli.consent import ConsentPrompt  # noqa: PLC0415
     from ringfence.cli.given import read_text  # noqa: PLC0415
 
     policy = options.policy_in_force(given["policy"])
     request, schema = _request(policy, given)
     text = read_text(given["text"], optional=bool(given["attach"]))
-    with Assistant(policy, audit=not given["no_audit"]) as assistant:
-        _answer(policy, given, lambda: assistant.stream(text, output=schema, **request))
+    consent = ConsentPrompt(policy, given["consent"])
+    with Assistant(policy, audit=not given["no_audit"], consent=consent) as assistant:
+        _answer(policy, given, lambda: assistant.stream(text, output=schema, **request), consent)
 
 
 def _request(policy: Policy, given: _Arguments) -> tuple[RequestOptions, Mapping[str, JsonValue] | None]:
     from ringfence.cli.given import check_names, read_attachments, read_facts, read_schema  # noqa: PLC0415
 
-    check_names(policy, task=given["task"], labels=given["labels"], to=given["to"])
+    check_names(policy, task=given["task"], labels=given["labels"], to=given["to"], consent=given["consent"])
     request: RequestOptions = {
         "labels": given["labels"],
         "attachments": read_attachments(given["attach"]),
@@ -109,13 +114,13 @@ def _settings(given: _Arguments) -> Settings:
     )
 
 
-def _answer(policy: Policy, given: _Arguments, start: Callable[[], Stream[Any]]) -> None:
+def _answer(policy: Policy, given: _Arguments, start: Callable[[], Stream[Any]], consent: ConsentPrompt) -> None:
     from ringfence.cli.answer import printer_for, show_answer  # noqa: PLC0415
     from ringfence.errors import Unavailable  # noqa: PLC0415
 
     def once() -> None:
         printer = printer_for(policy, as_json=given["as_json"], stream=not given["no_stream"])
-        show_answer(start(), printer, policy.name)
+        show_answer(start(), printer, policy.name, consent)
 
     try:
         once()

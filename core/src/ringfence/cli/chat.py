@@ -18,6 +18,7 @@ from ringfence.errors import Closed, RingfenceError, Unavailable
 
 if TYPE_CHECKING:
     from ringfence.assistant.build import RequestOptions
+    from ringfence.cli.consent import ConsentPrompt
     from ringfence.cli.conversation import Conversation
     from ringfence.policy import Policy
 
@@ -29,6 +30,7 @@ class _Arguments(TypedDict):
     labels: tuple[str, ...]
     policy: str | None
     to: tuple[str, ...]
+    consent: tuple[str, ...]
     instructions: str | None
     no_audit: bool
     no_download: bool
@@ -40,6 +42,7 @@ class _Arguments(TypedDict):
 @options.label_option
 @options.policy_option
 @options.to_option
+@options.consent_option
 @options.instructions_option
 @options.audit_option
 @options.download_option
@@ -51,16 +54,18 @@ def chat(**given: Unpack[_Arguments]) -> None:
     terminal, each line is a turn.
     """
     from ringfence.assistant import Assistant  # noqa: PLC0415  (`--help` waits for none of it)
+    from ringfence.cli.consent import ConsentPrompt  # noqa: PLC0415
     from ringfence.cli.conversation import Conversation, Quit  # noqa: PLC0415
 
     policy = options.policy_in_force(given["policy"])
     session_options = _session_options(policy, given)
-    with Assistant(policy, audit=not given["no_audit"]) as assistant:
+    consent = ConsentPrompt(policy, given["consent"])
+    with Assistant(policy, audit=not given["no_audit"], consent=consent) as assistant:
         conversation = Conversation(assistant, policy, session_options, labels=given["labels"])
         ok = True
         for line in _lines(policy):
             try:
-                ok = _turn(conversation, policy, line, given) and ok
+                ok = _turn(conversation, policy, line, given, consent) and ok
             except Quit:
                 break
     if not ok and not _interactive():
@@ -70,7 +75,7 @@ def chat(**given: Unpack[_Arguments]) -> None:
 def _session_options(policy: Policy, given: _Arguments) -> RequestOptions:
     from ringfence.cli.given import check_names  # noqa: PLC0415
 
-    check_names(policy, task=given["task"], labels=given["labels"], to=given["to"])
+    check_names(policy, task=given["task"], labels=given["labels"], to=given["to"], consent=given["consent"])
     session: RequestOptions = {}
     if given["task"] is not None:
         session["task"] = given["task"]
@@ -120,13 +125,14 @@ def _read_line() -> str:
     return line.rstrip("\n")
 
 
-def _turn(conversation: Conversation, policy: Policy, line: str, given: _Arguments) -> bool:
+def _turn(conversation: Conversation, policy: Policy, line: str, given: _Arguments, consent: ConsentPrompt) -> bool:
     """Takes one line; whether it went well. An error ends the turn, not the session."""
     try:
         if line.startswith("/") and not line.startswith("//"):
             conversation.command(line)
         else:
-            _ask(conversation, policy, line.removeprefix("/") if line.startswith("//") else line, given)
+            text = line.removeprefix("/") if line.startswith("//") else line
+            _ask(conversation, policy, text, given, consent)
     except Interrupted as interrupt:
         _only_ctrl_c(interrupt)
         return False
@@ -138,12 +144,12 @@ def _turn(conversation: Conversation, policy: Policy, line: str, given: _Argumen
     return True
 
 
-def _ask(conversation: Conversation, policy: Policy, text: str, given: _Arguments) -> None:
+def _ask(conversation: Conversation, policy: Policy, text: str, given: _Arguments, consent: ConsentPrompt) -> None:
     from ringfence.cli.answer import printer_for, show_answer  # noqa: PLC0415
 
     def once() -> None:
         printer = printer_for(policy, as_json=given["as_json"], stream=True)
-        show_answer(conversation.stream(text), printer, policy.name)
+        show_answer(conversation.stream(text), printer, policy.name, consent)
 
     try:
         once()

@@ -200,7 +200,9 @@ def read_schema(path: str | None) -> Mapping[str, JsonValue] | None:
     return cast("dict[str, JsonValue]", schema)
 
 
-def check_names(policy: Policy, *, task: str | None, labels: Sequence[str], to: Sequence[str]) -> None:
+def check_names(
+    policy: Policy, *, task: str | None, labels: Sequence[str], to: Sequence[str], consent: Sequence[str] = ()
+) -> None:
     """Refuses a task, label or recipient that `policy` does not declare.
 
     Raises:
@@ -209,7 +211,7 @@ def check_names(policy: Policy, *, task: str | None, labels: Sequence[str], to: 
     for what, names, known in (
         ("task", () if task is None else (task,), policy.tasks),
         ("label", labels, policy.labels),
-        ("recipient", to, policy.recipients),
+        ("recipient", (*to, *consent), policy.recipients),
     ):
         for name in names:
             if name not in known:

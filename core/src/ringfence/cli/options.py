@@ -72,6 +72,13 @@ to_option = click.option(
     shell_complete=_complete("recipients"),
     help="Only this recipient, where the policy allows it; may be repeated.",
 )
+consent_option = click.option(
+    "--consent",
+    multiple=True,
+    metavar="RECIPIENT",
+    shell_complete=_complete("recipients"),
+    help="Say yes beforehand to sending this to RECIPIENT, where the policy asks for consent; may be repeated.",
+)
 instructions_option = click.option(
     "--instructions", metavar="TEXT", help='What to tell the model beforehand. [default: by task; "" for none]'
 )
@@ -102,6 +109,7 @@ def policy_source(given: str | None) -> str:
 
 __all__ = [
     "audit_option",
+    "consent_option",
     "download_option",
     "fact_option",
     "instructions_option",

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ringfence.receipt import Receipt
 
 _BECAUSE = {
+    "ConsentRefused": "had no consent",
     "GateError": "was refused at the gate",
     "Unavailable": "was unavailable",
     "AuthenticationFailed": "refused the credential",

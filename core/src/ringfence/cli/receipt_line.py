@@ -29,10 +29,21 @@ def _parts(receipt: Receipt) -> Iterator[str]:
     ]
     if tokens:
         yield ", ".join(tokens)
+    if receipt.cost_usd:
+        yield dollars(receipt.cost_usd)
     yield seconds(receipt.duration_s)
+    if receipt.consented:
+        yield "consented"
     if receipt.rules:
         yield f"rule{'s' if len(receipt.rules) > 1 else ''} {', '.join(receipt.rules)}"
     yield f"policy {receipt.policy}"
+
+
+def dollars(cost_usd: float) -> str:
+    """A price as people read it, never shown as nothing where it is something: `$0.0012`, `$1.50`, `< $0.0001`."""
+    if cost_usd < 0.00005:  # noqa: PLR2004  (four places would show nothing)
+        return "< $0.0001"
+    return f"${cost_usd:.2f}" if cost_usd >= 1 else f"${cost_usd:.4f}"
 
 
 def seconds(duration_s: float) -> str:
@@ -56,4 +67,4 @@ def hints(response: Response[Any]) -> Iterator[str]:
         yield f"the answer ended with '{response.finish_reason}'"
 
 
-__all__ = ["hints", "receipt_line", "seconds"]
+__all__ = ["dollars", "hints", "receipt_line", "seconds"]
