@@ -181,7 +181,7 @@ class Whole(Provider):
     async def send(self, native: Native, plan: Plan[object], grant: Grant) -> httpx2.Response:
         sending = grant.spend(plan.request)
         client = self.client(native.recipient)
-        request = client.build_request("POST", "answer", json=native.body, headers=self.headers(native.recipient))
+        request = client.build_request("POST", f"{native.recipient.url}/answer", json=native.body, headers=self.headers(native.recipient))
         with sending:
             return await client.send(request, stream=True)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -59,7 +60,10 @@ class Bench:
         self._kept_secret = os.environ.get(SECRET_VARIABLE)
         os.environ[SECRET_VARIABLE] = SECRET
         self.provider_name = make().manifest.name
-        self.policy = policy_for(self.provider_name, models, backend, capabilities)
+        url = None if backend is None else backend.url
+        self.policy = policy_of(recipients_for(self.provider_name, models, url, capabilities))
+        self.wire_events: int | None = None
+        """How many wire events the long answer of the kit has, once it was found out."""
         self.gate = Gate(self.policy, Labeller(self.policy))
         self._cards: dict[str, ModelCard] = {}
 
@@ -87,6 +91,29 @@ class Bench:
                 opened(self.make, self.gate, self.options, self.folder)
             )
         return self._shared
+
+    def new(self) -> AbstractAsyncContextManager[Opened]:
+        """Another provider, opened on the bench's loop."""
+        return opened(self.make, self.gate, self.options, self.folder)
+
+    def nowhere(self) -> AbstractAsyncContextManager[Opened]:
+        """Another provider, whose recipients are at an address where nothing listens."""
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        return self._opened_for(lambda one: replace(one, url=url))
+
+    def without_secret(self) -> AbstractAsyncContextManager[Opened]:
+        """Another provider, for whose recipients the policy names no key."""
+        return self._opened_for(lambda one: replace(one, secret=None))
+
+    def with_option(self, name: str) -> AbstractAsyncContextManager[Opened]:
+        """Another provider, whose recipients have the option `name`."""
+        return self._opened_for(lambda one: replace(one, options={name: True}))
+
+    def _opened_for(self, changed: Callable[[Recipient], Recipient]) -> AbstractAsyncContextManager[Opened]:
+        policy = policy_of(changed(one) for one in self.policy.recipients.values())
+        return opened(self.make, Gate(policy, Labeller(policy)), self.options, self.folder)
 
     async def _drop(self) -> None:
         self._shared = None
@@ -196,27 +223,25 @@ class Bench:
         return seen
 
 
-def policy_for(
-    provider: str, models: Mapping[str, str], backend: Backend | None, capabilities: frozenset[str] | None
-) -> Policy:
-    """A small policy that lets everything go to the provider under test: on the device, or at its backend."""
-
-    def recipient(kind: str, model: str) -> Recipient:
-        if backend is None:
-            return Recipient(
-                name=f"kit-{kind}", ring="device", provider=provider, model=model, capabilities=capabilities
-            )
-        return Recipient(
+def recipients_for(
+    provider: str, models: Mapping[str, str], url: str | None, capabilities: frozenset[str] | None
+) -> Iterator[Recipient]:
+    """A recipient for each kind of request that has a model: on the device, or at `url`."""
+    for kind, model in models.items():
+        yield Recipient(
             name=f"kit-{kind}",
-            ring="partner",
+            ring="device" if url is None else "partner",
             provider=provider,
             model=model,
-            url=backend.url,
-            secret=Secret(f"env:{SECRET_VARIABLE}"),
+            url=url,
+            secret=None if url is None else Secret(f"env:{SECRET_VARIABLE}"),
             capabilities=capabilities,
         )
 
-    recipients = {f"kit-{kind}": recipient(kind, model) for kind, model in models.items()}
+
+def policy_of(given: Iterable[Recipient]) -> Policy:
+    """A small policy that lets everything go to each of the recipients."""
+    recipients = {one.name: one for one in given}
     document = Document(
         name="kit",
         recipients=recipients,
@@ -228,4 +253,4 @@ def policy_for(
     return enforce(document, source="kit", name="kit")
 
 
-__all__ = ["Bench", "policy_for"]
+__all__ = ["Bench", "policy_of", "recipients_for"]

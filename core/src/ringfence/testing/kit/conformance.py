@@ -6,8 +6,13 @@ from typing import ClassVar
 
 from ringfence.testing.kit.base import Subject
 from ringfence.testing.kit.rules.answers import AnswerRules
+from ringfence.testing.kit.rules.failures import FailureRules
+from ringfence.testing.kit.rules.grants import GrantRules
+from ringfence.testing.kit.rules.lifecycle import LifecycleRules
 from ringfence.testing.kit.rules.media import MediaRules
+from ringfence.testing.kit.rules.secrecy import SecrecyRules
 from ringfence.testing.kit.rules.settings import SettingRules
+from ringfence.testing.kit.rules.surroundings import SurroundingRules
 from ringfence.testing.kit.rules.tools import ToolRules
 from ringfence.testing.kit.sealed import check
 
@@ -17,6 +22,11 @@ class ProviderConformance(
     SettingRules,
     ToolRules,
     MediaRules,
+    FailureRules,
+    GrantRules,
+    LifecycleRules,
+    SecrecyRules,
+    SurroundingRules,
 ):
     """Subclass it in a test module, and run pytest. Each test is one rule; its docstring says which.
 
