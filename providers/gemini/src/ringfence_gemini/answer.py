@@ -30,7 +30,7 @@ from ringfence.response import (
 from ringfence_gemini.failures import failure_in_stream
 from ringfence_gemini.reasons import BLOCK_REASONS, finish_of
 from ringfence_gemini.sound import Recording
-from ringfence_gemini.state import Kind, State, beside, written
+from ringfence_gemini.state import Kind, Mark, State, beside, written
 from ringfence_gemini.wire import REST, Blob, Candidate, Chunk, FunctionCall, Part, UsageMetadata
 
 OWN_CALL_ID = "ringfence-"
@@ -66,11 +66,25 @@ def _sum(first: int | None, second: int | None) -> int | None:
 class Answer:
     """Turns chunks into events, in order; keeps nothing of what it has passed on."""
 
-    __slots__ = ("_about", "_block", "_calls", "_finish", "_index", "_open", "_recording", "_response_id", "_usage")
+    __slots__ = (
+        "_about",
+        "_block",
+        "_calls",
+        "_finish",
+        "_index",
+        "_length",
+        "_marks",
+        "_open",
+        "_recording",
+        "_response_id",
+        "_usage",
+    )
 
     def __init__(self, recording: Recording | None = None) -> None:
         self._index = 0
         self._open: _Open | None = None
+        self._length = 0
+        self._marks: list[Mark] = []
         self._calls = 0
         self._finish: str | None = None
         self._block: str | None = None
@@ -140,17 +154,13 @@ class Answer:
                 self._text(text, "reasoning" if part.thought else "text", events)
         elif text is not None and part.thought:
             self._signed_thought(part, text, events)
-        elif part.function_call is not None:
-            self._mark("functionCall", part, events)
-            self._call(part.function_call, events)
-        elif part.inline_data is not None and not part.thought:
-            self._mark("inlineData", part, events)
-            self._media(part.inline_data, events)
         elif text:
-            self._mark("text", part, events)
-            self._text(text, "text", events)
-            # What comes next has no signature, and must not be joined with what has one.
-            self._close(events)
+            self._marked_text(text, part, events)
+        elif part.function_call is not None:
+            self._call(part.function_call, part, events)
+        elif part.inline_data is not None and not part.thought:
+            self._before("inlineData", part, events)
+            self._media(part.inline_data, events)
         else:
             self._unknown(part, events)
 
@@ -158,7 +168,9 @@ class Answer:
         if self._open != what:
             self._close(events)
             self._open = what
+            self._length = 0
             events.append(TextStart(self._index) if what == "text" else ReasoningStart(self._index))
+        self._length += len(text)
         events.append(TextDelta(self._index, text) if what == "text" else ReasoningDelta(self._index, text))
 
     def _signed_thought(self, part: Part, text: str, events: list[ProviderEvent]) -> None:
@@ -171,7 +183,14 @@ class Answer:
         events.append(ReasoningEnd(self._next(), written(State(thought=beside(part)))))
         self._open = None
 
-    def _mark(self, kind: Kind, part: Part, events: list[ProviderEvent]) -> None:
+    def _marked_text(self, text: str, part: Part, events: list[ProviderEvent]) -> None:
+        """Text that came with a signature: it is joined with the text around it, and where it stood is kept."""
+        start = self._length if self._open == "text" else 0
+        self._text(text, "text", events)
+        if fields := beside(part):
+            self._marks.append(Mark(start, self._length, fields))
+
+    def _before(self, kind: Kind, part: Part, events: list[ProviderEvent]) -> None:
         """Ends what is open, and keeps what `part` holds besides its content as state in front of it."""
         self._close(events)
         if fields := beside(part):
@@ -182,11 +201,13 @@ class Answer:
         if whole := _whole(part):
             self._opaque(State(part=whole), events)
 
-    def _call(self, call: FunctionCall, events: list[ProviderEvent]) -> None:
-        arguments = bytes(call.args).decode()
+    def _call(self, call: FunctionCall, part: Part, events: list[ProviderEvent]) -> None:
+        # The API lays a whole answer out over lines, and a streamed one not: the arguments are the same.
+        arguments = bytes(msgspec.json.format(call.args, indent=-1)).decode()
         if call.name == OUTPUT_TOOL:
-            self._text(arguments, "text", events)
+            self._marked_text(arguments, part, events)
             return
+        self._before("functionCall", part, events)
         call_id = call.id or OWN_CALL_ID + "-".join(filter(None, (self._response_id, str(self._calls))))
         self._calls += 1
         index = self._next()
@@ -207,6 +228,9 @@ class Answer:
     def _close(self, events: list[ProviderEvent]) -> None:
         if self._open == "text":
             events.append(TextEnd(self._next()))
+            if self._marks:
+                self._opaque(State(length=self._length, marks=self._marks), events)
+                self._marks = []
         elif self._open == "reasoning":
             events.append(ReasoningEnd(self._next()))
         self._open = None

@@ -107,11 +107,22 @@ class Contents:
             self._adjust("reasoning", "ignored", "a state that is not Gemini's was not sent back")
         elif kept.next_kind is not None:
             return kept
+        elif kept.marks is not None:
+            self._mark(kept, said)
         elif kept.part is not None:
             said.append(dict(kept.part))
         elif kept.thought is not None or (part.text and kept.about is None):
             said.append({"text": encodable(part.text), "thought": True, **(kept.thought or {})})
         return None
+
+    def _mark(self, kept: State, said: list[_Wire]) -> None:
+        """Takes the text before apart again, where it came in pieces that matter."""
+        text = said[-1].get("text") if said and len(said[-1]) == 1 else None
+        found = state.pieces(text, kept) if isinstance(text, str) else None
+        if found is None:
+            self._drop(kept)
+        else:
+            said[-1:] = found
 
     def _drop(self, pending: State | None) -> None:
         if pending is not None:

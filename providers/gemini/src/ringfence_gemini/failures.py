@@ -142,9 +142,9 @@ def _code_of(error: Any) -> int:
 def _failure_of_sdk(error: Any) -> Failure:
     body: Any = error.details
     inner: Any = cast("dict[str, Any]", body).get("error", body) if isinstance(body, dict) else {}
-    details: Any = cast("dict[str, Any]", inner).get("details") if isinstance(inner, dict) else None
-    listed = cast("list[Any]", [*details]) if isinstance(details, list) else []
-    return Failure(status=str(error.status or ""), details=[detail for detail in listed if isinstance(detail, dict)])
+    listed: Any = cast("dict[str, Any]", inner).get("details") if isinstance(inner, dict) else None
+    details: list[Any] = list(cast("Any", listed)) if isinstance(listed, list) else []
+    return Failure(status=str(error.status or ""), details=[detail for detail in details if isinstance(detail, dict)])
 
 
 def _headers_of(error: Any) -> Mapping[str, str]:

@@ -9,7 +9,8 @@ import msgspec
 
 from ringfence.errors import Unsupported
 from ringfence.provider import ModelCard, Plan
-from ringfence.request import FilePart, Request, TextPart
+from ringfence.request import FilePart, Request, Settings, TextPart
+from ringfence.response import Adjustment
 from ringfence_gemini.answer import OUTPUT_TOOL
 from ringfence_gemini.contents import Contents, encodable
 from ringfence_gemini.generation import Generation, generation_of
@@ -186,7 +187,12 @@ def _embedding(request: Request, card: ModelCard) -> Plan[object]:
         body=_encode({"requests": requests}),
         texts=len(requests),
     )
-    return Plan(request=request, card=card, native=native)
+    adjustments = tuple(
+        Adjustment(setting=name, action="ignored", detail="it means nothing for vectors")
+        for name in Settings.__slots__
+        if getattr(request.settings, name) not in (None, ())
+    )
+    return Plan(request=request, card=card, native=native, adjustments=adjustments)
 
 
 __all__ = ["NativePlan", "make_plan"]

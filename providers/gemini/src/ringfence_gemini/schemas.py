@@ -50,7 +50,7 @@ def _object(schema: Mapping[str, Any], left_out: set[str]) -> dict[str, Any]:
         elif key in _ONE:
             kept[key] = _any(value, left_out)
         elif key in _SEVERAL and isinstance(value, Sequence):
-            kept[key] = [_any(one, left_out) for one in value]
+            kept[key] = [_any(one, left_out) for one in _list(value)]
         elif key in _NAMED and isinstance(value, Mapping):
             kept[key] = {name: _any(one, left_out) for name, one in cast("Mapping[str, Any]", value).items()}
         elif key == "const":
@@ -63,3 +63,7 @@ def _object(schema: Mapping[str, Any], left_out: set[str]) -> dict[str, Any]:
 
 def _any(schema: Any, left_out: set[str]) -> Any:
     return _object(cast("Mapping[str, Any]", schema), left_out) if isinstance(schema, Mapping) else schema
+
+
+def _list(value: Any) -> list[Any]:
+    return list(value)

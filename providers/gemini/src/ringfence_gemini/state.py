@@ -1,9 +1,10 @@
 """The opaque state of reasoning parts: what Gemini wants back exactly as it came, and no other provider sees.
 
-A state is the JSON text of one of four objects:
+A state is the JSON text of one of five objects:
 
     {"thought": {…}}               further fields of the thought whose text the reasoning part holds
-    {"next": "text", "with": {…}}  further fields of the part that follows, which is of that kind
+    {"length": n, "marks": […]}    further fields of pieces of the text before, which is n characters long
+    {"next": "inlineData", "with": {…}}  further fields of the part that follows, which is of that kind
     {"part": {…}}                  a whole part of a kind that is not known here
     {"about": {…}}                 facts about the answer, such as its sources; they are not sent back
 """
@@ -18,15 +19,25 @@ from msgspec import Raw
 if TYPE_CHECKING:
     from ringfence_gemini.wire import Part
 
-Kind: TypeAlias = Literal["text", "functionCall", "inlineData"]
+Kind: TypeAlias = Literal["functionCall", "inlineData"]
+
+
+class Mark(msgspec.Struct, rename={"start": "from", "end": "to", "fields": "with"}, frozen=True):
+    """Fields of the piece of a text from one character to another, which came as a part of its own."""
+
+    start: int
+    end: int
+    fields: dict[str, Raw]
 
 
 class State(msgspec.Struct, omit_defaults=True, rename={"next_kind": "next", "fields": "with"}):
-    """One of the four; see above."""
+    """One of the five; see above."""
 
     thought: dict[str, Raw] | None = None
     next_kind: Kind | None = None
     fields: dict[str, Raw] | None = None
+    length: int = 0
+    marks: list[Mark] | None = None
     part: dict[str, Raw] | None = None
     about: dict[str, Raw] | None = None
 
@@ -54,3 +65,21 @@ def read(text: str) -> State | None:
         return _decoder.decode(text)
     except msgspec.DecodeError:
         return None
+
+
+def pieces(text: str, kept: State) -> list[dict[str, object]] | None:
+    """The parts that `text` came in, where it matters: each marked piece apart. `None` if it is another text."""
+    if len(text) != kept.length:
+        return None
+    found: list[dict[str, object]] = []
+    at = 0
+    for mark in kept.marks or ():
+        if not at <= mark.start <= mark.end <= len(text):
+            return None
+        if mark.start > at:
+            found.append({"text": text[at : mark.start]})
+        found.append({"text": text[mark.start : mark.end], **mark.fields})
+        at = mark.end
+    if at < len(text):
+        found.append({"text": text[at:]})
+    return found
