@@ -18,6 +18,7 @@ CORE: Final = MappingProxyType(
         "decide": "tests.benchmarks.decisions:rows",
         "call": "tests.benchmarks.calls:rows",
         "sync": "tests.benchmarks.calls:sync_rows",
+        "partners": "tests.benchmarks.partners:rows",
         "audit": "tests.benchmarks.auditing:rows",
         "detectors": "tests.benchmarks.detection:rows",
         "memory": "tests.benchmarks.memory:rows",
