@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from pydantic import BaseModel, TypeAdapter
 
@@ -62,5 +63,6 @@ def unknown_fields(value: object, path: str = "") -> set[str]:
         inner = [unknown_fields(getattr(value, name), f"{path}{name}.") for name in type(value).model_fields]
         return extra.union(*inner)
     if isinstance(value, list | tuple):
-        return set().union(*[unknown_fields(item, path) for item in value])
+        items = cast("Sequence[object]", value)
+        return {name for item in items for name in unknown_fields(item, path)}
     return set()

