@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -21,6 +22,7 @@ from ringfence.response import TextDelta
 
 MODEL = "gpt-5.2"
 KEY = "sk-benchmark"
+KEY_NAME = "RINGFENCE_BENCHMARK_KEY"
 QUESTION = "Explain in two sentences how a request finds the model that answers it."
 AT_ONCE = (50, 200)
 _Do: TypeAlias = Callable[[], Awaitable[None]]
@@ -29,11 +31,11 @@ _POLICY = """
 version: 1
 name: benchmark
 recipients:
-  responses: {{ring: partner, provider: openai, model: {model}, url: "{url}/v1", secret: "file:{key}",
+  responses: {{ring: partner, provider: openai, model: {model}, url: "{url}/v1", secret: "env:{key}",
               options: {{api: responses}}}}
-  chat:      {{ring: partner, provider: openai, model: {model}, url: "{url}/v1", secret: "file:{key}",
+  chat:      {{ring: partner, provider: openai, model: {model}, url: "{url}/v1", secret: "env:{key}",
               options: {{api: chat}}}}
-  gemini:    {{ring: partner, provider: gemini, model: {model}, url: "{url}", secret: "file:{key}"}}
+  gemini:    {{ring: partner, provider: gemini, model: {model}, url: "{url}", secret: "env:{key}"}}
 labels:
   public: {{}}
   unclassified: {{}}
@@ -74,9 +76,8 @@ async def _yes(_asked: ConsentRequest) -> bool:
 
 
 async def _enter(stack: AsyncExitStack, url: str, folder: Path) -> dict[str, Ways]:
-    key = folder / "key"
-    key.write_text(KEY, encoding="utf-8")
-    policy = read_policy(_POLICY.format(url=url, model=MODEL, key=key))
+    os.environ[KEY_NAME] = KEY
+    policy = read_policy(_POLICY.format(url=url, model=MODEL, key=KEY_NAME))
     assistant = await stack.enter_async_context(AsyncAssistant(policy, consent=_yes, audit=folder / "audit"))
     return {
         "OpenAI Responses": _ways(assistant, "responses", await _responses(stack, url)),
