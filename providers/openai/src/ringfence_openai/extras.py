@@ -7,14 +7,13 @@ from typing import TypeGuard
 
 from ringfence.errors import InvalidRequest
 from ringfence.request import JsonValue, Request
+from ringfence_openai.fields import FIELDS, PROTECTED, STORED
 
 PROVIDER = "openai"
 IMAGE_DETAIL = "image_detail"
 """Ours: the `detail` of every picture in the request."""
-
-_PROTECTED = frozenset({"model", "stream", "input", "messages", "store", "instructions", "n", "stream_options", "file"})
-_STORED = frozenset({"background", "conversation", "previous_response_id"})
-"""They make the vendor keep the answer, or read one that it keeps."""
+EXTRA_BODY = "extra_body"
+"""Fields that only another server knows; the SDK's word."""
 
 _DETAILS = ("auto", "low", "high", "original")
 
@@ -37,22 +36,41 @@ def image_detail(request: Request) -> str | None:
     raise InvalidRequest(f"the provider option {IMAGE_DETAIL} of openai is one of: {', '.join(_DETAILS)}")
 
 
-def merged(body: Mapping[str, JsonValue], request: Request, *, store: bool) -> dict[str, JsonValue]:
+def merged(route: str, body: Mapping[str, JsonValue], request: Request, *, store: bool) -> dict[str, JsonValue]:
     """`body` and the app's fields: lists are joined, objects are merged one level deep, nothing is overridden.
 
     Raises:
-        InvalidRequest: a field that the request itself decides, or one that it sets too.
+        InvalidRequest: a field that the route does not know, that the request itself decides, or that it sets too.
     """
     out = dict(body)
-    for name, value in own_options(request).items():
+    own = own_options(request)
+    extra = own.get(EXTRA_BODY, {})
+    if not isinstance(extra, Mapping):
+        raise InvalidRequest(f"the provider option {EXTRA_BODY} of openai maps names of fields to values")
+    for name in own:
+        if name != EXTRA_BODY and name not in FIELDS[route]:
+            raise InvalidRequest(
+                _unknown(name, route), way_out=f"put a field that only your server knows in {EXTRA_BODY}"
+            )
+    for name, value in (*own.items(), *extra.items()):
+        if name == EXTRA_BODY:
+            continue
         # INVARIANT: the app cannot make the vendor keep what the operator did not let it keep.
-        if name in _PROTECTED or (name in _STORED and not store):
+        if name in PROTECTED or (name in STORED and not store):
             raise InvalidRequest(
                 f"the provider option '{name}' of openai is not the app's to set",
                 way_out="leave it out; the request and the recipient's options decide it",
             )
         out[name] = _joined(name, out[name], value) if name in out else value
     return out
+
+
+def _unknown(name: str, route: str) -> str:
+    import difflib  # noqa: PLC0415  (only a mistake needs it)
+
+    # A name is the author's of the app; what is far from one may be anything, and is not repeated.
+    near = difflib.get_close_matches(name, FIELDS[route], n=1)
+    return "unknown provider option of openai" + (f"; did you mean '{near[0]}'?" if near else "")
 
 
 def _joined(name: str, ours: JsonValue, theirs: JsonValue) -> JsonValue:
@@ -69,4 +87,4 @@ def _is_list(value: JsonValue) -> TypeGuard[Sequence[JsonValue]]:
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
-__all__ = ["IMAGE_DETAIL", "PROVIDER", "image_detail", "merged", "own_options"]
+__all__ = ["EXTRA_BODY", "IMAGE_DETAIL", "PROVIDER", "image_detail", "merged", "own_options"]

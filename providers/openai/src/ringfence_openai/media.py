@@ -52,7 +52,7 @@ def plan_image(request: Request, recipient: Recipient, card: ModelCard, options:
     if len(request.messages) > 1:
         detail = "the API takes one text, so all turns stand in it one after the other"
         adjustments.append(Adjustment(setting="messages", action="emulated", detail=detail))
-    body = merged({"model": recipient.model, "prompt": prompt, **fields}, request, store=options.store)
+    body = merged(_IMAGES, {"model": recipient.model, "prompt": prompt, **fields}, request, store=options.store)
     return _plan(request, recipient, card, _IMAGES, body, _pictures, adjustments)
 
 
@@ -119,6 +119,7 @@ def plan_speak(request: Request, recipient: Recipient, card: ModelCard, options:
     if how := _texts(request, "system"):
         fields["instructions"] = how
     body = merged(
+        _SPEECH,
         {"model": recipient.model, "input": _texts(request, "user", "assistant"), **fields},
         request,
         store=options.store,
@@ -159,7 +160,7 @@ def plan_transcribe(request: Request, recipient: Recipient, card: ModelCard, opt
         fields["prompt"] = prompt
     if request.stream:
         fields["stream"] = True
-    body = merged({"model": recipient.model, **fields}, request, store=options.store)
+    body = merged(_TRANSCRIPTIONS, {"model": recipient.model, **fields}, request, store=options.store)
     native = Native(
         recipient=recipient,
         route=_TRANSCRIPTIONS,
