@@ -1,0 +1,29 @@
+"""A conformance class for every broken provider. Not collected by itself: `test_it_bites` runs it."""
+
+from __future__ import annotations
+
+from tests.kit.broken.heavy import Heavy
+from tests.kit.broken.partner import reply
+from tests.kit.broken.variants import CASES, TEXT_ONLY
+from tests.kit.broken.whole import Whole
+
+from ringfence.testing.kit import ProviderConformance, WireBackend
+from ringfence.testing.scenes import Backend
+
+CAUGHT: dict[type[Whole], str] = {**CASES, Heavy: "test_importing_it_is_light"}
+
+
+def _backend(_: object) -> Backend:
+    return WireBackend(reply)
+
+
+for _provider in CAUGHT:
+    _name = f"Test{_provider.__name__}"
+    _body: dict[str, object] = {
+        "__module__": __name__,
+        "provider": _provider,
+        "model": "whole-1",
+        "backend": _backend,
+        "capabilities": frozenset({"text"}) if _provider in TEXT_ONLY else None,
+    }
+    globals()[_name] = type(ProviderConformance)(_name, (ProviderConformance,), _body)
