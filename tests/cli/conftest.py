@@ -20,7 +20,7 @@ import asyncio
 from ringfence.errors import DownloadFailed, RequestRejected, StreamBroken
 from ringfence.provider import *
 from ringfence.registry import load_manifest
-from ringfence.request import TextPart
+from ringfence.request import FilePart, ImagePart, TextPart
 from ringfence.response import *
 
 
@@ -70,6 +70,16 @@ class TinyProvider(Provider):
         grant.connected = True
         if plan.card.name == "rejects":
             raise RequestRejected("tiny rejects this", way_out="another model")
+        if plan.card.name in ("draws", "speaks"):
+            for index in range(plan.request.settings.image_count or 1):
+                if plan.card.name == "draws":
+                    part = ImagePart(b"picture %d" % index, media_type="image/png")
+                else:
+                    part = FilePart(b"sound", media_type="audio/mpeg")
+                yield Media(index, part)
+            yield UsageReport(usage=Usage(input_tokens=5, output_tokens=2))
+            yield Finish("stop", "stop")
+            return
         yield TextStart(0)
         reason = "stop"
         match plan.card.name:
@@ -91,6 +101,12 @@ class TinyProvider(Provider):
             case "json":
                 yield TextDelta(0, '{"name":')
                 yield TextDelta(0, ' "Ada"}')
+            case "tells":
+                parts = [p for m in plan.request.messages for p in m.parts if not isinstance(p, TextPart)]
+                yield TextDelta(0, " ".join(f"{type(p).__name__} {p.media_type} {p.name}" for p in parts))
+                settings = plan.request.settings
+                yield TextDelta(0, f"\\n{settings.image_size} {settings.image_count} {settings.voice}")
+                yield TextDelta(0, f" {settings.language} {settings.audio_format}")
             case "cut":
                 yield TextDelta(0, "cut sho")
                 reason = "length"
@@ -130,7 +146,10 @@ capabilities = ["text", "output_schema", "download", "image_input", "file_input"
 default_model = "absent"
 """
 
-MODELS = ("echo", "slow", "breaks", "escapes", "json", "cut", "rejects", "absent", "stuck", "arriving", "homeless")
+MODELS = (
+    *("echo", "slow", "breaks", "escapes", "json", "cut", "rejects", "absent", "stuck", "arriving", "homeless"),
+    *("draws", "speaks", "tells"),
+)
 
 POLICY = f"""\
 version: 1

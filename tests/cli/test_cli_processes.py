@@ -236,7 +236,7 @@ def test_a_narrow_terminal_gets_fewer_columns_and_is_told(
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setenv("NO_COLOR", "1")
     _, screen = recorded(*command.split())
-    shown = screen.until(b"a wider window shows also: " + left_out).decode()
+    shown = screen.until(b"a wider window adds: " + left_out).decode()
     lines = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
     assert " ".join(lines[0].split()) == head
     assert max(map(len, lines)) <= 60

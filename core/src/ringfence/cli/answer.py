@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ringfence.cli import terminal
 from ringfence.cli.documents import event_document, response_document
 from ringfence.cli.interrupts import Interrupted
+from ringfence.cli.media import hints_of, media_of
 from ringfence.cli.passed_over import passed_over
 from ringfence.cli.receipt_line import hints, receipt_line, seconds
 from ringfence.errors import AuditError, ConsentRefused
@@ -23,6 +24,7 @@ from ringfence.response import Event, Joined, Response, TextDelta
 if TYPE_CHECKING:
     from ringfence.assistant import Stream
     from ringfence.cli.consent import ConsentPrompt
+    from ringfence.cli.media import Out
     from ringfence.policy import Policy
 
 _ERASE_LINE = "\r\x1b[K"
@@ -67,9 +69,10 @@ class TextPrinter:
     again, which a pipe could not take back.
     """
 
-    def __init__(self, policy: Policy, *, hold: bool) -> None:
+    def __init__(self, policy: Policy, *, hold: bool, out: Out | None = None) -> None:
         self._policy = policy
         self._hold = hold
+        self._out = out
         self._on_screen = terminal.is_terminal(sys.stdout)
         self._waiting = False
         self._last = "\n"
@@ -111,10 +114,19 @@ class TextPrinter:
         elif self._hold:
             self._write(response.text)
         self._end_line()
+        told = [*self._save(response), *hints(response)]
         receipt, broken = response.receipt, [join.broken for join in response.joins]
-        for hint in (*hints(response), *passed_over(receipt, self._policy, told=broken)):
+        for hint in (*told, *passed_over(receipt, self._policy, told=broken)):
             terminal.say(terminal.harmless(hint), fg="yellow")
         terminal.say(receipt_line(receipt), dim=True)
+
+    def _save(self, response: Response[Any]) -> list[str]:
+        """Writes pictures and sounds and says where they are; returns what else a person should know of them."""
+        parts = media_of(response)
+        paths = [] if self._out is None else self._out.save(parts)
+        for path in paths:
+            terminal.write(f"{path}\n")
+        return list(hints_of(parts, paths))
 
     def broken(self) -> None:
         """Ends the line, so that what was printed stays readable."""
@@ -147,8 +159,9 @@ class TextPrinter:
 class JsonPrinter:
     """One event a line and `{"type": "response", …}` last; without streaming one document."""
 
-    def __init__(self, *, stream: bool) -> None:
+    def __init__(self, *, stream: bool, out: Out | None = None) -> None:
         self._stream = stream
+        self._out = out
 
     def begin(self) -> None:
         """Nothing to say."""
@@ -166,7 +179,9 @@ class JsonPrinter:
 
     def done(self, response: Response[Any]) -> None:
         """The whole answer."""
-        document = response_document(response)
+        files = None if self._out is None else self._out.save(media_of(response))
+        # Where events were printed, the media were among them.
+        document = response_document(response, media=not self._stream, files=files)
         if self._stream:
             terminal.write_json({"type": "response", **document})
         else:
@@ -179,12 +194,12 @@ class JsonPrinter:
         """Nothing to say: the exit code tells."""
 
 
-def printer_for(policy: Policy, *, as_json: bool, stream: bool) -> Printer:
-    """The printer of one answer under `policy`."""
+def printer_for(policy: Policy, *, as_json: bool, stream: bool, out: Out | None = None) -> Printer:
+    """The printer of one answer under `policy`; pictures and sounds go to `out`."""
     if as_json:
-        return JsonPrinter(stream=stream)
+        return JsonPrinter(stream=stream, out=out)
     may_restart = any(route.on_broken_stream == "restart" for route in policy.document.route)
-    return TextPrinter(policy, hold=not stream or (may_restart and not terminal.is_terminal(sys.stdout)))
+    return TextPrinter(policy, hold=not stream or (may_restart and not terminal.is_terminal(sys.stdout)), out=out)
 
 
 def show_answer(stream: Stream[Any], printer: Printer, policy: str, consent: ConsentPrompt) -> Response[Any]:

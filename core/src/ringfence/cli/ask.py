@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ringfence.assistant import Stream
     from ringfence.assistant.build import RequestOptions
     from ringfence.cli.consent import ConsentPrompt
+    from ringfence.cli.media import Out
     from ringfence.policy import Policy
     from ringfence.request import JsonValue, Settings
 
@@ -32,6 +33,13 @@ class _Arguments(TypedDict):
     temperature: float | None
     seed: int | None
     stop: tuple[str, ...]
+    image_size: str | None
+    image_count: int | None
+    voice: str | None
+    language: str | None
+    audio_format: str | None
+    out: str | None
+    force: bool
     facts: tuple[str, ...]
     no_stream: bool
     no_audit: bool
@@ -44,6 +52,8 @@ Examples:
   ringfence ask "What is a mutex?"
   ringfence ask --task notification_summary < messages.txt
   git diff | ringfence ask "Write a commit message for this change."
+  ringfence ask --task image --out fox.png "A fox in the snow"
+  ringfence ask --task transcribe --attach talk.wav
 """
 
 
@@ -61,6 +71,13 @@ Examples:
 @click.option("--temperature", type=float, metavar="T", help="How freely to choose words: 0 to 2; 0 is greedy.")
 @click.option("--seed", type=int, metavar="N", help="Makes sampling repeatable, where the model can.")
 @click.option("--stop", multiple=True, metavar="TEXT", help="End the answer before this text; may be repeated.")
+@click.option("--image-size", metavar="WxH", help="The size of a picture in pixels, such as 1024x1024.")
+@click.option("--image-count", type=int, metavar="N", help="How many pictures.")
+@click.option("--voice", metavar="NAME", help="Whose voice speaks, as the model knows it.")
+@click.option("--language", metavar="TAG", help="The language of speech that is transcribed, such as de.")
+@click.option("--audio-format", metavar="NAME", help="What spoken sound is written as, such as mp3.")
+@click.option("--out", type=click.Path(), metavar="FILE|FOLDER", help="Where pictures and sounds of the answer go.")
+@click.option("--force", is_flag=True, help="Overwrite the file that --out names.")
 @options.fact_option
 @click.option("--no-stream", is_flag=True, help="Print the answer when it is complete.")
 @options.audit_option
@@ -75,13 +92,15 @@ def ask(**given: Unpack[_Arguments]) -> None:
     from ringfence.assistant import Assistant  # noqa: PLC0415  (`--help` waits for none of it)
     from ringfence.cli.consent import ConsentPrompt  # noqa: PLC0415
     from ringfence.cli.given import read_text  # noqa: PLC0415
+    from ringfence.cli.media import read_out  # noqa: PLC0415
 
     policy = options.policy_in_force(given["policy"])
     request, schema = _request(policy, given)
     text = read_text(given["text"], optional=bool(given["attach"]))
+    out = read_out(given["out"], task=given["task"], force=given["force"], as_json=given["as_json"])
     consent = ConsentPrompt(policy, given["consent"])
     with Assistant(policy, audit=not given["no_audit"], consent=consent) as assistant:
-        _answer(policy, given, lambda: assistant.stream(text, output=schema, **request), consent)
+        _answer(policy, given, lambda: assistant.stream(text, output=schema, **request), consent, out)
 
 
 def _request(policy: Policy, given: _Arguments) -> tuple[RequestOptions, Mapping[str, JsonValue] | None]:
@@ -111,15 +130,22 @@ def _settings(given: _Arguments) -> Settings:
         temperature=given["temperature"],
         seed=given["seed"],
         stop=given["stop"],
+        image_size=given["image_size"],
+        image_count=given["image_count"],
+        voice=given["voice"],
+        language=given["language"],
+        audio_format=given["audio_format"],
     )
 
 
-def _answer(policy: Policy, given: _Arguments, start: Callable[[], Stream[Any]], consent: ConsentPrompt) -> None:
+def _answer(
+    policy: Policy, given: _Arguments, start: Callable[[], Stream[Any]], consent: ConsentPrompt, out: Out | None
+) -> None:
     from ringfence.cli.answer import printer_for, show_answer  # noqa: PLC0415
     from ringfence.errors import Unavailable  # noqa: PLC0415
 
     def once() -> None:
-        printer = printer_for(policy, as_json=given["as_json"], stream=not given["no_stream"])
+        printer = printer_for(policy, as_json=given["as_json"], stream=not given["no_stream"], out=out)
         show_answer(start(), printer, policy.name, consent)
 
     try:

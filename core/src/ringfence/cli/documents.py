@@ -2,29 +2,58 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, is_dataclass
-from typing import TYPE_CHECKING, Any
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ringfence.response import Event, Response
 
 
 def event_document(event: Event) -> dict[str, Any]:
-    """`{"type": …}` and the fields of the event."""
-    return {"type": event.type, **asdict(event)}
+    """`{"type": …}` and the fields of the event, whichever it is; bytes in base64."""
+    return {"type": event.type, **plain(event)}
 
 
-def response_document(response: Response[Any]) -> dict[str, Any]:
-    """`{"text", "output", "finish_reason": {"unified", "raw"}, "usage", "adjustments", "receipt"}`."""
-    output: Any = response.output
-    return {
+def response_document(
+    response: Response[Any], *, media: bool = False, files: Sequence[Path] | None = None
+) -> dict[str, Any]:
+    """`{"text", "output", "finish_reason": {"unified", "raw"}, "usage", "adjustments", "receipt"}`.
+
+    With `media` also the pictures and sounds of an answer that holds some; with `files` where they were written.
+    """
+    document = {
         "text": response.text,
-        "output": asdict(output) if is_dataclass(output) and not isinstance(output, type) else output,
+        "output": plain(response.output),
         "finish_reason": {"unified": response.finish.reason, "raw": response.finish.raw},
-        "usage": asdict(response.usage),
-        "adjustments": [asdict(adjustment) for adjustment in response.adjustments],
+        "usage": plain(response.usage),
+        "adjustments": plain(response.adjustments),
         "receipt": response.receipt.as_dict(),
     }
+    if files is not None:
+        document["files"] = [str(path) for path in files]
+    elif media and (parts := (*response.images, *response.files)):
+        document["media"] = plain(parts)
+    return document
 
 
-__all__ = ["event_document", "response_document"]
+def plain(value: object) -> Any:
+    """`value` as JSON data: dataclasses as objects, bytes in base64, sets in order."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, bytes):
+        return b64encode(value).decode()
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in cast("Mapping[object, object]", value).items()}
+    if isinstance(value, AbstractSet):
+        return sorted((plain(item) for item in cast("AbstractSet[object]", value)), key=str)
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in cast("Sequence[object]", value)]
+    return value
+
+
+__all__ = ["event_document", "plain", "response_document"]

@@ -140,12 +140,17 @@ def read_attachments(paths: Sequence[str]) -> list[ImagePart | FilePart]:
 def _attachment(path: Path) -> ImagePart | FilePart:
     import mimetypes  # noqa: PLC0415  (only attachments need it)
 
+    from ringfence.cli.media import MEDIA_TYPES  # noqa: PLC0415
     from ringfence.request import FilePart, ImagePart  # noqa: PLC0415
 
     data = read_file(path, "attachment", MAX_ATTACHMENT_BYTES)
     if not data:
         raise Misuse(f"attachment '{path}' is empty")
-    media_type = mimetypes.guess_type(path.name)[0] or ("text/plain" if _is_text(data) else "application/octet-stream")
+    media_type = (
+        MEDIA_TYPES.get(path.suffix.lower())
+        or mimetypes.guess_type(path.name)[0]
+        or ("text/plain" if _is_text(data) else "application/octet-stream")
+    )
     kind = ImagePart if media_type.startswith("image/") else FilePart
     return kind(data, media_type=media_type, name=path.name)
 

@@ -127,7 +127,7 @@ def say_left_out(least_columns: Mapping[str, int]) -> None:
     shown = fitting(least_columns)
     missing = [name for name in least_columns if name not in shown]
     if missing:
-        say(f"a wider window shows also: {', '.join(missing)}", dim=True)
+        say(f"a wider window adds: {', '.join(missing)}", dim=True)
 
 
 def write_table(table: Table) -> None:
