@@ -17,7 +17,7 @@ from ringfence.cli.root import root
 from ringfence.policy import Facts, json_schema, load_policy
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "policies"
-TEAM, HOME = str(EXAMPLES / "team.yaml"), str(EXAMPLES / "home.yaml")
+TEAM, HOME, RINGS = (str(EXAMPLES / f"{name}.yaml") for name in ("team", "home", "three-rings"))
 FAULTY = """version: 1
 name: acme
 bugdets: []
@@ -100,6 +100,20 @@ def test_check_of_a_good_file_as_json() -> None:
     assert found["labels"]["contact"] == {"mlx": "always", "own-dc": "sometimes"}
 
 
+def test_check_shows_where_a_person_is_asked_first() -> None:
+    result = run("check", RINGS)
+    reach = {line.split()[0]: " ".join(line.split()[1:]) for line in result.stdout.splitlines()[2:]}
+    assert reach["public"] == "mlx, own, openai?, gemini?"
+    assert reach["contact"] == "mlx, own"
+    assert result.stderr == "? only after a person consents\n"
+    assert document(run("check", RINGS, "--json"))["labels"]["public"]["openai"] == "ask"
+
+
+@pytest.mark.parametrize("name", ["three-rings", "compatible"])
+def test_the_examples_beyond_the_device_have_no_warning(name: str) -> None:
+    assert document(run("check", str(EXAMPLES / f"{name}.yaml"), "--json"))["warnings"] == []
+
+
 @pytest.mark.parametrize("command", ["check", "explain"])
 def test_a_missing_file_is_wrong_usage(command: str, tmp_path: Path) -> None:
     path = str(tmp_path / "none.yaml")
@@ -146,6 +160,24 @@ def test_explain_shows_every_recipient_and_why() -> None:
     assert "openai partner deny rule 'partner-never' denies 'health': No contract covers it" in lines
     assert "rule 'house-not-for-minors' denies 'health' (user.age_band is not known, so it counts)" in result.stdout
     assert "rule 'house-health-on-call' does not count: user.clearance and user.on_call are not known" in result.stdout
+
+
+def test_explain_shows_where_consent_is_needed() -> None:
+    result = run("explain", RINGS, "How tall is Mount Fuji?")
+    lines = {" ".join(line.split()) for line in result.stdout.splitlines()}
+    assert {"outcome ask", "plan openai (consent) → gemini (consent) → mlx"} <= lines
+    found = document(run("explain", RINGS, "How tall is Mount Fuji?", "--json"))
+    assert found["outcome"] == "ask"
+    assert [(step["recipient"], step["obligations"]) for step in found["plan"]] == [
+        ("openai", ["consent"]),
+        ("gemini", ["consent"]),
+        ("mlx", []),
+    ]
+
+
+def test_explain_asks_for_nothing_where_a_partner_may_not_be_reached() -> None:
+    found = document(run("explain", RINGS, "write to ann@example.org", "--json"))
+    assert (found["outcome"], [step["recipient"] for step in found["plan"]]) == ("allow", ["mlx"])
 
 
 def test_explain_of_a_denied_request_could_decide() -> None:

@@ -134,6 +134,23 @@ def documents(draw: st.DrawFn) -> Document:
     }
 
 
+@st.composite
+def open_documents(draw: st.DrawFn) -> Document:
+    """Documents that let much through: no condition and no deny, and one route over every recipient."""
+    allow = st.fixed_dictionaries(
+        {"labels": st.lists(st.sampled_from(LABELS[:2]), min_size=1, unique=True), "to": some((*RECIPIENTS, "house"))}
+    )
+    obligations = st.fixed_dictionaries(
+        {}, optional={"require": st.just({"attested": True}), "consent": st.just("ask")}
+    )
+    flow = [
+        {"id": f"flow-{index}", "allow": scope, **obliging, **({"consent": "ask"} if "openai" in scope["to"] else {})}
+        for index, (scope, obliging) in enumerate(draw(st.lists(st.tuples(allow, obligations), min_size=2, max_size=6)))
+    ]
+    prefer = draw(st.permutations(tuple(RECIPIENTS)))
+    return {**draw(documents()), "flow": flow, "route": [{"id": "all", "prefer": prefer}]}
+
+
 FACT_VALUES: dict[str, st.SearchStrategy[Any]] = {
     "user.age": st.sampled_from(["adult", "minor", "elder", 7]),
     "user.staff": st.sampled_from([True, False, 1, "true"]),
@@ -337,6 +354,15 @@ def test_a_decision_is_what_the_text_says(document: Document, request: Facts) ->
     decision = decide(document, request)
     assert allowed(decision) == expected_allowed(document, request)
     plan = expected_plan(document, request)
+    assert [(step.recipient, step.obligations) for step in decision.plan] == plan
+    assert decision.outcome == expected_outcome(plan)
+
+
+@settings(law, max_examples=200)
+@given(open_documents(), st.lists(st.sampled_from(LABELS[:2]), min_size=1, unique=True))
+def test_the_obligations_of_a_step_are_those_of_every_allow_that_matches(document: Document, labels: list[str]) -> None:
+    request = Facts(task="rewrite", labels=frozenset(labels), input_tokens=1)
+    decision, plan = decide(document, request), expected_plan(document, request)
     assert [(step.recipient, step.obligations) for step in decision.plan] == plan
     assert decision.outcome == expected_outcome(plan)
 
