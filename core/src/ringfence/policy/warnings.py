@@ -75,12 +75,12 @@ def _rules(document: Document) -> Iterator[tuple[Position, str]]:
 
 def _obligations(rule: FlowRule, document: Document) -> Iterator[tuple[Position, str]]:
     """What an allow asks for in vain."""
-    reached = [document.recipients[name] for name in sorted(document.reached(rule.to))]
-    unmet = [rule.require.unmet(recipient) for recipient in reached]
+    named = [document.recipients[name] for name in sorted(document.reached(rule.to))]
+    unmet = [rule.require.unmet(recipient) for recipient in named]
     if unmet and all(unmet):
         wanted = " and ".join(dict.fromkeys(f"{one.fact} {one.wanted}" for missing in unmet for one in missing))
         yield rule.at, f"rule {quoted(rule.id)} requires {wanted}, which no recipient that it names declares."
-    if rule.consent and reached and all(recipient.ring == "device" for recipient in reached):
+    if rule.consent and named and all(recipient.ring == "device" for recipient in named):
         yield rule.at, f"rule {quoted(rule.id)} asks for consent, and reaches nothing beyond the device."
 
 
