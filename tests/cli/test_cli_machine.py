@@ -158,6 +158,62 @@ def test_an_unknown_provider_fails(run: Run, command: tuple[str, ...]) -> None:
     assert result.stderr == "error: provider 'none' is not installed\ntry: pip install ringfence-none\n"
 
 
+FAR = """
+from ringfence.provider import *
+from ringfence.registry import load_manifest
+
+class FarProvider(Provider):
+    manifest = load_manifest("ringfence_far")
+    async def open(self, context): ...
+    async def close(self): ...
+    async def models(self):
+        return [await self.card(None, name) for name in ("big", "small")]
+    async def card(self, recipient, name=None):
+        return ModelCard(name=name or recipient.model, context_tokens=1000, capabilities=frozenset({"text"}))
+    async def availability(self, recipient):
+        assert recipient.ring == "partner"
+        if recipient.credential(self.manifest.secret).present():
+            return Available()
+        return NotAvailable(reason="not_configured", detail="no key", way_out="export FAR_KEY=…")
+    def plan(self, request, recipient, card): ...
+    def run(self, plan, grant): ...
+"""
+
+
+@pytest.fixture
+def far(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A provider whose models are at a vendor."""
+    monkeypatch.delenv("FAR_KEY", raising=False)
+    manifest = _manifest("far", hosts=["api.far.test"], secret="env:FAR_KEY")
+    _install(machine, "far", source=FAR, manifest=manifest)
+
+
+@pytest.mark.usefixtures("far")
+def test_models_of_a_vendor_are_listed_with_what_is_missing_said_once(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = run("models", "list", "--provider", "far")
+    assert shown.exit_code == 0
+    assert [line.split("  ")[0] for line in shown.stdout.splitlines()] == ["model", "big", "small"]
+    assert shown.stdout.count("not configured") == 2
+    said = "far: no key (try: export FAR_KEY=…)\nnot on this machine; a policy says what may go there\n"
+    assert shown.stderr == said
+    monkeypatch.setenv("FAR_KEY", "key")
+    document = json.loads(run("models", "list", "--provider", "far", "--json").stdout)
+    assert document["folder"] is None
+    assert {model["availability"]["state"] for model in document["models"]} == {"available"}
+
+
+@pytest.mark.usefixtures("far")
+@pytest.mark.parametrize("command", [("pull",), ("pull", "big"), ("rm", "--yes", "big")])
+def test_models_of_a_vendor_are_neither_brought_nor_deleted(run: Run, command: tuple[str, ...]) -> None:
+    result = run("models", *command, "--provider", "far")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        "error: provider 'far' keeps no models on this machine\ntry: ringfence models list --provider far\n"
+    )
+
+
 def test_ctrl_c_in_a_pull_stops_it(machine: Machine) -> None:
     process = machine.start("models", "pull", "--provider", "tiny", "stuck")
     assert _open(process.stderr).readline() == b"downloading 4.0 MB from example.test\n"

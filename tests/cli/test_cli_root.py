@@ -134,7 +134,7 @@ def test_a_policy_in_the_working_directory_is_not_taken(
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (("ask", "hi", "--bogus", "--json"), "no such option '--bogus' (try: ringfence ask --help)"),
+        (("ask", "hi", "--qqqqqq", "--json"), "no such option '--qqqqqq' (try: ringfence ask --help)"),
         (("ask", "--json", "--max-tokens", "many"), "'many' is not a valid integer"),
         (("policy", "check", "--json"), "missing argument"),
     ],
@@ -148,6 +148,6 @@ def test_wrong_usage_is_a_document_where_json_is_asked_for(run: Run, args: tuple
 
 
 def test_json_after_two_dashes_is_text(run: Run) -> None:
-    result = run("ask", "--bogus", "--", "--json")
+    result = run("ask", "--qqqqqq", "--", "--json")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.startswith("error: no such option '--bogus'\n")
+    assert result.stderr.startswith("error: no such option '--qqqqqq'\n")

@@ -46,11 +46,12 @@ async def opened(name: str) -> AsyncGenerator[Provider]:
         await providers.close()
 
 
-def on_device(provider: str, model: str) -> Recipient:
-    """A model as a recipient of this machine, which no policy declares."""
+def stand_in(provider: Provider, model: str) -> Recipient:
+    """A model as a recipient that no policy declares, to ask `provider` about: nothing is ever sent to it."""
     from ringfence.recipient import Recipient  # noqa: PLC0415  (with the first model that is asked for)
 
-    return Recipient(name=model, ring="device", provider=provider, model=model)
+    manifest = provider.manifest
+    return Recipient(name=model, ring="partner" if manifest.hosts else "device", provider=manifest.name, model=model)
 
 
 def bring_missing(policy: Policy, error: Unavailable) -> bool:
@@ -62,17 +63,17 @@ def bring_missing(policy: Policy, error: Unavailable) -> bool:
     recipient = policy.recipients.get(error.recipient or "")
     if error.reason != "no_model" or recipient is None:
         return False
-    return interrupts.run(_bring_missing(recipient.provider, recipient.model))
+    return interrupts.run(_bring_missing(recipient))
 
 
-async def _bring_missing(name: str, model: str) -> bool:
-    async with opened(name) as provider:
-        state = await provider.availability(on_device(name, model))
+async def _bring_missing(recipient: Recipient) -> bool:
+    async with opened(recipient.provider) as provider:
+        state = await provider.availability(recipient)
         if isinstance(state, NotAvailable) or not isinstance(provider, Downloads):
             return False
         if not isinstance(state, Available):
-            terminal.say(f"model {model} is not on this machine yet")
-            await bring(provider, model, state)
+            terminal.say(f"model {recipient.model} is not on this machine yet")
+            await bring(provider, recipient.model, state)
         return True
 
 

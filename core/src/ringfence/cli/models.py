@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar, assert_never
 
@@ -46,9 +46,9 @@ def models() -> None:
 @_provider_option
 @options.json_option()
 def list_models(*, provider: str, as_json: bool) -> None:
-    """Lists the models a provider has here, and those it can bring."""
-    found = interrupts.run(_states(provider))
-    folder = _folder(provider)
+    """Lists the models a provider has here, those it can bring, and those it knows elsewhere."""
+    found, keeps = interrupts.run(_states(provider))
+    folder = _folder(provider) if keeps else None
     if as_json:
         rows = [{**_card_document(card), "availability": _state_document(state)} for card, state in found]
         terminal.write_json({"provider": provider, "folder": folder, "models": rows}, indent=2)
@@ -57,13 +57,22 @@ def list_models(*, provider: str, as_json: bool) -> None:
         terminal.say(f"provider {provider} knows no model")
         return
     terminal.write_table(_table(found))
-    for card, state in found:
-        if isinstance(state, NotAvailable):
-            terminal.say(f"{card.name}: {state.detail} (try: {state.way_out})", fg="yellow")
+    for line in _why_not(provider, found):
+        terminal.say(line, fg="yellow")
     if any(isinstance(state, Downloadable) for _, state in found):
         other = "" if provider == _DEFAULT_PROVIDER else f" --provider {provider}"
         terminal.say(f"to bring one: ringfence models pull{other} MODEL")
-    terminal.say(f"kept in {folder}", dim=True)
+    elsewhere = "not on this machine; a policy says what may go there"
+    terminal.say(elsewhere if folder is None else f"kept in {folder}", dim=True)
+
+
+def _why_not(provider: str, found: list[tuple[ModelCard, Availability]]) -> Iterator[str]:
+    """Why models cannot be used now; once for the provider where all have the same reason."""
+    reasons = {card.name: state for card, state in found if isinstance(state, NotAvailable)}
+    if len(found) > 1 and len(reasons) == len(found) and len(set(reasons.values())) == 1:
+        reasons = {provider: next(iter(reasons.values()))}
+    for name, state in reasons.items():
+        yield terminal.harmless(f"{name}: {state.detail} (try: {state.way_out})")
 
 
 @models.command()
@@ -113,24 +122,36 @@ def _folder(provider: str) -> str:
 def _default_model(provider: str) -> str:
     from ringfence import registry  # noqa: PLC0415  (scans what is installed)
 
-    found = registry.manifest(provider).default_model
-    if found is None:
+    manifest = registry.manifest(provider)
+    if "download" not in manifest.capabilities:
+        raise _keeps_none(provider)
+    if manifest.default_model is None:
         raise Misuse(f"provider '{provider}' has no default model", way_out="name one: ringfence models list")
-    return found
+    return manifest.default_model
 
 
-async def _states(name: str) -> list[tuple[ModelCard, Availability]]:
-    from ringfence.cli.bring import on_device, opened  # noqa: PLC0415
+def _keeps_none(provider: str) -> Misuse:
+    return Misuse(
+        f"provider '{provider}' keeps no models on this machine", way_out=f"ringfence models list --provider {provider}"
+    )
+
+
+async def _states(name: str) -> tuple[list[tuple[ModelCard, Availability]], bool]:
+    """The models of a provider and how they stand, and whether it keeps them on this machine."""
+    from ringfence.cli.bring import opened, stand_in  # noqa: PLC0415
 
     async with opened(name) as provider:
-        return [(card, await provider.availability(on_device(name, card.name))) for card in await provider.models()]
+        cards = await provider.models()
+        found = [(card, await provider.availability(stand_in(provider, card.name))) for card in cards]
+        return found, isinstance(provider, Downloads)
 
 
 async def _pull(name: str, model: str) -> dict[str, Any]:
-    from ringfence.cli.bring import bring, on_device, opened  # noqa: PLC0415
+    from ringfence.cli.bring import bring, opened, stand_in  # noqa: PLC0415
 
     async with opened(name) as provider:
-        state = await provider.availability(on_device(name, model))
+        downloads = _downloads(provider, name)
+        state = await provider.availability(stand_in(provider, model))
         path = None
         match state:
             case Available():
@@ -138,7 +159,7 @@ async def _pull(name: str, model: str) -> dict[str, Any]:
             case NotAvailable(reason=reason, detail=detail, way_out=way_out):
                 raise Unavailable(detail, reason=reason, way_out=way_out)
             case Downloadable() | Downloading():
-                path = await bring(_downloads(provider, name), model, state)
+                path = await bring(downloads, model, state)
             case _:
                 assert_never(state)
     came = not isinstance(state, Available)
@@ -154,7 +175,7 @@ async def _remove(name: str, model: str) -> int:
 
 def _downloads(provider: Provider, name: str) -> Downloads:
     if not isinstance(provider, Downloads):
-        raise Misuse(f"provider '{name}' keeps no models on this machine")
+        raise _keeps_none(name)
     return provider
 
 
