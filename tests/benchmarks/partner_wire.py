@@ -1,4 +1,4 @@
-"""A loopback server that answers with the bytes that the test double of the partners once wrote: it costs next to nothing.
+"""A loopback server that answers with bytes that the double of the partners once wrote: it costs next to nothing.
 
 As a module it is that server: `python -m tests.benchmarks.partner_wire FILE`, where FILE holds the answers as JSON.
 """
@@ -113,9 +113,8 @@ class PartnerWire:
         self._folder.cleanup()
 
 
-async def _serve(file: Path) -> None:
+async def _serve(texts: dict[str, str]) -> None:
     # The recorded heads say that the connection ends; here it goes on.
-    texts: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
     Replay.answers = {name: text.replace("connection: close\r\n", "").encode("latin-1") for name, text in texts.items()}
     server = await asyncio.get_running_loop().create_server(Replay, "127.0.0.1", 0, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
@@ -123,4 +122,4 @@ async def _serve(file: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(Path(sys.argv[1])))
+    asyncio.run(_serve(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))

@@ -4,8 +4,9 @@ import asyncio
 import json
 import os
 import tempfile
+from pathlib import Path
 
-from common import KEY, SYSTEM, TOOL_PARAMS  # type: ignore[import-not-found]  # the bench's own module
+from common import KEY, SYSTEM, TOOL_PARAMS
 
 POLICY = """
 version: 1
@@ -26,6 +27,9 @@ route:
 """
 
 
+OPTIONS = {"instructions": SYSTEM, "labels": ("public",)}
+
+
 async def yes(_asked):
     return True
 
@@ -42,7 +46,7 @@ class Base:
 
         text = POLICY.format(provider=self.provider, model=self.model, url=base_url + self.path, more=self.more)
         self.policy = read_policy(text)
-        self.folder = tempfile.mkdtemp(prefix="ringfence-bench-")
+        self.folder = Path(tempfile.mkdtemp(prefix="ringfence-bench-"))
         self._sync = None
         self._async = None
         self._loop = None
@@ -52,7 +56,7 @@ class Base:
         if self._sync is None:
             from ringfence import Assistant
 
-            self._sync = Assistant(self.policy, consent=yes, audit=os.path.join(self.folder, "sync"))
+            self._sync = Assistant(self.policy, consent=yes, audit=self.folder / "sync")
         return self._sync
 
     @property
@@ -61,30 +65,28 @@ class Base:
         if self._loop is not loop:
             from ringfence import AsyncAssistant
 
-            self._async = AsyncAssistant(self.policy, consent=yes, audit=os.path.join(self.folder, "async"))
+            self._async = AsyncAssistant(self.policy, consent=yes, audit=self.folder / "async")
             self._loop = loop
         return self._async
-
-    options = {"instructions": SYSTEM, "labels": ("public",)}
 
     def tool_options(self):
         from ringfence import Tool
 
         tool = Tool(name="get_weather", description="Weather now in a city", parameters=TOOL_PARAMS)
-        return {**self.options, "tools": [tool]}
+        return {**OPTIONS, "tools": [tool]}
 
     def call(self, p):
-        return _out(self.sync.respond(p, **self.options))
+        return _out(self.sync.respond(p, **OPTIONS))
 
     async def acall(self, p):
-        return _out(await self.here.respond(p, **self.options))
+        return _out(await self.here.respond(p, **OPTIONS))
 
     def stream(self, p):
-        with self.sync.stream(p, **self.options) as stream:
+        with self.sync.stream(p, **OPTIONS) as stream:
             yield from stream.text()
 
     async def astream(self, p):
-        async with self.here.stream(p, **self.options) as stream:
+        async with self.here.stream(p, **OPTIONS) as stream:
             async for text in stream.text():
                 yield text
 

@@ -1,7 +1,7 @@
 """Ringfence over the Gemini API."""
 
-from adapters._ringfence import Base  # type: ignore[import-not-found]  # the bench's own package
-from common import GMODEL  # type: ignore[import-not-found]
+from adapters._ringfence import Base
+from common import GMODEL
 
 VENV = "ringfence"
 IMPORT = "import ringfence"
