@@ -7,7 +7,7 @@ import json
 import struct
 import wave
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import openai
@@ -174,8 +174,8 @@ async def test_tokens_are_counted_as_played(client: openai.AsyncOpenAI, gemini: 
 
 async def test_gemini_streams_thoughts_text_and_calls(gemini: Any, server: PartnerServer) -> None:
     server.gemini.play(Scene(reasoning=("Let me", " think"), tool_calls=CALLS))
-    chunks = [chunk async for chunk in await gemini.models.generate_content_stream(model="m", contents="hi")]
-    parts = [part for chunk in chunks for part in (chunk.candidates or [])[0].content.parts or []]
+    chunks: list[Any] = [chunk async for chunk in await gemini.models.generate_content_stream(model="m", contents="hi")]
+    parts: list[Any] = [part for chunk in chunks for part in chunk.candidates[0].content.parts]
     assert "".join(part.text or "" for part in parts if part.thought) == "Let me think"
     assert "".join(part.text or "" for part in parts if part.text and not part.thought) == "Hello there, friend."
     calls = [part for part in parts if part.function_call]
@@ -190,11 +190,11 @@ async def test_gemini_draws_speaks_and_embeds(gemini: Any) -> None:
     for kind, media_type in (("IMAGE", "image/png"), ("AUDIO", "audio/L16;codec=pcm;rate=24000")):
         config = types.GenerateContentConfig(response_modalities=[kind])
         answer = await gemini.models.generate_content(model="m", contents="hi", config=config)
-        part = (answer.parts or [])[0]
+        part = answer.parts[0]
         assert part.inline_data is not None
         assert part.inline_data.mime_type == media_type
     embedded = await gemini.models.embed_content(model="m", contents=["a", "b"])
-    assert [len(one.values or []) for one in embedded.embeddings or []] == [3072, 3072]
+    assert [len(one.values) for one in embedded.embeddings] == [3072, 3072]
     assert "models/gemini-2.5-flash" in [model.name async for model in await gemini.models.list()]
 
 
@@ -208,7 +208,7 @@ async def test_gemini_answers_a_schema_and_calls_a_tool(gemini: Any) -> None:
         automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
     )
     called = await gemini.models.generate_content(model="m", contents="hi", config=tools)
-    assert [call.args for call in called.function_calls or []] == [{"city": "text", "days": 2}]
+    assert [call.args for call in called.function_calls] == [{"city": "text", "days": 2}]
 
 
 @pytest.mark.parametrize("kind", ERRORS)
@@ -216,9 +216,10 @@ async def test_gemini_refuses_as_played(gemini: Any, server: PartnerServer, kind
     server.gemini.play(Scene(error=kind, retry_after_s=30))
     with pytest.raises(genai_errors.APIError) as refused:
         await gemini.models.generate_content(model="m", contents="x")
-    assert refused.value.details["error"]["details"][-1]["retryDelay"] == "30s"
+    details = cast("dict[str, Any]", vars(refused.value)["details"])
+    assert details["error"]["details"][-1]["retryDelay"] == "30s"
     if kind == "authentication":
-        assert refused.value.details["error"]["details"][0]["reason"] == "API_KEY_INVALID"
+        assert details["error"]["details"][0]["reason"] == "API_KEY_INVALID"
 
 
 async def test_a_key_is_needed(server: PartnerServer, network: httpx2.AsyncClient) -> None:
