@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -621,7 +625,8 @@ async def test_a_declared_tool_gets_only_what_the_policy_lets_it_reach(
     async with AsyncAssistant(on_the_device(house_may_have), providers={"first": provider}, audit=False) as it:
         await it.respond("x", tools=[publish], approve=person)
     assert ran == ([written] if allowed else [])
-    assert [call.labels >= {"public"} for call in person.asked] == ([True] if allowed else [])
+    labels = {"public", "contact"} if "@" in written else {"public"}
+    assert [call.labels for call in person.asked] == ([labels] if allowed else [])
     (result,) = results(provider)
     assert result.is_error is not allowed
     assert result.text == ("out" if allowed else "the policy does not let this conversation reach this tool")
@@ -676,8 +681,31 @@ async def test_only_the_last_answer_is_validated() -> None:
 async def test_partials_begin_again_with_each_answer() -> None:
     provider = ScriptedProvider(calls(("double", {"number": 4}), say='{"total": 1'), text_events('{"total"', ": 8}"))
     async with one(provider) as it, it.stream("x", tools=[double], output=Sum) as stream:
-        seen = [partial async for partial in stream.partials()]
+        seen: list[Any] = [partial async for partial in stream.partials()]
+    assert [partial.total for partial in seen] == [1, None, 8, 8]
     assert seen[-1] == Sum(total=8)
+
+
+async def test_partials_of_a_long_answer_are_not_made_at_every_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ringfence.assistant.output import Output
+
+    made: list[int] = []
+    partial = Output[Any].partial
+
+    def counting(output: Output[Any], text: str) -> object | None:
+        made.append(len(text))
+        return partial(output, text)
+
+    monkeypatch.setattr(Output, "partial", counting)
+    words = ["word"] * 3000
+    async with (
+        one(ScriptedProvider(text_events(*json.dumps(words)))) as it,
+        it.stream("x", output=list[str]) as stream,
+    ):
+        seen: list[object] = [value async for value in stream.partials()]
+    assert seen[-1] == words
+    assert made[:200] == list(range(1, 201))
+    assert len(made) < 1_600 < len(json.dumps(words)) / 10
 
 
 async def test_a_repair_turn_knows_the_tool_turns() -> None:
@@ -779,6 +807,29 @@ async def test_cancelling_the_caller_cancels_a_coroutine() -> None:
         assert ended.is_set()
 
 
+async def test_an_exception_that_nobody_waits_for_is_not_printed(caplog: pytest.LogCaptureFixture) -> None:
+    began = asyncio.Event()
+
+    async def fail() -> str:
+        began.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise ValueError(CANARY) from None
+        return "never"
+
+    async with one(ScriptedProvider(calls(("fail", {})))) as it:
+        asking = asyncio.create_task(it.respond("x", tools=[fail]))
+        await began.wait()
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        del asking
+        gc.collect()
+        await asyncio.sleep(0)
+    assert CANARY not in caplog.text
+
+
 async def test_what_a_function_in_a_thread_returns_too_late_is_dropped() -> None:
     began, let_go, ended = threading.Event(), threading.Event(), threading.Event()
 
@@ -838,6 +889,32 @@ def test_a_function_may_ask_the_same_assistant() -> None:
 
         assert it.respond("x", tools=[ask]).text == "outer"
     assert [part.text for part in results(provider)] == ["inner"]
+
+
+def test_a_function_that_hangs_does_not_keep_the_process_alive() -> None:
+    program = """
+import asyncio, time
+from ringfence import AsyncAssistant, ToolLimits
+from ringfence.response import Finish, ToolCallEnd, ToolCallStart
+from ringfence.testing import ScriptedProvider, text_events
+
+def hang() -> str:
+    time.sleep(60)
+    return "never"
+
+model = ScriptedProvider([ToolCallStart(0, "a", "hang"), ToolCallEnd(0), Finish("tool_calls")], text_events("Done."))
+async def main():
+    async with AsyncAssistant(providers={"mlx": model}, audit=False) as it:
+        response = await it.respond("x", tools=[hang], tool_limits=ToolLimits(call_timeout_s=0.05))
+        print(response.text)
+
+asyncio.run(main())
+"""
+    clean = {name: value for name, value in os.environ.items() if name != "RINGFENCE_POLICY"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=40, env=clean
+    )
+    assert done.stdout == "Done.\n"
 
 
 def test_closing_a_synchronous_stream_cancels_a_coroutine() -> None:

@@ -107,6 +107,7 @@ class ToolCalls:
         async with self._at_once:
             began_s = time.perf_counter()
             work = asyncio.create_task(threads.call(one.function.function, **one.arguments))
+            work.add_done_callback(_forget)
             try:
                 await asyncio.wait({work}, timeout=self._toolbox.limits.call_timeout_s)
                 result = _outcome(work)
@@ -165,7 +166,6 @@ async def _end(tasks: set[asyncio.Task[Any]]) -> None:
     """Cancels `tasks` and waits for them, though not for ever. What they raise is nobody's any more."""
     left = {task for task in tasks if not task.done()}
     for task in left:
-        task.add_done_callback(_forget)
         task.cancel()
     if left:
         await asyncio.wait(left, timeout=_END_S)
