@@ -89,14 +89,15 @@ def merge(body: dict[str, Any], own: Mapping[str, JsonValue], *, embedding: bool
 def _merge(into: dict[str, Any], own: Mapping[str, Any], above: str) -> None:
     for name, value in own.items():
         path = f"{above}{name}"
+        listed: Any = value
         if (way_out := _NOT_HERE.get(path)) is not None:
             raise InvalidRequest(f"the provider option {path} of gemini cannot be used", way_out=way_out)
         present = into.get(name)
         if isinstance(value, Mapping) and isinstance(present, dict | None):
             into[name] = dict(cast("dict[str, Any]", present or {}))
             _merge(into[name], cast("Mapping[str, Any]", value), f"{path}.")
-        elif path == "tools" and _is_list(value) and isinstance(present, list | None):
-            into[name] = [*(present or []), *value]
+        elif path == "tools" and _is_list(listed) and isinstance(present, list | None):
+            into[name] = [*(present or []), *listed]
         elif present is None:
             into[name] = value
         else:
@@ -105,5 +106,5 @@ def _merge(into: dict[str, Any], own: Mapping[str, Any], above: str) -> None:
             )
 
 
-def _is_list(value: object) -> bool:
+def _is_list(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
