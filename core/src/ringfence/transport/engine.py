@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from functools import lru_cache
+from io import BytesIO
 from typing import cast
 
 import aiohttp
@@ -18,6 +19,8 @@ from ringfence.transport.pool import IDLE_S, Pool, Wire
 
 MAX_ANSWER_BYTES = 256 * 2**20
 """The longest answer: ten times the largest pictures, so that a server without end does not fill the memory."""
+
+_LARGE_BYTES = 2**20
 
 _OWN_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 """What aiohttp would add."""
@@ -108,11 +111,12 @@ class Engine(httpx2.AsyncBaseTransport):
             await self._session.close()
 
 
-async def _outgoing(request: httpx2.Request) -> tuple[list[tuple[str, str]], bytes | None]:
+async def _outgoing(request: httpx2.Request) -> tuple[list[tuple[str, str]], bytes | BytesIO | None]:
     """Headers and body. The body is sent whole and with its length, also where httpx2 would send it piece by piece."""
     body = await request.aread()
     headers = [item for item in request.headers.multi_items() if item[0] != "transfer-encoding"]
-    return headers, body or None
+    # aiohttp writes a file piece by piece and lets the loop turn, so that a large picture holds nothing else up.
+    return headers, BytesIO(body) if len(body) >= _LARGE_BYTES else body or None
 
 
 def _incoming(response: aiohttp.ClientResponse, wire: Wire) -> httpx2.Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 FORBID_VARIABLE = "RINGFENCE_FORBID_NETWORK"
 """Set to 1, it forbids every request beyond this machine; read at each request, so that a test run can set it."""
+
+_NAMES = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+(?:,[-!#$%&'*+.^_`|~0-9A-Za-z]+)*")
+"""Names of headers, with commas between: tokens (RFC 9110, 5.6.2), so no `:authority` and no `host` with a blank."""
 
 _EXTENSIONS = frozenset({"timeout"})
 """Others can change where a request goes, such as `target` and `sni_hostname`."""
@@ -63,7 +67,8 @@ class Guard(httpx2.AsyncBaseTransport):
         origin = origin_of(url)
         allowed = self._hosts.get(origin)
         # A Host header that says otherwise could reach another tenant behind the same address.
-        if allowed is None or url.userinfo or not _says_host(request, allowed):
+        hosts = [value for name, value in request.headers.raw if name.lower() == b"host"]
+        if allowed is None or url.userinfo or len(hosts) != 1 or hosts[0].lower() not in allowed:
             raise GateError(
                 f"recipient '{self._recipient.name}' may not be reached at the host of this request",
                 way_out="declare the host as url: of the recipient, if bytes may go there",
@@ -75,11 +80,16 @@ class Guard(httpx2.AsyncBaseTransport):
             )
 
     def _check_form(self, request: httpx2.Request) -> None:
-        """Refuses what could send a request elsewhere, or is kept from one request to another."""
-        if request.method == "CONNECT" or not request.extensions.keys() <= _EXTENSIONS:
+        """Refuses what a server could read as another request, and what is kept from one request to another."""
+        names = [name for name, _ in request.headers.raw]
+        if (
+            request.method == "CONNECT"
+            or not request.extensions.keys() <= _EXTENSIONS
+            or not _NAMES.fullmatch(b",".join(names))
+        ):
             raise GateError(
                 f"a request to recipient '{self._recipient.name}' of a form that is never sent",
-                way_out="no CONNECT, and no extension but timeout",
+                way_out="no CONNECT, no extension but timeout, and headers with names as in RFC 9110",
             )
         if "cookie" in request.headers:
             raise GateError(f"a request to recipient '{self._recipient.name}' with a cookie; none is kept or sent")
@@ -98,12 +108,6 @@ class Guard(httpx2.AsyncBaseTransport):
         """Closes the connections, also those in use. Idempotent."""
         self._closed = True
         await self._engine.aclose()
-
-
-def _says_host(request: httpx2.Request, allowed: frozenset[bytes]) -> bool:
-    """Whether there is one `Host` header and it names the origin, and no pseudo-header is there."""
-    said = [value for name, value in request.headers.raw if name[:1] == b":" or name.lower() == b"host"]
-    return len(said) == 1 and said[0].lower() in allowed
 
 
 def guarded_client(guard: Guard) -> httpx2.AsyncClient:

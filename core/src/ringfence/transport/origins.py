@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import TYPE_CHECKING, TypeAlias
 
 import httpx2
@@ -17,6 +18,8 @@ Origin: TypeAlias = tuple[bytes, bytes, int]
 """Scheme, host in ASCII and lower case (punycode; no brackets around IPv6), port."""
 
 _PORTS = {b"http": 80, b"https": 443}
+_HOST = re.compile(rb"[a-z0-9._-]+|[0-9a-f:.]+")
+"""A name in ASCII, or an address. What else a URL may hold there, programs read in different ways."""
 
 
 def origins_of(recipient: Recipient, manifest: Manifest) -> frozenset[Origin]:
@@ -41,7 +44,7 @@ def _declared(recipient: Recipient, address: str) -> Origin:
         url = httpx2.URL(address)
     except (httpx2.InvalidURL, TypeError, ValueError):
         url = httpx2.URL("")
-    if url.raw_scheme not in _PORTS or not url.raw_host or url.userinfo:
+    if url.raw_scheme not in _PORTS or not _HOST.fullmatch(url.raw_host) or url.userinfo:
         # An address may hold a password, so it is not repeated.
         raise GateError(
             f"the address of recipient '{recipient.name}' cannot be used",
