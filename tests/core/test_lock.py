@@ -14,20 +14,11 @@ from hypothesis import strategies as st
 
 from ringfence import registry
 from ringfence.errors import PluginLocked
-from ringfence.lock import (
-    DETECTORS,
-    NO_LOCK,
-    PROVIDERS,
-    Approved,
-    Lock,
-    approve,
-    find_lock,
-    fingerprint,
-    installed_plugins,
-    lock_text,
-    read_lock,
-    write_lock,
-)
+from ringfence.lock import NO_LOCK, Lock, find_lock
+from ringfence.lock.approval import approve
+from ringfence.lock.document import Approved, lock_text, read_lock, write_lock
+from ringfence.lock.fingerprint import fingerprint
+from ringfence.lock.plugins import DETECTORS, PROVIDERS, installed_plugins
 from ringfence.recipient import RINGS, Recipient, Ring
 
 NAME = "padlocked"

@@ -18,7 +18,8 @@ from ringfence.recipient import RINGS
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ringfence.lock import Approved, Plugin
+    from ringfence.lock.document import Approved
+    from ringfence.lock.plugins import Plugin
     from ringfence.recipient import Ring
 
 Change: TypeAlias = Literal["same", "new", "changed", "gone"]
@@ -58,7 +59,8 @@ def lock(*, file: str | None, rings: tuple[str, ...], check: bool, as_json: bool
     packages that it depends on. A provider without hosts is approved for every ring, any other for the ring partner
     alone, unless --ring or the lock that is replaced says otherwise.
     """
-    from ringfence.lock import default_lock_path, installed_plugins  # noqa: PLC0415  (`--help` waits for none of it)
+    from ringfence.lock import default_lock_path  # noqa: PLC0415  (`--help` waits for none of it)
+    from ringfence.lock.plugins import installed_plugins  # noqa: PLC0415
 
     path = Path(file).absolute() if file is not None else default_lock_path()
     plugins = installed_plugins()
@@ -92,7 +94,7 @@ def _rings(given: Sequence[str], plugins: Sequence[Plugin]) -> dict[str, Ring]:
 
 
 def _earlier(path: Path, *, must: bool) -> dict[str, Approved]:
-    from ringfence.lock import read_lock  # noqa: PLC0415
+    from ringfence.lock.document import read_lock  # noqa: PLC0415
 
     if not path.exists():
         if must:
@@ -108,7 +110,7 @@ def _earlier(path: Path, *, must: bool) -> dict[str, Approved]:
 
 
 def _approve(plugin: Plugin, earlier: Approved | None, rings: Mapping[str, Ring]) -> Approved:
-    from ringfence.lock import approve  # noqa: PLC0415
+    from ringfence.lock.approval import approve  # noqa: PLC0415
 
     return approve(plugin, hosts_of=_hosts_of, rings=rings, earlier=earlier)
 
@@ -165,7 +167,7 @@ def _changes(now: Approved, before: Approved) -> tuple[str, ...]:
 
 
 def _write(path: Path, plugins: Sequence[Approved]) -> None:
-    from ringfence.lock import write_lock  # noqa: PLC0415
+    from ringfence.lock.document import write_lock  # noqa: PLC0415
 
     try:
         write_lock(path, plugins)

@@ -5,27 +5,7 @@ providers. With a lock in force, a plugin that is not in it or has changed is no
 imported to find that out. It covers a plugin's own files, not those of the packages that the plugin depends on.
 """
 
-from ringfence.lock.approval import approve
-from ringfence.lock.document import Approved, lock_text, read_lock, write_lock
-from ringfence.lock.fingerprint import fingerprint
-from ringfence.lock.lock import NO_LOCK, Lock, changes_since, default_lock_path, find_lock
-from ringfence.lock.plugins import DETECTORS, PROVIDERS, Plugin, installed_plugins, normal_name
+from ringfence.lock.lock import NO_LOCK, Lock, default_lock_path, find_lock
 
-__all__ = [
-    "DETECTORS",
-    "NO_LOCK",
-    "PROVIDERS",
-    "Approved",
-    "Lock",
-    "Plugin",
-    "approve",
-    "changes_since",
-    "default_lock_path",
-    "find_lock",
-    "fingerprint",
-    "installed_plugins",
-    "lock_text",
-    "normal_name",
-    "read_lock",
-    "write_lock",
-]
+# Writing and comparing a lock is in the modules beside: `approval`, `document`, `fingerprint`, `plugins`.
+__all__ = ["NO_LOCK", "Lock", "default_lock_path", "find_lock"]

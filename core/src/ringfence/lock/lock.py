@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ringfence.errors import PluginLocked
-from ringfence.lock.document import Approved, read_lock
-from ringfence.lock.fingerprint import fingerprint
 from ringfence.lock.plugins import DETECTORS, normal_name
 from ringfence.recipient import RINGS
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution, EntryPoint
 
+    from ringfence.lock.document import Approved
     from ringfence.recipient import Recipient, Ring
 
 VARIABLE = "RINGFENCE_LOCK"
@@ -84,6 +83,8 @@ NO_LOCK = Lock()
 
 def changes_since(approved: Approved, distribution: Distribution) -> tuple[str, ...]:
     """What is no longer as it was approved, in words; nothing if all is."""
+    from ringfence.lock.fingerprint import fingerprint  # noqa: PLC0415  (only where there is a lock)
+
     changes: list[str] = []
     if distribution.version != approved.version:
         changes.append(f"version {approved.version} became {distribution.version}")
@@ -131,6 +132,8 @@ def find_lock(given: Lock | str | os.PathLike[str] | None = None) -> Lock:
     optional = given is None and VARIABLE not in os.environ
     if optional and not _is_there(path):
         return NO_LOCK
+    from ringfence.lock.document import read_lock  # noqa: PLC0415  (only where there is a lock)
+
     return Lock(path, read_lock(path))
 
 
