@@ -20,9 +20,11 @@ from ringfence import (
     Assistant,
     AsyncAssistant,
     ConsentRequest,
+    FunctionTool,
     InvalidRequest,
     Message,
     Policy,
+    Receipt,
     RingfenceError,
     TextPart,
     Tool,
@@ -34,8 +36,9 @@ from ringfence import (
     ToolResultPart,
     tool,
 )
-from ringfence.errors import Closed, Denied, Overloaded
+from ringfence.errors import AuditError, Closed, Denied, Overloaded
 from ringfence.policy import read_policy
+from ringfence.privacy.audit import AuditLog
 from ringfence.response import (
     Event,
     Finish,
@@ -663,6 +666,44 @@ async def test_a_later_call_that_fails_has_its_own_receipt(tmp_path: Path) -> No
         assert stream.receipt is not None
         assert stream.receipt.outcome == "failed"
     assert [record["outcome"] for record in records(tmp_path)] == ["answered", "failed"]
+
+
+async def test_a_record_that_cannot_be_written_loses_no_turn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    kept: list[Receipt] = []
+    append = AuditLog.append
+
+    def once(log: AuditLog, receipt: Receipt, /, *, wait: bool = True) -> None:
+        kept.append(receipt)
+        if len(kept) > 1:
+            raise AuditError("the disk is full")
+        append(log, receipt, wait=wait)
+
+    monkeypatch.setattr(AuditLog, "append", once)
+    provider = ScriptedProvider(calls(("double", {"number": 1})), "Done.")
+    async with assistant(policy("first"), tmp_path, first=provider) as it:
+        with pytest.raises(AuditError) as caught:
+            await it.respond("x", tools=[double])
+    response = caught.value.response
+    assert response is not None
+    assert response.text == "Done."
+    assert [message.role for message in response.messages] == ["assistant", "tool", "assistant"]
+    assert list(response.receipts) == kept
+
+
+async def test_a_function_is_made_a_tool_once_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ringfence.assistant import tools
+
+    made: list[str] = []
+
+    class Counting(FunctionTool[..., Any]):
+        def __init__(self, function: Any) -> None:
+            made.append(function.__name__)
+            super().__init__(function)
+
+    monkeypatch.setattr(tools, "FunctionTool", Counting)
+    async with one(ScriptedProvider(calls(("look_up", {"name": "bob"})), "Done.")) as it:
+        await it.respond("x", tools=[look_up])
+    assert made == ["look_up"]
 
 
 # ------------------------------------------------------------------ structured output

@@ -7,12 +7,19 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast, overload
 
-from ringfence.assistant.build import Input, RequestOptions, build_request, input_messages, without_input_options
+from ringfence.assistant.build import (
+    Input,
+    RequestOptions,
+    build_request,
+    input_messages,
+    with_tools_made,
+    without_input_options,
+)
 from ringfence.assistant.media import audio_part, require_parts, with_settings
 from ringfence.assistant.output import Output
 from ringfence.assistant.setup import PolicyLike, audit_log, find_policy
 from ringfence.assistant.stream import Answering, AsyncStream
-from ringfence.assistant.tools import FunctionTool, Toolbox, ToolLimits, as_tool
+from ringfence.assistant.tools import ToolLimits, toolbox_of
 from ringfence.checks import is_mapping, require
 from ringfence.errors import (
     Closed,
@@ -187,6 +194,8 @@ class AsyncAssistant:
         """
         if self._closed:
             raise Closed("the assistant is closed", way_out="make a new one")
+        if "tools" in options:
+            options = with_tools_made(options)
         schema = None if wanted is None else wanted.schema
         request = build_request(
             given, options, output=schema, earlier=earlier, high_water=high_water, tenant=self._tenant, stream=stream
@@ -198,7 +207,10 @@ class AsyncAssistant:
 
     def _work(self, request: Request, options: RequestOptions, consents: Consents) -> Answering:
         """One model call, or the loop of several where there are functions that the model may call."""
-        toolbox = _toolbox(options) if request.tools else None
+        toolbox = None
+        if request.tools:
+            limits = options.get("tool_limits", ToolLimits())
+            toolbox = toolbox_of(options.get("tools", ()), options.get("approve"), limits)
         if toolbox is None:
             return Execution(self._runtime, request, consents)
         from ringfence.assistant.toolloop import ToolLoop  # noqa: PLC0415  (most requests have no tools)
@@ -380,15 +392,6 @@ def _repair_turn(
     faults = f"That does not validate:\n{wanted.faults(answer.text)}\nAnswer again, with valid JSON only."
     turn = Message("user", (TextPart(faults, labels=answer.labels),))
     return (*input_messages(given, options), *answer.messages, turn)
-
-
-def _toolbox(options: RequestOptions) -> Toolbox | None:
-    """The functions among the tools; `None` where the app answers all calls itself."""
-    tools = [one for one in map(as_tool, options.get("tools", ())) if isinstance(one, FunctionTool)]
-    if not tools:
-        return None
-    limits = options.get("tool_limits", ToolLimits())
-    return Toolbox(functions={one.name: one for one in tools}, approve=options.get("approve"), limits=limits)
 
 
 def _with_task(task: str, options: RequestOptions) -> RequestOptions:

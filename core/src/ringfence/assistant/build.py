@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias, TypedDict, cast
 
 from ringfence.assistant.tasks import INSTRUCTIONS
-from ringfence.assistant.tools import AnyTool, Approve, ToolLimits, definitions
+from ringfence.assistant.tools import AnyTool, Approve, ToolLimits, as_tool, definitions
 from ringfence.checks import is_collection_of, is_mapping, require
 from ringfence.errors import InvalidRequest
 from ringfence.request import (
@@ -104,6 +104,16 @@ def _system(options: RequestOptions, task: str, turns: tuple[Message, ...]) -> t
     text = options.get("instructions", "" if own else INSTRUCTIONS.get(task, ""))
     # What is declared for the input is declared for what is said about it; undeclared, it is the policy's `unknown`.
     return (Message("system", (TextPart(text, labels=label_set(options.get("labels", NO_LABELS))),)),) if text else ()
+
+
+def with_tools_made(options: RequestOptions) -> RequestOptions:
+    """`options` in which every function among the tools is a `FunctionTool`, so that it is made into one only once.
+
+    Raises:
+        InvalidRequest: an option of a wrong type, or a function that cannot be a tool.
+    """
+    check_options(options)
+    return {**options, "tools": tuple(map(as_tool, options.get("tools", ())))}
 
 
 def _is_facts(value: object) -> bool:

@@ -196,6 +196,14 @@ class Toolbox:
         return f"Toolbox({', '.join(self.functions)})"
 
 
+def toolbox_of(tools: Iterable[AnyTool], approve: Approve | None, limits: ToolLimits) -> Toolbox | None:
+    """The functions among `tools`; `None` where there are none, so that the app answers all calls itself."""
+    found = [cast("FunctionTool[..., Any]", one) for one in tools if isinstance(one, FunctionTool)]
+    if not found:
+        return None
+    return Toolbox(functions={one.name: one for one in found}, approve=approve, limits=limits)
+
+
 def text_of(value: object) -> str:
     """What a function returned, as text for the model.
 
