@@ -110,7 +110,8 @@ class Wire:
     def body(self) -> Json:
         """The one body that was sent."""
         (request,) = self.requests
-        return json.loads(request.content)
+        body: Json = json.loads(request.content)
+        return body
 
 
 def grant(request: Request, recipient: Recipient) -> Grant:

@@ -11,7 +11,7 @@ import pytest
 from google.genai import types
 from hypothesis import given
 from hypothesis import strategies as st
-from providers.gemini.tests.conftest import Pieces, asking, chunk, grant, recipient, streamed
+from providers.gemini.tests.conftest import Json, Pieces, asking, chunk, grant, recipient, streamed
 
 from ringfence.errors import Overloaded, RateLimited, StreamBroken
 from ringfence.request import ImagePart, ReasoningPart, TextPart, ToolCallPart
@@ -20,10 +20,10 @@ from ringfence_gemini.answer import Answer
 from ringfence_gemini.wire import UsageMetadata, decode
 
 if TYPE_CHECKING:
-    from providers.gemini.tests.conftest import Json, Wire
+    from providers.gemini.tests.conftest import Wire
 
 SIGNATURE = base64.b64encode(b"signature \xfb\xff").decode()
-CALL = {"functionCall": {"name": "weather", "args": {"city": "Oslo"}}}
+CALL: Json = {"functionCall": {"name": "weather", "args": {"city": "Oslo"}}}
 
 
 def events_of(*chunks: Json) -> list[Any]:
@@ -34,14 +34,24 @@ def events_of(*chunks: Json) -> list[Any]:
 
 # ------------------------------------------------------------ against the SDK's types
 
+
+def a_text(text: str) -> Json:
+    return {"text": text}
+
+
+def a_thought(text: str) -> Json:
+    return {"text": text, "thought": True}
+
+
+def a_call(name: str, args: dict[str, object]) -> Json:
+    return {"functionCall": {"name": name, "args": args}}
+
+
+VALUES: st.SearchStrategy[object] = st.one_of(st.integers(-9, 9), st.text(max_size=3), st.none())
 PARTS = st.one_of(
-    st.builds(lambda text: {"text": text}, st.text(st.characters(exclude_categories=["Cs"]), min_size=1)),
-    st.builds(
-        lambda name, args: {"functionCall": {"name": name, "args": args}},
-        st.sampled_from(["weather", "clock"]),
-        st.dictionaries(st.sampled_from(["a", "b"]), st.one_of(st.integers(-9, 9), st.text(max_size=3), st.none())),
-    ),
-    st.builds(lambda text: {"text": text, "thought": True}, st.sampled_from(["hm", "so"])),
+    st.builds(a_text, st.text(st.characters(exclude_categories=["Cs"]), min_size=1)),
+    st.builds(a_call, st.sampled_from(["weather", "clock"]), st.dictionaries(st.sampled_from(["a", "b"]), VALUES)),
+    st.builds(a_thought, st.sampled_from(["hm", "so"])),
 )
 
 
@@ -50,11 +60,7 @@ def test_texts_thoughts_and_calls_are_those_that_the_sdk_reads(groups: list[list
     chunks = [chunk(*parts) for parts in groups]
     chunks[-1]["candidates"][0]["finishReason"] = "STOP"
     events = events_of(*chunks)
-    theirs = [
-        part
-        for one in chunks
-        for part in (types.GenerateContentResponse.model_validate(one).candidates or [])[0].content.parts or []
-    ]
+    theirs = [part for one in chunks for part in types.GenerateContentResponse.model_validate(one).parts or []]
     text = "".join(event.text for event in events if isinstance(event, TextDelta))
     assert text == "".join(part.text or "" for part in theirs if not part.thought)
     calls = [json.loads(event.arguments) for event in events if isinstance(event, ToolCallDelta)]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx2
 import pytest
 from google import genai
 from google.genai import types
-from providers.gemini.tests.conftest import KEY, MODEL, asking, recipient
+from providers.gemini.tests.conftest import KEY, MODEL, Json, asking, recipient
 
 from ringfence.request import (
     FilePart,
@@ -25,11 +25,11 @@ from ringfence.request import (
 )
 
 if TYPE_CHECKING:
-    from providers.gemini.tests.conftest import Json, Wire
+    from providers.gemini.tests.conftest import Wire
 
     from ringfence.request import Request
 
-SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+SCHEMA: Json = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 PNG = b"\x89PNG\xfb\xff\xfe"
 
 
@@ -43,7 +43,7 @@ def sdk_sends(contents: Any, model: str = MODEL, **config: Any) -> tuple[str, Js
 
     with httpx2.Client(transport=httpx2.MockTransport(answer)) as http:
         options = types.HttpOptions(httpx_client=http, api_version="v1beta")
-        client = genai.Client(api_key=KEY, vertexai=False, http_options=options)
+        client: Any = genai.Client(api_key=KEY, vertexai=False, http_options=options)
         given = types.GenerateContentConfig(
             automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True), **config
         )
@@ -56,9 +56,10 @@ def in_one_spelling(body: Json) -> Json:
 
     def one(value: Any, name: str = "") -> Any:
         if isinstance(value, dict):
-            return {camel(key): one(inner, camel(key)) for key, inner in value.items()}
+            fields = cast("Json", value)
+            return {camel(key): one(inner, camel(key)) for key, inner in fields.items()}
         if isinstance(value, list):
-            return [one(inner) for inner in value]
+            return [one(inner) for inner in cast("list[Any]", value)]
         if name == "data":
             return base64.urlsafe_b64decode(value.replace("+", "-").replace("/", "_")).hex()
         return value
@@ -251,7 +252,8 @@ async def test_vectors_are_asked_for_as_the_sdk_does(wire: Wire) -> None:
 
     with httpx2.Client(transport=httpx2.MockTransport(answer)) as http:
         options = types.HttpOptions(httpx_client=http, api_version="v1beta")
-        genai.Client(api_key=KEY, vertexai=False, http_options=options).models.embed_content(
+        client: Any = genai.Client(api_key=KEY, vertexai=False, http_options=options)
+        client.models.embed_content(
             model="gemini-embedding-001",
             contents=["one", "two"],
             config=types.EmbedContentConfig(task_type="RETRIEVAL_QUERY", output_dimensionality=2),

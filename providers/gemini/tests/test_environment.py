@@ -95,24 +95,28 @@ def vendor() -> Vendor:
     return Vendor(httpx2.AsyncClient(trust_env=False), PLACE, "k")
 
 
+def inside(made: Vendor) -> Any:
+    """The SDK's own client object."""
+    return made._api  # pyright: ignore[reportPrivateUsage]
+
+
 @pytest.mark.usefixtures("hostile")
 async def test_the_paths_of_the_sdk_beside_the_guarded_client_are_shut() -> None:
-    made = vendor()
-    api: Any = made._api
+    api = inside(vendor())
     assert api._use_aiohttp() is False
     assert api._use_google_auth_sync() is False
     assert api._use_google_auth_async() is False
     assert api._httpx_url("https://x.googleapis.com/a", is_async=True) == "https://x.googleapis.com/a"
     assert api._aiohttp_sessions == {}
     assert not hasattr(api, "_async_client_session_request_args")
-    assert type(api) is _api_client.BaseApiClient
+    assert type(inside(vendor())) is _api_client.BaseApiClient
     with pytest.raises(GateError):
         api._httpx_client.get("https://generativelanguage.googleapis.com")
     assert api._websocket_ssl_ctx["ssl"].get_ca_certs() == []
 
 
 def test_the_sdk_retries_nothing() -> None:
-    api: Any = vendor()._api
+    api = inside(vendor())
     assert api._async_retry.stop.max_attempt_number == 1
     assert api._retry.stop.max_attempt_number == 1
     assert api._http_options.retry_options.attempts == 1

@@ -25,6 +25,8 @@ from ringfence_gemini.provider import GeminiProvider
 from ringfence_gemini.sse import Events
 
 if TYPE_CHECKING:
+    import httpx2
+
     from ringfence.recipient import Recipient
     from ringfence.request import Request
 
@@ -42,7 +44,11 @@ async def real(
     monkeypatch.setenv("SOME_KEY", "k")
     clients = Clients()
     provider = GeminiProvider()
-    await provider.open(_context(lambda to: clients.client(to, provider.manifest)))
+
+    def http(to: Recipient) -> httpx2.AsyncClient:
+        return clients.client(to, provider.manifest)
+
+    await provider.open(_context(http))
     yield provider, recipient(url=server.url, secret=Secret("env:SOME_KEY"))
     await provider.close()
     await clients.aclose()

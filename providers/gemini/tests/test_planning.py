@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from providers.gemini.tests.conftest import asking, chunk, recipient, streamed
+from providers.gemini.tests.conftest import Json, asking, chunk, recipient, streamed
 
 from ringfence.errors import InvalidRequest, Unsupported
 from ringfence.provider import NotAvailable
@@ -14,7 +14,7 @@ from ringfence.request import FilePart, ImagePart, Message, OutputSchema, Settin
 from ringfence.response import Finish, TextDelta
 
 if TYPE_CHECKING:
-    from providers.gemini.tests.conftest import Json, Wire
+    from providers.gemini.tests.conftest import Wire
 
     from ringfence.request import Request
 
@@ -33,7 +33,7 @@ async def planned(wire: Wire, request: Request, model: str = FLASH) -> tuple[Jso
 
 # ------------------------------------------------------------ reasoning
 
-EFFORTS = [
+EFFORTS: list[tuple[str, str, Json | None, list[tuple[str, str]]]] = [
     (FLASH, "none", {"thinkingLevel": "MINIMAL"}, [("reasoning_effort", "changed")]),
     (FLASH, "low", {"includeThoughts": True, "thinkingLevel": "LOW"}, []),
     (FLASH, "medium", {"includeThoughts": True, "thinkingLevel": "MEDIUM"}, []),
@@ -195,7 +195,7 @@ async def test_where_a_tool_must_or_must_not_be_called_no_tool_stands_in(
 
 
 async def test_keywords_that_the_api_does_not_know_are_left_out_and_named(wire: Wire) -> None:
-    schema = {
+    schema: Json = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "type": "object",
         "properties": {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from providers.gemini.tests.conftest import asking, chunk, recipient, streamed
+from providers.gemini.tests.conftest import Json, asking, chunk, recipient, streamed
 
 from ringfence.request import Message, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
 from ringfence.routing.assemble import Assembler
@@ -18,19 +18,31 @@ from ringfence_gemini.models import card_of
 from ringfence_gemini.wire import decode
 
 if TYPE_CHECKING:
-    from providers.gemini.tests.conftest import Json, Wire
+    from providers.gemini.tests.conftest import Wire
 
-SIGNED = st.fixed_dictionaries({}, optional={"thoughtSignature": st.sampled_from(["c2ln", "b3RoZXI="])})
-WORDS = st.sampled_from(["one ", "two ", "ünïcödé "])
-PARTS = st.one_of(
-    st.builds(lambda text, more: {"text": text, **more}, WORDS, SIGNED),
-    st.builds(lambda more: {"text": "", **more}, st.just({"thoughtSignature": "ZW1wdHk="})),
-    st.builds(lambda text, more: {"text": text, "thought": True, **more}, WORDS, SIGNED),
-    st.builds(lambda more: {"functionCall": {"id": "i", "name": "f", "args": {"x": 1.50}}, **more}, SIGNED),
-    st.just({"executableCode": {"language": "PYTHON", "code": "1+1"}}),
-    st.just({"text": "with more ", "partMetadata": {"a": 1}}),
-    st.builds(lambda more: {"inlineData": {"mimeType": "image/png", "data": "AAAA"}, **more}, SIGNED),
+SIGNED: st.SearchStrategy[Json] = st.sampled_from(
+    [{}, {}, {"thoughtSignature": "c2ln"}, {"thoughtSignature": "b3RoZXI="}]
 )
+BARE: st.SearchStrategy[Json] = st.sampled_from(
+    [
+        {"text": "one "},
+        {"text": "two "},
+        {"text": "ünïcödé "},
+        {"text": "hm ", "thought": True},
+        {"functionCall": {"id": "i", "name": "f", "args": {"x": 1.5}}},
+        {"inlineData": {"mimeType": "image/png", "data": "AAAA"}},
+        {"executableCode": {"language": "PYTHON", "code": "1+1"}},
+        {"text": "with more ", "partMetadata": {"a": 1}},
+    ]
+)
+EMPTY: Json = {"text": "", "thoughtSignature": "ZW1wdHk="}
+
+
+def together(part: Json, more: Json) -> Json:
+    return {**part, **more}
+
+
+PARTS = st.one_of(st.builds(together, BARE, SIGNED), st.just(EMPTY))
 
 
 def said(groups: list[list[Json]]) -> Message:
@@ -83,7 +95,7 @@ def test_the_text_that_an_app_sees_is_the_text_of_the_answer(groups: list[list[J
 
 
 async def test_a_signature_goes_back_letter_for_letter_on_its_call(wire: Wire) -> None:
-    call = {"functionCall": {"name": "weather", "args": {}}, "thoughtSignature": "a-_b+/=="}
+    call: Json = {"functionCall": {"name": "weather", "args": {}}, "thoughtSignature": "a-_b+/=="}
     wire.replies = [streamed(chunk(call, finish="STOP", responseId="r"))]
     message = await wire.message(asking(), recipient())
     (made,) = [part for part in message.parts if isinstance(part, ToolCallPart)]
