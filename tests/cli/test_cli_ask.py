@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ringfence.cli.receipt_line import receipt_line
+from ringfence.receipt import Receipt
+
 if TYPE_CHECKING:
     from tests.cli.conftest import Machine, Run
 
@@ -15,6 +18,30 @@ if TYPE_CHECKING:
 RECEIPT = re.compile(
     r"^house · echo/echo · 5 in, 2 out · \d+\.\d s · rule work-stays-in-house · policy small$", re.MULTILINE
 )
+
+
+@pytest.mark.parametrize(
+    ("cost_usd", "shown"),
+    [(0.0012, "$0.0012"), (0.00001, "< $0.0001"), (0.0123456, "$0.0123"), (1.5, "$1.50"), (0.0, None), (None, None)],
+)
+def test_a_receipt_line_tells_a_price_that_is_known_and_not_nothing(cost_usd: float | None, shown: str | None) -> None:
+    receipt = Receipt(
+        id="1",
+        started_at=0.0,
+        outcome="answered",
+        policy="small",
+        policy_digest="sha256:0",
+        task="open_question",
+        labels=(),
+        ring="partner",
+        recipient="gpt",
+        model="m",
+        cost_usd=cost_usd,
+        consented=True,
+        duration_s=1.0,
+    )
+    price = f"{shown} · " if shown else ""
+    assert receipt_line(receipt) == f"partner · gpt/m · {price}1.0 s · consented · policy small"
 
 
 def test_the_answer_goes_to_stdout_and_the_receipt_to_stderr(run: Run) -> None:

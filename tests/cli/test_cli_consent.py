@@ -145,8 +145,10 @@ def start(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     monkeypatch.setenv("NO_COLOR", "1")
     primary, secondary = pty.openpty()
 
-    def begin(*args: str, **settings: object) -> tuple[subprocess.Popen[bytes], _Screen]:
+    def begin(*args: str, on_screen: bool = False, **settings: object) -> tuple[subprocess.Popen[bytes], _Screen]:
         given = {"stdin": secondary, "stderr": secondary, "start_new_session": True, **settings}
+        if on_screen:
+            given["stdout"] = secondary
         process = machine.start(*args, **given)
         os.close(secondary)
         return process, _Screen(primary)
@@ -231,6 +233,15 @@ def test_ctrl_c_at_the_question_is_no_answer_and_130(start: Start, machine: Mach
     assert "\ncancelled · " in screen.until("policy careful")
     assert _stdout(process) == ""
     assert machine.notes() == ["closed"]
+
+
+def test_the_sign_of_waiting_makes_way_for_the_question_and_comes_back(start: Start) -> None:
+    process, screen = start("ask", "hello", on_screen=True)
+    shown = screen.until("send it? [y/N] ")
+    assert "…\r \rrecipient 'gpt' needs your consent\n" in shown
+    screen.type("y\n")
+    assert "send it? [y/N] y\n…\r \ryou said: hello\n" in screen.until("policy careful")
+    assert process.wait(10) == 0
 
 
 def test_the_question_leaves_json_clean(start: Start) -> None:

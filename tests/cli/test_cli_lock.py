@@ -162,6 +162,15 @@ def test_a_lock_that_cannot_be_read_is_written_anew(run: Run, lock_file: Path) -
     assert run("ask", "hello").exit_code == 0
 
 
+def test_doctor_tells_what_the_lock_keeps_out(run: Run, machine: Machine) -> None:
+    run("providers", "lock")
+    _change(machine)
+    findings = {one["subject"]: one for one in json.loads(run("doctor", "--json").stdout)["findings"]}
+    assert findings["provider tiny"]["level"] == "fault"
+    assert "changed since it was locked" in findings["provider tiny"]["detail"]
+    assert findings["provider mlx"]["level"] == "ok"
+
+
 def test_a_recipient_that_the_lock_keeps_out_is_told_when_another_answers(
     run: Run, machine: Machine, lock_file: Path
 ) -> None:

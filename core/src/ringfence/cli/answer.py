@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from ringfence.cli.media import Out
     from ringfence.policy import Policy
 
-_ERASE_LINE = "\r\x1b[K"
+_ERASE_SIGN = "\r \r"
+"""No escape sequence, since those are left out where colour is not wanted."""
 
 
 class Printer(Protocol):
@@ -142,7 +143,7 @@ class TextPrinter:
     def _came(self) -> None:
         if self._waiting:
             self._waiting = False
-            terminal.say(_ERASE_LINE, newline=False)
+            terminal.say(_ERASE_SIGN, newline=False)
 
     def _write(self, text: str) -> None:
         shown = terminal.harmless(text) if self._on_screen else text

@@ -12,7 +12,7 @@ from ringfence import registry
 from ringfence.cli import options, terminal
 from ringfence.cli.lock import lock
 from ringfence.errors import InterfaceMismatch, PluginError, PluginLocked, PluginNotInstalled
-from ringfence.lock import find_lock
+from ringfence.lock import NO_LOCK, find_lock
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -74,7 +74,7 @@ providers.add_command(lock)
 
 def _list(policy: str | None, *, as_json: bool) -> None:
     loaded = options.policy_in_force(policy)
-    rows = provider_rows(loaded)
+    rows = provider_rows(loaded, find_lock())
     if as_json:
         terminal.write_json({"policy": loaded.name, "providers": [asdict(row) for row in rows]}, indent=2)
         return
@@ -88,13 +88,8 @@ def _list(policy: str | None, *, as_json: bool) -> None:
     )
 
 
-def provider_rows(policy: Policy) -> list[Row]:
-    """Every provider that is installed or that `policy` names, by name.
-
-    Raises:
-        PluginLocked: a plugin lock was named and cannot be used.
-    """
-    in_force = find_lock()
+def provider_rows(policy: Policy, in_force: Lock = NO_LOCK) -> list[Row]:
+    """Every provider that is installed or that `policy` names, by name, and how it stands in the lock `in_force`."""
     plugins = {plugin.name: plugin for plugin in registry.installed()}
     named = {recipient.provider for recipient in policy.recipients.values()}
     names = sorted({*plugins, *registry.duplicates(), *named})
