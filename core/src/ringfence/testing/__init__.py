@@ -6,18 +6,25 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ringfence.testing.forbid import forbid_real_requests
+    from ringfence.testing.kit import ProviderConformance
     from ringfence.testing.partners import PartnerServer
+    from ringfence.testing.replay import recording, replaying
     from ringfence.testing.scenes import Backend, Scene, Seen
     from ringfence.testing.scripted import Script, ScriptedProvider, failing, text_events
 
 _HOMES = {
     "Backend": "scenes",
     "PartnerServer": "partners",
+    "ProviderConformance": "kit",
     "Scene": "scenes",
     "Script": "scripted",
     "ScriptedProvider": "scripted",
     "Seen": "scenes",
     "failing": "scripted",
+    "forbid_real_requests": "forbid",
+    "recording": "replay",
+    "replaying": "replay",
     "text_events": "scripted",
 }
 
@@ -32,4 +39,17 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-__all__ = ["Backend", "PartnerServer", "Scene", "Script", "ScriptedProvider", "Seen", "failing", "text_events"]
+__all__ = [
+    "Backend",
+    "PartnerServer",
+    "ProviderConformance",
+    "Scene",
+    "Script",
+    "ScriptedProvider",
+    "Seen",
+    "failing",
+    "forbid_real_requests",
+    "recording",
+    "replaying",
+    "text_events",
+]
