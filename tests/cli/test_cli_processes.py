@@ -245,12 +245,26 @@ def test_a_narrow_terminal_gets_fewer_columns_and_is_told(
 def test_no_colour_where_it_is_not_wanted(terminal: Terminal) -> None:
     _, screen = terminal("--no-color", "ask", "x")
     shown = screen.until(b"policy small")
-    assert b"\x1b[2m" not in shown.replace(b"\r\x1b[K", b"")
+    assert b"\x1b" not in shown
 
 
 def test_colour_on_a_terminal(terminal: Terminal) -> None:
     _, screen = terminal("ask", "x")
     assert b"\x1b[2mhouse" in screen.until(b"policy small")
+
+
+@pytest.mark.parametrize(("answer", "kept", "code"), [(b"y\n", b"picture 0", 0), (b"\n", b"mine", 2)])
+def test_a_person_is_asked_before_a_file_is_overwritten(
+    machine: Machine, terminal: Terminal, answer: bytes, kept: bytes, code: int
+) -> None:
+    picture = machine.folder / "fox.png"
+    picture.write_bytes(b"mine")
+    process, screen = terminal("ask", "--task", "image", "--to", "draws", "--out", str(picture), "a fox")
+    screen.until(b"exists; overwrite it? [y/N]: ")
+    screen.type(answer)
+    screen.until(b"policy small" if code == 0 else b"exists already")
+    assert process.wait(10) == code
+    assert picture.read_bytes() == kept
 
 
 def test_ctrl_c_in_a_chat_cancels_the_answer_and_ctrl_d_ends(terminal: Terminal) -> None:

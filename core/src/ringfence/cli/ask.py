@@ -65,7 +65,13 @@ Examples:
 @options.to_option
 @options.consent_option
 @click.option("--schema", type=click.Path(), metavar="FILE", help="A JSON Schema that the answer must fit.")
-@click.option("--attach", type=click.Path(), multiple=True, metavar="FILE", help="A file or image; may be repeated.")
+@click.option(
+    "--attach",
+    type=click.Path(),
+    multiple=True,
+    metavar="FILE",
+    help="A picture, recording or other file; may be repeated.",
+)
 @options.instructions_option
 @click.option("--max-tokens", type=int, metavar="N", help="The longest answer, in tokens.")
 @click.option("--temperature", type=float, metavar="T", help="How freely to choose words: 0 to 2; 0 is greedy.")
