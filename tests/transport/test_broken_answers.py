@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import traceback
 
@@ -64,15 +65,21 @@ async def test_a_head_without_end_is_cut_off(limit: str) -> None:
 
 
 async def test_an_answer_that_breaks_within_its_stream_is_a_transport_error_without_content() -> None:
+    read = asyncio.Event()
+
     async def broken(exchange: Exchange) -> None:
         await exchange.begin_stream()
         await exchange.chunk(b"data: 1\n\n")
+        await read.wait()
         await exchange.send(b"canary-7f3a no chunk")
 
     async with serving(broken) as server, reaching(server) as out:
         async with out.stream() as response:
+            pieces = response.aiter_raw()
+            assert await anext(pieces) == b"data: 1\n\n"
+            read.set()
             with pytest.raises(httpx2.TransportError) as failure:
-                await response.aread()
+                await anext(pieces)
         await server.until_open(0)
     _assert_silent(failure.value)
 

@@ -124,6 +124,7 @@ def _incoming(response: aiohttp.ClientResponse, wire: Wire) -> httpx2.Response:
         wire.cut()
         response.close()
         raise httpx2.RemoteProtocolError("the answer is compressed, which was not asked for")
+    wire.follow(response.content)
     return httpx2.Response(
         response.status,
         headers=list(response.raw_headers),

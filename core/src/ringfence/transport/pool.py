@@ -1,8 +1,9 @@
 """The pool of connections: one request, one connection, and a connection that is stale is found out before it is used.
 
-aiohttp's pool with two things changed. It hands out a connection that the server has closed, as long as the event loop
-has not heard of it, and a request on that one fails. And it keeps what a server sends unasked on an idle connection and
-takes it for the next answer. Here an idle connection that hears anything ends, and one is probed before it is used.
+aiohttp's pool with three things changed. It hands out a connection that the server has closed, as long as the event
+loop has not heard of it, and a request on that one fails. It keeps what a server sends unasked on an idle connection
+and takes it for the next answer. And a reader is not told when an answer turns malformed in the middle: it waits for
+ever (aiohttp 3.14, C parser). So each connection has a `_Line` before aiohttp's protocol.
 """
 
 from __future__ import annotations
@@ -26,13 +27,15 @@ IDLE_S = 15.0
 class Wire:
     """What one request travels on. `current` leads the pool to it."""
 
-    __slots__ = ("_taken", "transport")
+    __slots__ = ("_content", "_lost", "_taken", "_transport")
 
     current: ContextVar[Wire] = ContextVar("ringfence_wire")
 
     def __init__(self) -> None:
+        self._content: aiohttp.StreamReader | None = None
+        self._lost = False
         self._taken = False
-        self.transport: asyncio.Transport | None = None
+        self._transport: asyncio.Transport | None = None
 
     def take(self) -> None:
         """Stands for the one attempt that a request has.
@@ -45,10 +48,27 @@ class Wire:
             raise aiohttp.ClientConnectionError
         self._taken = True
 
+    def run_over(self, transport: asyncio.Transport) -> None:
+        """The request is sent on `transport`."""
+        self._transport = transport
+
+    def follow(self, content: aiohttp.StreamReader) -> None:
+        """Whoever reads `content` is told when the connection ends before it does."""
+        self._content = content
+        if self._lost:
+            self.lost()
+
+    def lost(self) -> None:
+        """The connection has ended."""
+        self._lost = True
+        content = self._content
+        if content is not None and not content.is_eof() and content.exception() is None:
+            content.set_exception(aiohttp.ClientPayloadError())
+
     def cut(self) -> None:
         """Closes the socket now, whatever still waits to be written to it."""
-        if self.transport is not None:
-            self.transport.abort()
+        if self._transport is not None:
+            self._transport.abort()
 
 
 class Pool(aiohttp.TCPConnector):
@@ -65,31 +85,68 @@ class Pool(aiohttp.TCPConnector):
         wire.take()
         while True:
             connection = await super().connect(req, traces, timeout)
-            transport = connection.transport
-            if transport is not None and _ready(transport):
-                break
+            line = _line_of(connection)
+            if line is not None and line.take(wire):
+                connection.add_callback(line.rest)
+                return connection
             connection.close()
-        wire.transport = transport
-        connection.add_callback(lambda: _rest(connection))
-        return connection
 
 
-def _ready(transport: asyncio.Transport) -> bool:
-    """Whether a request can be sent; an idle connection that has something to read was closed, or is out of step."""
-    idle = transport.get_protocol()
-    if not isinstance(idle, _Idle):
-        return not transport.is_closing()
-    if transport.is_closing() or _readable(transport):
-        return False
-    transport.set_protocol(idle.user)
-    return True
+class _Line(asyncio.Protocol):
+    """One connection for its whole life. It is `wire`'s, or idle: then whatever comes ends it."""
+
+    def __init__(self, transport: asyncio.Transport, user: ResponseHandler) -> None:
+        self._transport = transport
+        self._user = user
+        self._wire: Wire | None = None
+        self._used = False
+
+    def take(self, wire: Wire) -> bool:
+        """Whether `wire` may run over it: an idle one that has something to read was closed, or is out of step."""
+        if self._used and (self._transport.is_closing() or _readable(self._transport)):
+            return False
+        self._used = True
+        self._wire = wire
+        wire.run_over(self._transport)
+        return True
+
+    def rest(self) -> None:
+        """Called when the pool takes the connection back, to keep it or to close it."""
+        self._wire = None
+
+    def data_received(self, data: bytes) -> None:
+        if self._wire is None:
+            self._transport.abort()
+            return
+        self._user.data_received(data)
+        if self._transport.is_closing():
+            # What came is malformed. A mere close would wait until the request is written.
+            self._transport.abort()
+
+    def eof_received(self) -> None:
+        self._user.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._user.connection_lost(exc)
+        if self._wire is not None:
+            self._wire.lost()
+
+    def pause_writing(self) -> None:
+        self._user.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._user.resume_writing()
 
 
-def _rest(connection: Connection) -> None:
-    """Called when the pool takes `connection` back, to keep it or to close it."""
-    transport, protocol = connection.transport, connection.protocol
-    if transport is not None and protocol is not None:
-        transport.set_protocol(_Idle(transport, protocol))
+def _line_of(connection: Connection) -> _Line | None:
+    transport, user = connection.transport, connection.protocol
+    if transport is None or user is None:
+        return None
+    line = transport.get_protocol()
+    if not isinstance(line, _Line):
+        line = _Line(transport, user)
+        transport.set_protocol(line)
+    return line
 
 
 def _readable(transport: asyncio.Transport) -> bool:
@@ -100,23 +157,3 @@ def _readable(transport: asyncio.Transport) -> bool:
     poll = select.poll()
     poll.register(number, select.POLLIN)
     return bool(poll.poll(0))
-
-
-class _Idle(asyncio.Protocol):
-    """Stands in for the protocol `user` of a connection that nobody uses: whatever comes ends the connection."""
-
-    def __init__(self, transport: asyncio.Transport, user: ResponseHandler) -> None:
-        self._transport = transport
-        self.user = user
-
-    def data_received(self, data: bytes) -> None:  # noqa: ARG002  (asyncio's interface)
-        self._transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.user.connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        self.user.pause_writing()
-
-    def resume_writing(self) -> None:
-        self.user.resume_writing()
