@@ -20,7 +20,10 @@ COMMANDS = {
     "ask": Lazy("ringfence.cli.ask:ask", "Ask for one answer: TEXT or stdin in, the answer on stdout."),
     "chat": Lazy("ringfence.cli.chat:chat", "Hold a conversation in the terminal."),
     "policy": Lazy("ringfence.cli.policy:policy", "Check a policy file, and see what it decides and why."),
-    "providers": Lazy("ringfence.cli.providers:providers", "The provider plugins that are installed, and their state."),
+    "providers": Lazy(
+        "ringfence.cli.providers:providers",
+        "The provider plugins that are installed: their state, and a lock for them.",
+    ),
     "models": Lazy("ringfence.cli.models:models", "The models on this machine: list, pull, remove."),
     "doctor": Lazy("ringfence.cli.doctor:doctor", "What works on this machine, what does not, and how to mend it."),
     "audit": Lazy("ringfence.cli.audit:audit", "The record of every request: list, verify, export."),
