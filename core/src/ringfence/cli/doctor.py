@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -12,11 +13,16 @@ from ringfence.cli import interrupts, options, terminal
 from ringfence.cli.failure import REFUSED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
     from rich.table import Table
 
-    from ringfence.provider import Finding
+    from ringfence.provider import Finding, Manifest
 
 _SIGNS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "fault": ("✗", "red")}
+
+_PROXY = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"})
+_TRUST = frozenset({"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSLKEYLOGFILE"})
 
 
 @click.command()
@@ -29,7 +35,8 @@ def doctor(*, policy: str | None, as_json: bool) -> None:
     """
     from ringfence.cli.checks import all_findings  # noqa: PLC0415  (`--help` waits for none of it)
 
-    findings = interrupts.run(all_findings(policy))
+    findings = [finding for finding in interrupts.run(all_findings(policy)) if finding.subject != "environment"]
+    findings += network_findings()
     sound = all(finding.level != "fault" for finding in findings)
     if as_json:
         terminal.write_json({"ok": sound, "findings": [asdict(finding) for finding in findings]}, indent=2)
@@ -39,6 +46,91 @@ def doctor(*, policy: str | None, as_json: bool) -> None:
         terminal.say("nothing is at fault" if sound else f"{faults} at fault", fg="green" if sound else "red")
     if not sound:
         sys.exit(REFUSED)
+
+
+def network_findings() -> Iterator[Finding]:
+    """What requests beyond the device need, and what of the environment they ignore. Sends and imports nothing."""
+    manifests = list(_manifests())
+    yield _packages(manifests)
+    for manifest in manifests:
+        if manifest.secret is not None:
+            yield _key(manifest.name, manifest.secret)
+    yield _environment(manifests, os.environ)
+
+
+def _manifests() -> Iterator[Manifest]:
+    """Of every provider whose manifest can be read; one that cannot has a line of its own already."""
+    from ringfence import registry  # noqa: PLC0415
+    from ringfence.errors import PluginError  # noqa: PLC0415
+
+    for plugin in registry.installed():
+        try:
+            yield registry.manifest(plugin.name)
+        except PluginError:
+            continue
+
+
+def _packages(manifests: Sequence[Manifest]) -> Finding:
+    from importlib.util import find_spec  # noqa: PLC0415
+
+    from ringfence.provider import Finding  # noqa: PLC0415
+
+    missing = [name for name in ("httpx2", "aiohttp") if find_spec(name) is None]
+    if not missing:
+        return Finding(level="ok", subject="network", detail="its packages are installed")
+    needed = any(manifest.hosts or manifest.secret for manifest in manifests)
+    return Finding(
+        level="warning" if needed else "ok",
+        subject="network",
+        detail=f"{' and '.join(missing)} not installed, so nothing beyond this device can be reached",
+        way_out="pip install 'ringfence[network]'",
+    )
+
+
+def _key(provider: str, source: str) -> Finding:
+    """Whether the vendor's usual key is there. Its name, never its value."""
+    from ringfence.provider import Finding  # noqa: PLC0415
+    from ringfence.recipient import Secret  # noqa: PLC0415
+
+    secret = Secret(source)
+    shown = source.removeprefix("env:")
+    if secret.present():
+        return Finding(level="ok", subject=f"key of {provider}", detail=f"{shown} is set")
+    return Finding(
+        level="warning",
+        subject=f"key of {provider}",
+        detail=f"{shown} is not set; a recipient without secret: and url: of its own cannot be used",
+        way_out=f"{secret.way_out}, or name another in secret: of the recipient",
+    )
+
+
+def _environment(manifests: Sequence[Manifest], environment: Mapping[str, str]) -> Finding:
+    """What is set and read by others, and by nothing here. Names only: a value may hold a password."""
+    from ringfence.provider import Finding  # noqa: PLC0415
+
+    read = {manifest.secret.removeprefix("env:") for manifest in manifests if manifest.secret is not None}
+    vendors = {name for manifest in manifests for name in manifest.environment}
+    ignored = sorted(name for name in environment if name.upper() in _PROXY | _TRUST or name in vendors - read)
+    said = "requests take no proxy, certificate or address from the environment"
+    if not ignored:
+        return Finding(level="ok", subject="environment", detail=said)
+    return Finding(
+        level="ok",
+        subject="environment",
+        detail=f"{said}; set and ignored: {', '.join(ignored)}",
+        way_out=", ".join(_ways_out(ignored)),
+    )
+
+
+def _ways_out(ignored: Sequence[str]) -> Iterator[str]:
+    """For each kind of variable, where the same is said here."""
+    names = {name.upper() for name in ignored}
+    if names & _PROXY:
+        yield "Assistant(network=Network(proxy=…)) for a proxy"
+    if names & _TRUST:
+        yield "Assistant(network=Network(ca_file=…)) for certificates"
+    if names - _PROXY - _TRUST:
+        yield "url:, secret: and options: of the recipient in the policy for the rest"
 
 
 def _table(findings: list[Finding]) -> Table:
