@@ -132,6 +132,14 @@ async def test_the_id_of_the_api_is_kept(wire: Wire) -> None:
     assert message.parts == (ToolCallPart("abc", "clock", "{}"),)
 
 
+@pytest.mark.parametrize(("args", "text"), [("null", "{}"), ('{ "a" : 1.50 }', '{"a":1.50}'), ("{}", "{}")])
+async def test_arguments_are_the_numbers_and_words_of_the_api_in_one_line(wire: Wire, args: str, text: str) -> None:
+    body = json.dumps(chunk({"functionCall": {"id": "i", "name": "f", "args": "ARGS"}}, finish="STOP"))
+    wire.replies = [httpx2.Response(200, content=body.replace('"ARGS"', args).encode())]
+    message = await wire.message(asking(stream=False), recipient())
+    assert message.parts == (ToolCallPart("i", "f", text),)
+
+
 async def test_a_call_that_came_to_nothing_is_an_error_and_no_call(wire: Wire) -> None:
     wire.replies = [streamed(chunk(finish="MALFORMED_FUNCTION_CALL"))]
     assert await wire.events(asking(), recipient()) == [Finish("error", "MALFORMED_FUNCTION_CALL")]

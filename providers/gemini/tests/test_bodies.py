@@ -54,12 +54,15 @@ def sdk_sends(contents: Any, model: str = MODEL, **config: Any) -> tuple[str, Js
 def in_one_spelling(body: Json) -> Json:
     """`body` in camel case and one alphabet of base64: the API takes both of each, and the SDK mixes them."""
 
+    def several(values: list[Any]) -> list[Any]:
+        return [one(value) for value in values]
+
     def one(value: Any, name: str = "") -> Any:
         if isinstance(value, dict):
             fields = cast("Json", value)
             return {camel(key): one(inner, camel(key)) for key, inner in fields.items()}
         if isinstance(value, list):
-            return [one(inner) for inner in cast("list[Any]", value)]
+            return several(value)  # pyright: ignore[reportUnknownArgumentType]
         if name == "data":
             return base64.urlsafe_b64decode(value.replace("+", "-").replace("/", "_")).hex()
         return value

@@ -93,6 +93,7 @@ async def test_a_setting_that_means_nothing_is_told(wire: Wire, settings: Settin
         (asking(task="image", settings=Settings(image_size="9000x9000")), "gemini-3-pro-image", "image_size"),
         (asking(task="speak", settings=Settings(audio_format="mp3")), "gemini-3.8-flash-tts", "audio_format"),
         (asking(task="image"), FLASH, "task"),
+        (asking(task="image"), "imagen-4.0-generate-001", "task"),
         (asking(task="speak"), FLASH, "task"),
         (asking(task="embed"), FLASH, "task"),
         (asking(), "gemini-embedding-001", "task"),
@@ -230,6 +231,18 @@ async def test_a_property_named_like_a_keyword_is_a_property(wire: Wire) -> None
     body, told = await planned(wire, asking(output=OutputSchema(schema=schema)))
     assert body["generationConfig"]["responseJsonSchema"] == schema
     assert told == []
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        asking("half of a pair: \ud800"),
+        asking(tools=(Tool(name="clock", parameters={"type": "object", "description": "\ud800"}),)),
+    ],
+)
+async def test_what_cannot_be_written_as_json_is_refused(wire: Wire, request_: Request) -> None:
+    with pytest.raises(InvalidRequest):
+        await wire.plan(request_, recipient())
 
 
 # ------------------------------------------------------------ provider options

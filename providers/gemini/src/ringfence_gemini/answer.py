@@ -204,6 +204,7 @@ class Answer:
     def _call(self, call: FunctionCall, part: Part, events: list[ProviderEvent]) -> None:
         # The API lays a whole answer out over lines, and a streamed one not: the arguments are the same.
         arguments = bytes(msgspec.json.format(call.args, indent=-1)).decode()
+        arguments = "{}" if arguments == "null" else arguments
         if call.name == OUTPUT_TOOL:
             self._marked_text(arguments, part, events)
             return

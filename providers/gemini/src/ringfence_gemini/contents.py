@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _UNSIGNED = "skip_thought_signature_validator"
 """What the vendor's page on thought signatures gives for calls that another model made."""
 
+_encode = msgspec.json.Encoder().encode
 _AS_TEXT = ("application/json", "application/xml", "application/yaml", "application/x-yaml")
 _Wire = dict[str, Any]
 
@@ -205,6 +206,20 @@ def encodable(text: str) -> str:
     return text
 
 
+def encoded(body: object) -> bytes:
+    """The JSON of `body`.
+
+    Raises:
+        InvalidRequest: a text in it, such as in a schema, is no valid Unicode.
+    """
+    try:
+        return _encode(body)
+    except (ValueError, TypeError):
+        raise InvalidRequest(
+            "a name, schema or option holds half of a surrogate pair", way_out="decode it with errors='replace'"
+        ) from None
+
+
 def _inline(media_type: str, data: bytes) -> _Wire:
     return {"inlineData": {"mimeType": media_type, "data": data}}
 
@@ -222,4 +237,4 @@ def _answers(parts: list[_Wire]) -> bool:
     return "functionResponse" in parts[0]
 
 
-__all__ = ["Contents", "encodable"]
+__all__ = ["Contents", "encodable", "encoded"]

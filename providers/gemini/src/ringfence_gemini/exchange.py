@@ -96,7 +96,7 @@ class Exchanges:
         secret = recipient.credential(self._usual_secret)
         key = None if secret is None else secret.read()
         known = self._vendors.get(recipient.name)
-        if known is not None and known[0] is recipient and known[1] == key:
+        if known is not None and known[0] == recipient and known[1] == key:
             return known[2]
         vendor = Vendor(self._http(recipient), place_of(recipient), key)
         self._vendors[recipient.name] = (recipient, key, vendor)

@@ -75,6 +75,9 @@ _TABLE: tuple[tuple[str, Facts], ...] = (
     ("gemini-embedding-2*", Facts(context_tokens=8192, capabilities=_EMBEDDING, thinking=_NO_THINKING)),
     ("gemini-embedding-*", Facts(context_tokens=2048, capabilities=_EMBEDDING, thinking=_NO_THINKING)),
     ("text-embedding-*", Facts(context_tokens=2048, capabilities=_EMBEDDING, thinking=_NO_THINKING)),
+    ("imagen-*", Facts(context_tokens=480, capabilities=frozenset(), thinking=_NO_THINKING)),
+    ("gemini-pro-latest", _chat(_PRO_LEVELS, newer=True)),
+    ("gemini-flash*-latest", _chat(_LEVELS, newer=True)),
     ("gemini-1.5-*", _chat(_NO_THINKING)),
     ("gemini-2.0-*", _chat(_NO_THINKING)),
     ("gemini-2.5-pro*", _chat(_PRO_BUDGETS)),
@@ -84,6 +87,7 @@ _TABLE: tuple[tuple[str, Facts], ...] = (
     ("gemini-3*-flash*", _chat(_LEVELS, newer=True)),
     ("gemini-4-*", _chat(_PRO_LEVELS, newer=True)),
 )
+# Imagen answers `:predict`, which the SDK does not offer for the Gemini API: nothing is promised of it.
 UNKNOWN = Facts(context_tokens=32_768, capabilities=_CAUTIOUS, thinking=_LEVELS)
 """Of a name that is not in the table: little is promised. The policy's `capabilities:` says more."""
 

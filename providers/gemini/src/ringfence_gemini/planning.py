@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-import msgspec
-
 from ringfence.errors import Unsupported
 from ringfence.provider import ModelCard, Plan
 from ringfence.request import FilePart, Request, Settings, TextPart
 from ringfence.response import Adjustment
 from ringfence_gemini.answer import OUTPUT_TOOL
-from ringfence_gemini.contents import Contents, encodable
+from ringfence_gemini.contents import Contents, encodable, encoded
 from ringfence_gemini.generation import Generation, generation_of
 from ringfence_gemini.models import Facts, facts_of
 from ringfence_gemini.options import merge, model_path
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from ringfence_gemini.sound import SoundFormat
 
 _NEEDS = {"image": "draw", "embed": "embed", "transcribe": "transcribe", "speak": "speak"}
-_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -43,7 +40,7 @@ class NativePlan:
 
     def counting(self) -> tuple[str, bytes]:
         """The path and body that count the tokens of this prompt, instructions and tools included."""
-        request = b'{"generateContentRequest":{"model":' + _encode(self.model) + b"," + self.body[1:] + b"}"
+        request = b'{"generateContentRequest":{"model":' + encoded(self.model) + b"," + self.body[1:] + b"}"
         return f"{self.model}:countTokens", request
 
     def __repr__(self) -> str:
@@ -89,7 +86,7 @@ def _generating(request: Request, card: ModelCard) -> Plan[object]:
         kind="generate",
         model=(model := model_path(card.name)),
         path=f"{model}:streamGenerateContent?alt=sse" if request.stream else f"{model}:generateContent",
-        body=_encode(body),
+        body=encoded(body),
         streamed=request.stream,
         sound_format=made.sound_format if request.task == "speak" else None,
     )
@@ -184,7 +181,7 @@ def _embedding(request: Request, card: ModelCard) -> Plan[object]:
         kind="embed",
         model=model,
         path=f"{model}:batchEmbedContents",
-        body=_encode({"requests": requests}),
+        body=encoded({"requests": requests}),
         texts=len(requests),
     )
     adjustments = tuple(
