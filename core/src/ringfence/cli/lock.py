@@ -39,7 +39,7 @@ class Row:
     detectors: tuple[str, ...] = ()
 
 
-@click.command()
+@click.command(short_help="Approve the plugins as they are now, or see what changed.")
 @click.option(
     "--file", type=click.Path(), metavar="PATH", help="The lock. [default: RINGFENCE_LOCK, else the user's own]"
 )

@@ -22,7 +22,7 @@ COMMANDS = {
     "policy": Lazy("ringfence.cli.policy:policy", "Check a policy file, and see what it decides and why."),
     "providers": Lazy(
         "ringfence.cli.providers:providers",
-        "The provider plugins that are installed: their state, and a lock for them.",
+        "The provider plugins: their state, and a lock for them.",
     ),
     "models": Lazy("ringfence.cli.models:models", "The models on this machine: list, pull, remove."),
     "doctor": Lazy("ringfence.cli.doctor:doctor", "What works on this machine, what does not, and how to mend it."),
