@@ -12,18 +12,23 @@ from msgspec import Raw, Struct
 
 
 class Deltas(Struct):
-    """What every delta of a part has in common. `content_index` counts inside an item."""
+    """What every delta has in common."""
 
     output_index: int
     delta: str
+
+
+class ContentDeltas(Deltas):
+    """What the deltas of a piece of an item have in common; `content_index` counts inside the item."""
+
     content_index: int = 0
 
 
-class OutputTextDelta(Deltas, tag="response.output_text.delta"):
+class OutputTextDelta(ContentDeltas, tag="response.output_text.delta"):
     """More text."""
 
 
-class RefusalDelta(Deltas, tag="response.refusal.delta"):
+class RefusalDelta(ContentDeltas, tag="response.refusal.delta"):
     """More of a refusal."""
 
 
@@ -37,7 +42,7 @@ class SummaryDelta(Deltas, tag="response.reasoning_summary_text.delta"):
     summary_index: int = 0
 
 
-class ReasoningTextDelta(Deltas, tag="response.reasoning_text.delta"):
+class ReasoningTextDelta(ContentDeltas, tag="response.reasoning_text.delta"):
     """More reasoning, in the open."""
 
 
