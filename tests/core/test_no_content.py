@@ -15,7 +15,7 @@ import pytest
 from tests.core.support import CANARY, ONCE, assistant, chain, drain, policy, records, shown
 
 import ringfence
-from ringfence import errors, provider, receipt, request, response
+from ringfence import ConsentRequest, ToolResult, errors, provider, receipt, request, response
 from ringfence.errors import Denied, Overloaded, ProtocolViolated, ProviderError, RingfenceError, StreamBroken
 from ringfence.privacy.gate import Gate
 from ringfence.privacy.labels import Labeller
@@ -118,6 +118,19 @@ def _holders() -> dict[str, object]:
         "Decision": cleared.decision,
         "Plan": Plan(request=whole, card=card, native={"body": CANARY}),
         "ProviderContext": context,
+        "ToolResult": ToolResult(CANARY),
+        "ConsentRequest": ConsentRequest(
+            recipient="first",
+            ring="house",
+            provider="first",
+            model="m",
+            host=None,
+            task="rewrite",
+            labels=("work",),
+            per="recipient",
+            show=("preview",),
+            payload=whole,
+        ),
         "Script": Script(events=text_events(CANARY)),
     }
 
@@ -141,6 +154,7 @@ def test_every_public_dataclass_that_can_hold_text_is_looked_at() -> None:
         *("Adjustment", "Finish", "TextStart", "TextEnd", "ReasoningStart", "ToolCallStart", "ToolCallEnd"),
         *("UsageReport", "Usage", "Joined", "Attempt", "Receipt", "Manifest", "ModelCard", "Available"),
         *("Downloadable", "Downloading", "NotAvailable", "DownloadProgress", "Finding", "Embeddings"),
+        *("Network", "ToolLimits", "ToolFinished", "TurnStarted"),
     }
     found = {
         name

@@ -132,41 +132,41 @@ def test_a_consent_that_no_rule_asks_for_is_a_warning() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tool", "labels", "may"),
+    ("tool", "labels", "outcome"),
     [
-        ("create_event", ["public", "health"], True),
-        ("mcp__files/read", ["public"], True),
-        ("create_event", ["unclassified"], False),
-        ("create_event", ["public", "no such label"], False),
-        ("our_search", ["public"], True),
-        ("our_search", ["contact"], False),
-        ("our_search", ["health"], False),
-        ("web_search", ["public"], False),
-        ("not_declared", ["unclassified"], True),
+        ("create_event", ["public", "health"], "allow"),
+        ("mcp__files/read", ["public"], "allow"),
+        ("create_event", ["unclassified"], "deny"),
+        ("create_event", ["public", "no such label"], "deny"),
+        ("our_search", ["public"], "allow"),
+        ("our_search", ["contact"], "deny"),
+        ("our_search", ["health"], "deny"),
+        ("web_search", ["public"], "ask"),
+        ("not_declared", ["unclassified"], "allow"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
-def test_a_tool_gets_what_flow_allows_to_its_ring_without_asking_for_anything(
-    tool: str, labels: list[str], *, may: bool
+def test_a_tool_gets_what_flow_allows_to_its_ring_without_a_requirement(
+    tool: str, labels: list[str], outcome: str
 ) -> None:
-    """A rule that requires or asks, and a rule for one recipient, allow a tool nothing."""
-    assert POLICY.tool_allowed(tool, facts(*labels)) is may
+    """A rule that requires something, and a rule for one recipient, allow a tool nothing."""
+    assert POLICY.tool_outcome(tool, facts(*labels)) == outcome
 
 
 def test_a_deny_of_the_ring_holds_for_its_tools() -> None:
-    assert not POLICY.tool_allowed("create_event", facts("public", task="embed"))
+    assert POLICY.tool_outcome("create_event", facts("public", task="embed")) == "deny"
     # A deny that depends on the task applies to a task that the file does not know.
-    assert not POLICY.tool_allowed("create_event", facts("public", task="no such task"))
+    assert POLICY.tool_outcome("create_event", facts("public", task="no such task")) == "deny"
 
 
 def test_data_without_labels_is_unknown_to_a_tool() -> None:
-    assert not POLICY.tool_allowed("create_event", facts())
+    assert POLICY.tool_outcome("create_event", facts()) == "deny"
     anything = TEXT.replace("[public, contact, health], to: [device]", '"*", to: [device]')
-    assert read_policy(anything).tool_allowed("create_event", facts())
+    assert read_policy(anything).tool_outcome("create_event", facts()) == "allow"
 
 
 def test_a_policy_that_declares_no_tool_rules_none() -> None:
-    assert builtin_policy().tool_allowed("web_search", facts("health"))
+    assert builtin_policy().tool_outcome("web_search", facts("health")) == "allow"
 
 
 def test_empty_sections_say_nothing() -> None:

@@ -192,16 +192,13 @@ class AsyncAssistant:
             Closed: the assistant was closed.
             InvalidRequest: the arguments.
         """
-        if self._closed:
-            raise Closed("the assistant is closed", way_out="make a new one")
         if "tools" in options:
             options = with_tools_made(options)
         schema = None if wanted is None else wanted.schema
         request = build_request(
             given, options, output=schema, earlier=earlier, high_water=high_water, tenant=self._tenant, stream=stream
         )
-        if request.to is not None:
-            self._check_recipients(request.to)
+        self._check(request)
         work = self._work(request, options, consents or Consents(self._runtime.ask))
         return AsyncStream(work, wanted, on_response)
 
@@ -216,6 +213,12 @@ class AsyncAssistant:
         from ringfence.assistant.toolloop import ToolLoop  # noqa: PLC0415  (most requests have no tools)
 
         return ToolLoop(self._runtime, request, toolbox, consents)
+
+    def _check(self, request: Request) -> None:
+        if self._closed:
+            raise Closed("the assistant is closed", way_out="make a new one")
+        if request.to is not None:
+            self._check_recipients(request.to)
 
     def _check_recipients(self, names: frozenset[str]) -> None:
         known = self.policy.recipients
@@ -332,6 +335,23 @@ class AsyncAssistant:
         asked = with_settings(_with_task("speak", options), voice=voice, audio_format=format)
         response = await self.respond(text, **asked)
         return require_parts(response, response.files, "sound")
+
+    async def count_tokens(self, given: Input, **options: Unpack[RequestOptions]) -> int:
+        """The tokens that the model would read for this request, its template included, counted where it would run.
+
+        It is a send like any other: decided, consented to where the policy says so, and on record. The first recipient
+        of the plan that can count does; `to` names another.
+
+        Raises:
+            Unsupported: no recipient of the plan can count.
+        """
+        request = build_request(given, options, tenant=self._tenant, stream=False)
+        self._check(request)
+        stream: AsyncStream[None] = AsyncStream(Execution(self._runtime, request, kind="count"), None)
+        async with stream:
+            usage = (await stream.response()).usage
+        assert usage.input_tokens is not None  # noqa: S101  (Send yields it)
+        return usage.input_tokens
 
     # ------------------------------------------------------------------ around it
     def explain(self, given: Input, **options: Unpack[RequestOptions]) -> Decision:

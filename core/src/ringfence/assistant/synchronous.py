@@ -222,6 +222,11 @@ class Assistant:
         live = self._now()
         return live.portal.call(live.assistant.speak(text, voice=voice, format=format, **options))
 
+    def count_tokens(self, given: Input, **options: Unpack[RequestOptions]) -> int:
+        """The tokens that the model would read for this request; see `AsyncAssistant.count_tokens`."""
+        live = self._now()
+        return live.portal.call(live.assistant.count_tokens(given, **options))
+
     # ------------------------------------------------------------------ around it
     def explain(self, given: Input, **options: Unpack[RequestOptions]) -> Decision:
         """What the policy decides for this request, without sending or loading anything."""

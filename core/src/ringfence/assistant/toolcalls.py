@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ringfence.assistant import threads
+from ringfence import threads
 from ringfence.assistant.parameters import ArgumentsInvalid
 from ringfence.assistant.tools import FunctionTool, ToolError, ToolResult, text_of
 from ringfence.errors import describe
@@ -79,7 +79,8 @@ class ToolCalls:
         if function is None:
             raise _NotRun("there is no tool of this name")
         # INVARIANT: a tool is a recipient too: nothing of a request reaches one that the policy does not let it reach.
-        if not self._policy.tool_allowed(call.name, self._facts):
+        outcome = self._policy.tool_outcome(call.name, self._facts)
+        if outcome == "deny":
             raise _NotRun("the policy does not let this conversation reach this tool")
         fault = ""
         arguments: dict[str, Any] = {}
@@ -89,14 +90,14 @@ class ToolCalls:
             fault = str(error)
         if fault:
             raise _NotRun(fault)
-        if not await self._approved(call):
+        if not await self._approved(call, must_ask=outcome == "ask" or function.ask):
             raise _NotRun("the call was not allowed")
         return _Admitted(place, call, function, arguments)
 
-    async def _approved(self, call: ToolCallPart) -> bool:
+    async def _approved(self, call: ToolCallPart, *, must_ask: bool) -> bool:
         approve = self._toolbox.approve
         if approve is None:
-            return not self._toolbox.functions[call.name].ask
+            return not must_ask
         try:
             answer = await threads.call(approve, replace(call, labels=self._facts.labels))
         except Exception:  # noqa: BLE001  (an app's callback may raise anything, and a failure is a no)

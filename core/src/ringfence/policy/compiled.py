@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ringfence.policy.bits import Bits, from_flags
-from ringfence.policy.decision import Decision, Step
+from ringfence.policy.decision import Decision, Outcome, Step
 from ringfence.policy.document import Document, Require, RouteRule
 from ringfence.policy.evaluate import Test, compile_condition
 from ringfence.policy.facts import Facts
@@ -52,7 +52,7 @@ class _RingReach:
 
     denies: Bits
     allows: Bits
-    """Those of them that ask for nothing: a tool is not attested, and nobody is asked before it is called."""
+    """Those of them that require nothing: a tool is not attested."""
 
 
 class Compiled:
@@ -99,16 +99,19 @@ class Compiled:
             on_broken_stream=route.rule.on_broken_stream if route else "fail",
         )
 
-    def ring_allows(self, ring: Ring, facts: Facts) -> bool:
+    def ring_outcome(self, ring: Ring, facts: Facts) -> Outcome:
         """Whether flow allows the labels of `facts` to the ring itself, as of a tool there."""
         facts = self._labelled(facts)
         known_task = facts.task in self._tasks
         live = self._live(facts if known_task else replace(facts, task=OTHER_TASK), known_task=known_task)
         reach = self._rings[ring]
         if reach.denies & live.denies & self._denies.with_labels(facts.labels):
-            return False
+            return "deny"
         counting = reach.allows & live.allows
-        return all(counting & self._allows.by_label.get(label, 0) for label in facts.labels)
+        covering = [counting & self._allows.by_label.get(label, 0) for label in facts.labels]
+        if not all(covering):
+            return "deny"
+        return "ask" if any(allows & self._consenting for allows in covering) else "allow"
 
     def _labelled(self, facts: Facts) -> Facts:
         # INVARIANT: a request without labels is one whose labels are not known.
@@ -174,7 +177,7 @@ def _reach(recipient: Recipient, allows: RuleTable, denies: RuleTable) -> Reach:
 def _ring_reach(ring: Ring, allows: RuleTable, denies: RuleTable) -> _RingReach:
     return _RingReach(
         denies=from_flags(ring in rule.to for rule in denies.rules),
-        allows=from_flags(ring in rule.to and rule.require == _NOTHING and not rule.consent for rule in allows.rules),
+        allows=from_flags(ring in rule.to and rule.require == _NOTHING for rule in allows.rules),
     )
 
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from ringfence.policy.compiled import Compiled
 from ringfence.policy.conditions import Fact
-from ringfence.policy.decision import ConsentRule, Decision
+from ringfence.policy.decision import ConsentRule, Decision, Outcome
 from ringfence.policy.document import Document, Label
 from ringfence.policy.facts import Facts
 from ringfence.policy.keys import BUILT_IN_TASKS
@@ -46,14 +46,15 @@ class Policy:
         rules = self.document.consent
         return rules.get(recipient) or rules.get(self.recipients[recipient].ring) or _DEFAULT_CONSENT
 
-    def tool_allowed(self, name: str, facts: Facts) -> bool:
+    def tool_outcome(self, name: str, facts: Facts) -> Outcome:
         """Whether data with the labels of `facts` may reach tool `name`; a tool the file does not declare is not ruled.
 
-        A declared tool is a recipient on its ring: every label must be covered by an allow that names the ring, counts,
-        and asks for nothing (no `require`, no `consent`), and no deny that names the ring may fire. Pure.
+        A declared tool is a recipient on its ring: every label must be covered by an allow that names the ring, counts
+        and has no `require`, and no deny that names the ring may fire. `ask` says that one of these allows wants
+        consent: a person must approve the call. Pure.
         """
         tool = self.document.tools.get(name)
-        return tool is None or self.compiled.ring_allows(tool.ring, facts)
+        return "allow" if tool is None else self.compiled.ring_outcome(tool.ring, facts)
 
     def __repr__(self) -> str:
         return f"Policy({self.name}, {self.digest[:19]}…, source={self.source})"

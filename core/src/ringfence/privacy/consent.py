@@ -5,12 +5,11 @@ No answer, a failing callback and nobody to ask all mean no.
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from ringfence import threads
 from ringfence.errors import ConsentRefused, describe
 from ringfence.privacy.material import request_texts
 
@@ -133,12 +132,7 @@ async def _answered_yes(ask: ConsentCallback, asked: ConsentRequest) -> None:
     failure: str | None = None
     answer: object = None
     try:
-        if inspect.iscoroutinefunction(ask):
-            answer = await ask(asked)
-        else:
-            answer = await asyncio.to_thread(ask, asked)
-            if inspect.isawaitable(answer):
-                answer = await answer
+        answer = await threads.call(ask, asked)
     except Exception as error:  # noqa: BLE001  (an app's callback may raise anything, and its message may hold content)
         failure = describe(error)
     if failure is not None:

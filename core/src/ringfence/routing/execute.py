@@ -39,7 +39,7 @@ from ringfence.routing.assemble import Assembler
 from ringfence.routing.limits import Watchdog
 from ringfence.routing.record import Record, message_bytes
 from ringfence.routing.runtime import Runtime
-from ringfence.routing.send import Send
+from ringfence.routing.send import Kind, Send
 from ringfence.routing.walk import Walk
 
 if TYPE_CHECKING:
@@ -58,8 +58,11 @@ _LARGE_CHARACTERS = 20_000
 class Execution:
     """One request on its way. `events()` is the only execution path; when it has ended, `response` holds the answer."""
 
-    def __init__(self, runtime: Runtime, request: Request, consents: Consents | None = None) -> None:
+    def __init__(
+        self, runtime: Runtime, request: Request, consents: Consents | None = None, *, kind: Kind = "answer"
+    ) -> None:
         self._runtime = runtime
+        self._kind: Kind = kind
         self._request = request
         self._consents = consents or Consents(runtime.ask)
         self._record = Record()
@@ -128,7 +131,7 @@ class Execution:
         """One send to one recipient, complete or raising; either way its attempt is on record."""
         runtime, record, watchdog = self._runtime, self._record, self._watchdog
         assert watchdog is not None  # noqa: S101  (events() made it)
-        send = Send(runtime.gate, runtime.providers, cleared, step)
+        send = Send(runtime.gate, runtime.providers, cleared, step, self._kind)
         provider_name = runtime.gate.policy.recipients[step.recipient].provider
         assembler = self._assembler = Assembler(provider_name, frozenset(cleared.decision.labels))
         failure: BaseException | None = None

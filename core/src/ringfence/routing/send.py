@@ -7,10 +7,10 @@ import logging
 import math
 import time
 from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ringfence.errors import ProtocolViolated, Unsupported, describe
-from ringfence.provider import Embeddings, Embeds, Prices
+from ringfence.provider import CountsTokens, Embeddings, Embeds, Prices
 from ringfence.receipt import Attempt
 from ringfence.response import Finish, ProviderEvent, Usage, UsageReport
 
@@ -31,6 +31,9 @@ _CLOSE_S = 5.0
 Yielded: TypeAlias = ProviderEvent | Embeddings
 """What a send draws from a provider: the events of an answer, or the vectors of an `embed` request."""
 
+Kind: TypeAlias = Literal["answer", "count"]
+"""What is wanted of a recipient: an answer, or only how many tokens it would read for one."""
+
 
 class Send:
     """One attempt: `ready`, then `consent`, then `open`, whose events are the answer; `close` ends it everywhere."""
@@ -40,6 +43,7 @@ class Send:
         "_consent",
         "_gate",
         "_grant",
+        "_kind",
         "_plan",
         "_prepared",
         "_provider",
@@ -50,12 +54,13 @@ class Send:
         "step",
     )
 
-    def __init__(self, gate: Gate, providers: Providers, cleared: Cleared, step: Step) -> None:
+    def __init__(self, gate: Gate, providers: Providers, cleared: Cleared, step: Step, kind: Kind = "answer") -> None:
         self._gate = gate
         self._providers = providers
         self._began = time.perf_counter()
         self._consent: Consent | None = None
         self._grant: Grant | None = None
+        self._kind: Kind = kind
         self._plan: Plan[object] | None = None
         self._prepared: Prepared | None = None
         self._provider: Provider | None = None
@@ -97,15 +102,19 @@ class Send:
         provider, plan, prepared = self._provider, self._plan, self._prepared
         assert provider is not None and plan is not None and prepared is not None  # noqa: S101, PT018  (ready() came first)
         self._grant = self._gate.grant(prepared, self._consent)
-        if prepared.request.task == "embed":
-            self.run = _embed(provider, plan, self._grant)
-        else:
-            self.run = provider.run(plan, self._grant)
-        run: object = self.run
-        if not isinstance(run, AsyncGenerator):
-            self.run = None
+        run = self._begin(provider, plan, self._grant)
+        made: object = run
+        if not isinstance(made, AsyncGenerator):
             raise ProtocolViolated("the provider's run() is no async generator", phase="plan")
-        return self.run, self._grant
+        self.run = run
+        return run, self._grant
+
+    def _begin(self, provider: Provider, plan: Plan[object], grant: Grant) -> AsyncGenerator[Yielded, None]:
+        if self._kind == "count":
+            return _count(provider, plan, grant)
+        if plan.request.task == "embed":
+            return _embed(provider, plan, grant)
+        return provider.run(plan, grant)
 
     @property
     def consented(self) -> bool:
@@ -117,7 +126,8 @@ class Send:
         if self.step.ring == "device":
             return 0.0
         provider, prepared = self._provider, self._prepared
-        if usage is None or prepared is None or not isinstance(provider, Prices):
+        # A count has input tokens too, but nobody answers for them.
+        if self._kind == "count" or usage is None or prepared is None or not isinstance(provider, Prices):
             return None
         price: float | None = None
         try:
@@ -160,6 +170,22 @@ class Send:
 
 def _is_price(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+
+
+async def _count(provider: Provider, plan: Plan[object], grant: Grant) -> AsyncGenerator[Yielded, None]:
+    """The tokens of the prompt as a stream without a part, so that they take the same way as an answer."""
+    if not isinstance(provider, CountsTokens) or "count_tokens" not in plan.card.capabilities:
+        raise Unsupported(
+            f"the tokens of model '{plan.card.name}' cannot be counted", setting="count_tokens", way_out="to=…"
+        )
+    count: object = await provider.count_tokens(plan, grant)
+    if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+        raise ProtocolViolated("the provider counted no number of tokens", phase="before_first_event")
+    if not grant.spent:
+        # It counted without sending. What it was handed is on record all the same.
+        grant.spend(plan.request)
+    yield UsageReport(usage=Usage(input_tokens=count))
+    yield Finish("stop")
 
 
 async def _embed(provider: Provider, plan: Plan[object], grant: Grant) -> AsyncGenerator[Yielded, None]:
