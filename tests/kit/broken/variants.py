@@ -43,10 +43,20 @@ class OwnClient(Whole):
     trust_env: ClassVar[bool] = False
     spends: ClassVar[bool] = True
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.clients: list[httpx2.AsyncClient] = []
+
+    async def close(self) -> None:
+        await super().close()
+        while self.clients:
+            await self.clients.pop().aclose()
+
     async def send(self, native: Native, plan: Plan[object], grant: Grant) -> httpx2.Response:
         if self.spends:
             grant.spend(plan.request)
         client = httpx2.AsyncClient(trust_env=self.trust_env, timeout=5)
+        self.clients.append(client)
         request = client.build_request(
             "POST", f"{native.recipient.url}/answer", json=native.body, headers=self.headers(native.recipient)
         )

@@ -8,9 +8,9 @@ from typing import ClassVar, TypeVar
 import pytest
 
 from ringfence.provider import Provider
-from ringfence.request import Settings
+from ringfence.request import JsonValue, Settings
 from ringfence.response import FinishReason
-from ringfence.testing.kit.bench import Bench
+from ringfence.testing.kit.bench import Bench, recipients_for
 from ringfence.testing.kit.expect import fail
 from ringfence.testing.kit.sealed import Sealed
 from ringfence.testing.scenes import Backend
@@ -41,6 +41,9 @@ class Subject(metaclass=Sealed):
 
     options: ClassVar[Mapping[str, object]] = {}
     """Options the provider is opened with, as an app gives them."""
+
+    recipient_options: ClassVar[Mapping[str, JsonValue]] = {}
+    """Options that the policy gives the recipients."""
 
     capabilities: ClassVar[frozenset[str] | None] = None
     """What the policy says that the model can do; `None` leaves it to the card."""
@@ -116,10 +119,15 @@ def new_bench(author: Subject, backend: Backend | None) -> Bench:
     settings = author.settings or (LOCAL_SETTINGS if backend is None else Settings())
     return Bench(
         author.make,
-        models={"text": author.model, **author.models},
+        recipients=recipients_for(
+            author.provider.manifest.name,
+            {"text": author.model, **author.models},
+            None if backend is None else backend.url,
+            capabilities=author.capabilities,
+            options=author.recipient_options,
+        ),
         backend=backend,
         options=author.options,
-        capabilities=author.capabilities,
         settings=settings,
     )
 

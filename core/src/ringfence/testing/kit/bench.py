@@ -19,7 +19,7 @@ from ringfence.policy.policy import enforce
 from ringfence.privacy.gate import Gate
 from ringfence.privacy.labels import Labeller
 from ringfence.recipient import Recipient, Secret
-from ringfence.request import Request, Settings
+from ringfence.request import JsonValue, Request, Settings
 from ringfence.testing.kit.expect import expect, fail, named
 from ringfence.testing.kit.material import SECRET, SECRET_VARIABLE, asking
 from ringfence.testing.kit.opened import Opened, Outcome, opened
@@ -42,10 +42,9 @@ class Bench:
         self,
         make: Callable[[], Provider],
         *,
-        models: Mapping[str, str],
+        recipients: Iterable[Recipient],
         backend: Backend | None,
         options: Mapping[str, object],
-        capabilities: frozenset[str] | None,
         settings: Settings,
     ) -> None:
         self.make = make
@@ -60,8 +59,7 @@ class Bench:
         self._kept_secret = os.environ.get(SECRET_VARIABLE)
         os.environ[SECRET_VARIABLE] = SECRET
         self.provider_name = make().manifest.name
-        url = None if backend is None else backend.url
-        self.policy = policy_of(recipients_for(self.provider_name, models, url, capabilities))
+        self.policy = policy_of(recipients)
         self.wire_events: int | None = None
         """How many wire events the long answer of the kit has, once it was found out."""
         self.gate = Gate(self.policy, Labeller(self.policy))
@@ -109,7 +107,7 @@ class Bench:
 
     def with_option(self, name: str) -> AbstractAsyncContextManager[Opened]:
         """Another provider, whose recipients have the option `name`."""
-        return self._opened_for(lambda one: replace(one, options={name: True}))
+        return self._opened_for(lambda one: replace(one, options={**one.options, name: True}))
 
     def _opened_for(self, changed: Callable[[Recipient], Recipient]) -> AbstractAsyncContextManager[Opened]:
         policy = policy_of(changed(one) for one in self.policy.recipients.values())
@@ -224,7 +222,12 @@ class Bench:
 
 
 def recipients_for(
-    provider: str, models: Mapping[str, str], url: str | None, capabilities: frozenset[str] | None
+    provider: str,
+    models: Mapping[str, str],
+    url: str | None,
+    *,
+    capabilities: frozenset[str] | None,
+    options: Mapping[str, JsonValue],
 ) -> Iterator[Recipient]:
     """A recipient for each kind of request that has a model: on the device, or at `url`."""
     for kind, model in models.items():
@@ -236,6 +239,7 @@ def recipients_for(
             url=url,
             secret=None if url is None else Secret(f"env:{SECRET_VARIABLE}"),
             capabilities=capabilities,
+            options=options,
         )
 
 

@@ -17,16 +17,17 @@ from ringfence.testing.kit.rules.tools import ToolRules
 from ringfence.testing.kit.sealed import check
 
 
+# pytest runs the tests of the last base first.
 class ProviderConformance(
-    AnswerRules,
-    SettingRules,
-    ToolRules,
-    MediaRules,
-    FailureRules,
-    GrantRules,
-    LifecycleRules,
-    SecrecyRules,
     SurroundingRules,
+    SecrecyRules,
+    LifecycleRules,
+    GrantRules,
+    FailureRules,
+    MediaRules,
+    ToolRules,
+    SettingRules,
+    AnswerRules,
 ):
     """Subclass it in a test module, and run pytest. Each test is one rule; its docstring says which.
 

@@ -11,6 +11,7 @@ HOOKS = frozenset(
         "model",
         "models",
         "options",
+        "recipient_options",
         "capabilities",
         "settings",
         "honoured",

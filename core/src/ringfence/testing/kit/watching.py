@@ -91,7 +91,7 @@ def _is_logger(one: object) -> bool:
 
 
 def told_by(error: BaseException | None) -> list[str]:
-    """Everything an error says: itself, its causes and contexts, their attributes and the printed trace.
+    """Everything an error says: itself, what it was raised from or within, their attributes and the printed trace.
 
     `partial_text` is the app's own text, and meant to be there.
     """
@@ -106,7 +106,8 @@ def told_by(error: BaseException | None) -> list[str]:
         attributes = {name: value for name, value in vars(one).items() if name != "partial_text"}
         said.append(f"{type(one).__name__}: {one} {one!r} {one.args!r} {attributes!r}")
         said.append("".join(traceback.format_exception(one)))
-        left += [one.__cause__, one.__context__]
+        # What `from None` puts aside is in no trace.
+        left += [one.__cause__, None if one.__suppress_context__ else one.__context__]
         if isinstance(one, BaseExceptionGroup):
             left += one.exceptions
     return said

@@ -45,7 +45,9 @@ class SecrecyRules(Subject):
     def test_a_broken_stream_tells_no_content(self, fault: Fault) -> None:
         """An answer that breaks, at its first event or in its middle, leads to an error without any of it."""
         for place in (0, 1, 3):
-            scene = Scene(text=(ANSWER, " a ", SECRET, " b ", PROMPT), fault=fault, fault_at=place)
+            # Half of an event is still content.
+            text = tuple(f"{mark} and so on" + " and on" * 9 for mark in (ANSWER, SECRET, PROMPT, ANSWER))
+            scene = Scene(text=text, fault=fault, fault_at=place)
             self._kit_quiet(self._kit_request(stream=True), scene, f"'{fault}' at event {place}")
 
     def _kit_request(self, *, stream: bool) -> Request:

@@ -36,18 +36,19 @@ class SurroundingRules(Subject):
         """Variables that a vendor's client would read, and those of proxies, change nothing of what is sent."""
         with Trap() as trap:
             given = {"address": trap.url, "word": "kit-hostile-word-1d", "true": "true"}[value]
-            plain = [self._kit_afresh({}) for _ in range(2)]
+            plain = [_one(self._kit_afresh({})) for _ in range(2)]
             names = (*self.provider.manifest.environment, *PROXIES)
             proxies = dict.fromkeys(PROXIES, trap.url)
             secret = (self.provider.manifest.secret or "").removeprefix("env:")
             hostile = {**dict.fromkeys(names, given), **proxies, **({secret: "kit-hostile-key-9e"} if secret else {})}
-            changed = self._kit_afresh(hostile)
+            outcome = self._kit_afresh(hostile)
             expect(trap.visits == 0, "with variables of a vendor and proxies set, an address in them was visited")
+        changed = _one(outcome)
         expect(wire(plain[0]) == wire(changed), "with variables of a vendor set, other bytes are sent")
         expect(_headers(plain[0], plain) == _headers(changed, plain), "with variables set, other headers are sent")
 
-    def _kit_afresh(self, variables: dict[str, str]) -> Seen:
-        """What a new provider sends, opened and asked with `variables` set."""
+    def _kit_afresh(self, variables: dict[str, str]) -> Outcome:
+        """What comes of a new provider, opened and asked with `variables` set."""
 
         async def asked() -> Outcome:
             async with self.bench.new() as found:
@@ -56,10 +57,8 @@ class SurroundingRules(Subject):
         with environment({"NO_PROXY": "", "no_proxy": "", **variables}):
             self.bench.play(Scene())
             outcome = self.bench.run(asked())
-        expect(outcome.error is None, f"with {len(variables)} variables set, a request ended in {named(outcome.error)}")
-        seen = self.bench.seen()
-        expect(len(seen) == 1, f"the backend saw {len(seen)} requests where one was asked for")
-        return seen[0]
+        outcome.seen = self.bench.seen()
+        return outcome
 
     def test_nothing_leaves_but_by_the_transport(self) -> None:
         """In a process under an audit hook, no connection and no look-up is made but by the core's transport."""
@@ -106,6 +105,12 @@ class SurroundingRules(Subject):
             fail(f"the process that runs the provider alone ended with {done.returncode}; it said: {last[0]}")
         result: dict[str, Any] = json.loads(lines[-1].removeprefix(child.MARK))
         return result
+
+
+def _one(outcome: Outcome) -> Seen:
+    expect(outcome.error is None, f"with other variables set, a request ended in {named(outcome.error)}")
+    expect(len(outcome.seen) == 1, f"the backend saw {len(outcome.seen)} requests where one was asked for")
+    return outcome.seen[0]
 
 
 def _place(cls: type) -> dict[str, str]:
