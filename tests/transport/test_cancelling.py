@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+import psutil
 import pytest
 from tests.transport.support import (
     CLOSES_WITHIN_S,
@@ -147,6 +148,31 @@ async def test_cancelling_an_upload_that_the_server_does_not_read_sends_no_more_
         await until(lambda: bool(rest))
     # What the two systems had in their buffers arrives; the rest does not.
     assert rest[0] < len(body) // 2
+
+
+async def test_cancelling_an_upload_that_the_server_never_reads_gives_the_socket_back() -> None:
+    """What the system cannot take off our hands would keep a socket open that is merely closed."""
+    taken, over = asyncio.Event(), asyncio.Event()
+    process = psutil.Process()
+
+    async def answer(exchange: Exchange) -> None:
+        taken.set()
+        await over.wait()
+        exchange.writer.transport.abort()
+
+    async with serving(answer) as server, reaching(server) as out:
+        task = asyncio.create_task(out.post("/x", bytes(32 * 2**20), headers={"x-unread": "1"}))
+        async with asyncio.timeout(PATIENCE_S):
+            await taken.wait()
+        await asyncio.sleep(0.05)
+        before = process.num_fds()
+        task.cancel()
+        async with asyncio.timeout(CLOSES_WITHIN_S):
+            while process.num_fds() >= before:  # noqa: ASYNC110  (no event tells)
+                await asyncio.sleep(0.005)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        over.set()
 
 
 async def test_closing_the_assistant_closes_answers_under_way() -> None:

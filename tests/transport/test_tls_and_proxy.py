@@ -43,8 +43,12 @@ async def test_a_certificate_of_another_host_gets_no_request(tmp_path: Path) -> 
 
 
 async def test_a_stale_or_talkative_tls_connection_costs_no_request(tmp_path: Path) -> None:
+    idle = asyncio.Event()
+
     async def answer(exchange: Exchange) -> None:
         await exchange.answer(b"own %d" % exchange.connection)
+        await idle.wait()
+        idle.clear()
         if exchange.connection % 2:
             exchange.writer.close()
         else:
@@ -54,7 +58,8 @@ async def test_a_stale_or_talkative_tls_connection_costs_no_request(tmp_path: Pa
     async with serving(answer, context=context) as server, reaching(server, Network(ca_file=ca_file)) as out:
         for number in range(1, 7):
             assert (await out.post()).content == b"own %d" % number
-            await asyncio.sleep(0.02)
+            idle.set()
+            await asyncio.sleep(0.03)
 
 
 @pytest.mark.parametrize("streaming", [True, False])
