@@ -568,7 +568,7 @@ async def test_a_clean_result_goes_back_and_carries_the_labels_of_the_request() 
     async with consenting(provider) as it:
         response = await it.respond("Who is that?", tools=[look_up], labels={"work"})
     (result,) = results(provider)
-    assert result.labels == {"work", "public"}  # public: the tool's definition, which is scanned too
+    assert result.labels == {"work"}
     assert response.labels == result.labels
 
 
@@ -633,6 +633,26 @@ async def test_a_declared_tool_gets_only_what_the_policy_lets_it_reach(
     (result,) = results(provider)
     assert result.is_error is not allowed
     assert result.text == ("out" if allowed else "the policy does not let this conversation reach this tool")
+
+
+@pytest.mark.parametrize("answer", [True, False, None], ids=["approved", "refused", "nobody to ask"])
+async def test_a_tool_that_flow_lets_through_only_with_consent_needs_approval(answer: bool | None) -> None:
+    ran: list[str] = []
+
+    def publish(text: str) -> str:
+        ran.append(text)
+        return "out"
+
+    text = DETECTING.replace("publish: {ring: house}", "publish: {ring: partner}")
+    approve = None if answer is None else (lambda _: answer)
+    provider = ScriptedProvider(calls(("publish", {"text": "hello"})), "Done.")
+    async with AsyncAssistant(
+        read_policy(text), providers={"first": provider}, audit=False, consent=lambda _: True
+    ) as it:
+        options: Any = {} if approve is None else {"approve": approve}
+        await it.respond("x", tools=[publish], **options)
+    assert ran == (["hello"] if answer else [])
+    assert results(provider)[0].is_error is not bool(answer)
 
 
 async def test_the_result_of_an_undeclared_tool_is_unknown() -> None:

@@ -29,7 +29,9 @@ from ringfence.errors import (
     RingfenceError,
     describe,
 )
+from ringfence.lock import Lock, find_lock
 from ringfence.privacy.consent import ConsentCallback, Consents
+from ringfence.privacy.detection import installed_detectors
 from ringfence.privacy.gate import Gate
 from ringfence.privacy.labels import Labeller
 from ringfence.provider import Embeddings, Prewarms
@@ -63,8 +65,11 @@ class AsyncAssistant:
         consent: asks a person whether a request may go to a recipient for which the policy wants consent; with none
             the answer is no. A plain function is called in a thread, so it may wait for a key press.
         network: a proxy and a CA file, for recipients beyond the device. Nothing is taken from the environment.
+        lock: the plugin lock, a file that `ringfence providers lock` wrote; `None` takes the file named by
+            `RINGFENCE_LOCK`, else that of the user, if there is one. `NO_LOCK` loads whatever is installed.
 
     Raises:
+        PluginLocked: a lock was named and cannot be used.
         PolicyError: the policy cannot be read or has faults. It never falls back to the built-in one.
     """
 
@@ -79,6 +84,7 @@ class AsyncAssistant:
         retry: Retry | None = None,
         consent: ConsentCallback | None = None,
         network: Network | None = None,
+        lock: Lock | str | os.PathLike[str] | None = None,
     ) -> None:
         require(providers is None or is_mapping(providers), "providers maps names", 'providers={"mlx": {…}}')
         name: object = tenant
@@ -87,12 +93,16 @@ class AsyncAssistant:
         require(retry is None or isinstance(retry, Retry), "retry is a Retry", "Retry(attempts=1)")
         require(consent is None or callable(consent), "consent is a function that asks", "consent=ask_a_person")
         require(network is None or isinstance(network, Network), "network is a Network", 'Network(proxy="http://…")')
+        require(
+            lock is None or isinstance(lock, Lock | str | os.PathLike), "lock is a file", 'lock="plugins.lock.toml"'
+        )
         self.policy = find_policy(policy)
         self._tenant = tenant
-        self._providers = Providers(providers, network)
+        plugin_lock = find_lock(lock)
+        self._providers = Providers(providers, network, plugin_lock)
         self._audit = audit_log(audit)
         self._runtime = Runtime(
-            gate=Gate(self.policy, Labeller(self.policy)),
+            gate=Gate(self.policy, Labeller(self.policy, installed_detectors(plugin_lock))),
             providers=self._providers,
             audit=self._audit,
             timeouts=timeouts or Timeouts(),

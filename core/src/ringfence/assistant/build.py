@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias, TypedDict, cast
 
 from ringfence.assistant.tasks import INSTRUCTIONS
@@ -76,20 +77,27 @@ def build_request(
     task = options.get("task", "open_question")
     system = _system(options, task, (*earlier, *turns))
     to = options.get("to")
+    declared = label_set(options.get("labels", NO_LABELS))
+    tools = definitions(options["tools"]) if "tools" in options else ()
     return Request(
         messages=(*system, *earlier, *turns),
         task=task,
         labels=high_water,
         settings=options.get("settings", _DEFAULT_SETTINGS),
-        tools=definitions(options["tools"]) if "tools" in options else (),
+        tools=_also_labelled(tools, declared) if tools and declared else tools,
         tool_choice=options.get("tool_choice", "auto"),
-        output=output,
+        output=replace(output, labels=output.labels | declared) if output is not None and declared else output,
         facts=dict(options.get("facts", {})),
         to=None if to is None else frozenset((to,) if isinstance(to, str) else to),
         tenant=options.get("tenant", tenant),
         provider_options=options.get("provider_options", {}),
         stream=stream,
     )
+
+
+def _also_labelled(tools: tuple[Tool, ...], labels: frozenset[str]) -> tuple[Tool, ...]:
+    """What is declared for the input is declared for the tools that are given with it."""
+    return tuple(replace(tool, labels=tool.labels | labels) for tool in tools)
 
 
 _DEFAULT_SETTINGS = Settings()
@@ -203,6 +211,4 @@ def without_input_options(options: RequestOptions) -> RequestOptions:
 def _labelled(parts: Iterable[Part], labels: frozenset[str]) -> tuple[Part, ...]:
     if not labels:
         return tuple(parts)
-    from dataclasses import replace  # noqa: PLC0415  (used only when labels are declared for parts)
-
     return tuple(replace(part, labels=part.labels | labels) for part in parts)

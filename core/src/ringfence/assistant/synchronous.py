@@ -16,6 +16,7 @@ from ringfence.assistant.session import AsyncSession
 from ringfence.assistant.setup import PolicyLike, find_policy
 from ringfence.assistant.stream import AsyncStream
 from ringfence.errors import Closed
+from ringfence.lock import Lock, find_lock
 from ringfence.policy.decision import Decision
 from ringfence.privacy.consent import ConsentCallback
 from ringfence.provider import Embeddings
@@ -78,6 +79,7 @@ class Assistant:
         retry: Retry | None = None,
         consent: ConsentCallback | None = None,
         network: Network | None = None,
+        lock: Lock | str | os.PathLike[str] | None = None,
     ) -> None:
         self.policy = find_policy(policy)
         self._arguments = {
@@ -89,6 +91,7 @@ class Assistant:
             "retry": retry,
             "consent": consent,
             "network": network,
+            "lock": find_lock(lock),
         }
         self._lock = threading.Lock()
         self._live: _Live | None = _Live(self._arguments)

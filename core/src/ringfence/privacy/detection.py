@@ -10,6 +10,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from ringfence.lock import Lock, find_lock
 from ringfence.privacy.detector import Detector, Hit
 
 if TYPE_CHECKING:
@@ -34,10 +35,12 @@ class DetectorSet:
     """Detectors by kind, loaded when a kind is first asked for. Thread-safe as far as the detectors are.
 
     Without `detectors` it holds those that are installed: the entry points of the group `ringfence.detectors`. Where
-    two distributions declare one kind, both run, and either can find.
+    two distributions declare one kind, both run, and either can find. `lock` says which may be loaded; `None` is the
+    lock in force, if any. One that the lock does not approve gives no valid answer, and nothing of it is imported.
     """
 
-    def __init__(self, detectors: Mapping[str, Detector] | None = None) -> None:
+    def __init__(self, detectors: Mapping[str, Detector] | None = None, *, lock: Lock | None = None) -> None:
+        self._plugin_lock = lock
         self._loaded: dict[str, tuple[Detector, ...] | None] = {}
         self._entry_points: dict[str, list[EntryPoint]] | None = None
         self._reported: set[tuple[str, str]] = set()
@@ -95,6 +98,10 @@ class DetectorSet:
             self._report(kind, "is not installed")
             return None
         try:
+            # INVARIANT: nothing of a plugin is imported before the lock has approved it.
+            plugin_lock = find_lock(self._plugin_lock)
+            for entry_point in entry_points:
+                plugin_lock.check(entry_point)
             return tuple(_usable(entry_point.load()) for entry_point in entry_points)
         except (Exception, SystemExit) as fault:  # noqa: BLE001  (a broken plugin harms only what needs it)
             self._report(kind, f"cannot be loaded: {type(fault).__name__}")
@@ -147,10 +154,10 @@ def _installed_entry_points() -> dict[str, list[EntryPoint]]:
     return found
 
 
-@lru_cache(maxsize=1)
-def installed_detectors() -> DetectorSet:
-    """The detectors installed in this environment; one set for the whole process."""
-    return DetectorSet()
+@lru_cache(maxsize=8)
+def installed_detectors(lock: Lock | None = None) -> DetectorSet:
+    """The detectors installed in this environment; one set for the whole process and each lock."""
+    return DetectorSet(lock=lock)
 
 
 __all__ = ["ENTRY_POINT_GROUP", "DetectorSet", "Scan", "installed_detectors"]

@@ -10,7 +10,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from ringfence import registry
-from ringfence.errors import Closed, InvalidRequest, PluginError, PluginNotInstalled, Unavailable, UnavailableReason
+from ringfence.errors import (
+    Closed,
+    InvalidRequest,
+    PluginError,
+    PluginLocked,
+    PluginNotInstalled,
+    Unavailable,
+    UnavailableReason,
+)
+from ringfence.lock import Lock, find_lock
 from ringfence.paths import cache_dir, state_dir
 from ringfence.provider import (
     Availability,
@@ -35,9 +44,18 @@ ProviderSetup: TypeAlias = Mapping[str, Provider | Mapping[str, object]]
 
 
 class Providers:
-    """Opens providers on first use. Nothing of a plugin is imported before a recipient of it is about to be used."""
+    """Opens providers on first use. Nothing of a plugin is imported before a recipient of it is about to be used.
 
-    def __init__(self, setup: ProviderSetup | None = None, network: Network | None = None) -> None:
+    `lock` says which plugins may be loaded; `None` is the lock in force, if any.
+
+    Raises:
+        PluginLocked: a lock was named and cannot be used.
+    """
+
+    def __init__(
+        self, setup: ProviderSetup | None = None, network: Network | None = None, lock: Lock | None = None
+    ) -> None:
+        self._plugin_lock = find_lock(lock)
         self._setup = dict(setup or {})
         self._clients = Clients(network)
         for name, given in self._setup.items():
@@ -77,7 +95,7 @@ class Providers:
             provider, options = given, {}
         else:
             try:
-                provider, options = registry.load(name)(), dict(given)
+                provider, options = registry.load(name, lock=self._plugin_lock)(), dict(given)
             except PluginError as error:
                 missing = isinstance(error, PluginNotInstalled)
                 reason: UnavailableReason = "no_package" if missing else "plugin_broken"
@@ -101,12 +119,22 @@ class Providers:
         Raises:
             Unavailable: it could not; with a typed reason and the way out.
         """
+        self._check_ring(recipient)
         provider = await self.get(recipient.provider)
         require_available(await provider.availability(recipient), recipient.model)
         card = await provider.card(recipient)
         if recipient.capabilities is None:
             return provider, card
         return provider, replace(card, capabilities=cast("frozenset[Capability]", recipient.capabilities))
+
+    def _check_ring(self, recipient: Recipient) -> None:
+        # A provider object that the app made itself is no plugin.
+        if isinstance(self._setup.get(recipient.provider), Provider):
+            return
+        try:
+            self._plugin_lock.check_ring(recipient)
+        except PluginLocked as error:
+            raise Unavailable(error.message, reason="plugin_broken", way_out=error.way_out) from None
 
     async def close(self) -> None:
         """Closes every provider; one that fails does not keep the others open. Idempotent."""
