@@ -114,7 +114,7 @@ def watch(task: dict[str, Any]) -> dict[str, Any]:
             return
         address: Any = arguments[0] if event.startswith("socket.get") else arguments[1]
         # A path is a socket on this machine; a socket that is connected has no address to send to.
-        if address is None or isinstance(address, str | bytes) and not event.startswith("socket.get"):
+        if address is None or (isinstance(address, str | bytes) and not event.startswith("socket.get")):
             return
         # The system's look-up runs in a thread, which does not know for whom.
         if event == "socket.getaddrinfo" and under_way[0] and _host(task["url"]) == str(address):

@@ -10,7 +10,6 @@ from typing import Any
 
 from ringfence.request import (
     FilePart,
-    ImagePart,
     JsonValue,
     Message,
     OutputSchema,
