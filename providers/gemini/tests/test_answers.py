@@ -145,6 +145,15 @@ async def test_a_call_that_came_to_nothing_is_an_error_and_no_call(wire: Wire) -
     assert await wire.events(asking(), recipient()) == [Finish("error", "MALFORMED_FUNCTION_CALL")]
 
 
+async def test_an_answer_beside_the_first_is_not_mixed_into_it(wire: Wire) -> None:
+    other = chunk({"text": "other"}, finish="MAX_TOKENS")
+    other["candidates"][0]["index"] = 1
+    wire.replies = [streamed(chunk({"text": "first"}, finish="STOP"), other)]
+    events = await wire.events(asking(), recipient())
+    assert [event.text for event in events if isinstance(event, TextDelta)] == ["first"]
+    assert events[-1] == Finish("stop", "STOP")
+
+
 # ------------------------------------------------------------ media
 
 

@@ -94,6 +94,15 @@ def test_the_text_that_an_app_sees_is_the_text_of_the_answer(groups: list[list[J
     assert said(groups).text == "".join(plain)
 
 
+async def test_a_mark_without_its_text_takes_nothing_else_away(wire: Wire) -> None:
+    marked = ReasoningPart("gemini", state='{"length": 1, "marks": [{"from": 0, "to": 1, "with": {}}]}')
+    said_before = Message("assistant", (ToolCallPart("i", "f", "{}"), marked))
+    plan = await wire.plan(asking(messages=(*asking().messages, said_before)), recipient("gemini-2.5-flash"))
+    native: Any = plan.native
+    assert "functionCall" in json.loads(native.body)["contents"][1]["parts"][0]
+    assert [one.action for one in plan.adjustments] == ["ignored"]
+
+
 async def test_a_signature_goes_back_letter_for_letter_on_its_call(wire: Wire) -> None:
     call: Json = {"functionCall": {"name": "weather", "args": {}}, "thoughtSignature": "a-_b+/=="}
     wire.replies = [streamed(chunk(call, finish="STOP", responseId="r"))]
@@ -131,6 +140,7 @@ async def test_calls_of_another_model_carry_the_vendors_marker_where_a_signature
         (ReasoningPart("gemini", state='{"next": "functionCall", "with": {"thoughtSignature": "x"}}'), TextPart("a")),
         (TextPart("abc"), ReasoningPart("gemini", state='{"length": 2, "marks": [{"from":0,"to":2,"with":{}}]}')),
         (TextPart("a"), ReasoningPart("gemini", state="no json")),
+        (ReasoningPart("gemini", "ab", state='{"thought":true,"length":1,"marks":[{"from":0,"to":1,"with":{}}]}'),),
         (TextPart("a"), ReasoningPart("gemini", state='{"next": "functionCall", "with": {"thoughtSignature": "x"}}')),
     ],
 )

@@ -153,9 +153,9 @@ class Answer:
             if text:
                 self._text(text, "reasoning" if part.thought else "text", events)
         elif text is not None and part.thought:
-            self._signed_thought(part, text, events)
+            self._marked(text, "reasoning", part, events)
         elif text:
-            self._marked_text(text, part, events)
+            self._marked(text, "text", part, events)
         elif part.function_call is not None:
             self._call(part.function_call, part, events)
         elif part.inline_data is not None and not part.thought:
@@ -166,27 +166,23 @@ class Answer:
 
     def _text(self, text: str, what: _Open, events: list[ProviderEvent]) -> None:
         if self._open != what:
-            self._close(events)
-            self._open = what
-            self._length = 0
-            events.append(TextStart(self._index) if what == "text" else ReasoningStart(self._index))
+            self._start(what, events)
         self._length += len(text)
         events.append(TextDelta(self._index, text) if what == "text" else ReasoningDelta(self._index, text))
 
-    def _signed_thought(self, part: Part, text: str, events: list[ProviderEvent]) -> None:
-        if self._open != "reasoning":
-            self._close(events)
-            self._open = "reasoning"
-            events.append(ReasoningStart(self._index))
-        if text:
-            events.append(ReasoningDelta(self._index, text))
-        events.append(ReasoningEnd(self._next(), written(State(thought=beside(part)))))
-        self._open = None
+    def _start(self, what: _Open, events: list[ProviderEvent]) -> None:
+        self._close(events)
+        self._open = what
+        self._length = 0
+        events.append(TextStart(self._index) if what == "text" else ReasoningStart(self._index))
 
-    def _marked_text(self, text: str, part: Part, events: list[ProviderEvent]) -> None:
+    def _marked(self, text: str, what: _Open, part: Part, events: list[ProviderEvent]) -> None:
         """Text that came with a signature: it is joined with the text around it, and where it stood is kept."""
-        start = self._length if self._open == "text" else 0
-        self._text(text, "text", events)
+        if self._open != what:
+            self._start(what, events)
+        start = self._length
+        if text:
+            self._text(text, what, events)
         if fields := beside(part):
             self._marks.append(Mark(start, self._length, fields))
 
@@ -206,7 +202,7 @@ class Answer:
         arguments = bytes(msgspec.json.format(call.args, indent=-1)).decode()
         arguments = "{}" if arguments == "null" else arguments
         if call.name == OUTPUT_TOOL:
-            self._marked_text(arguments, part, events)
+            self._marked(arguments, "text", part, events)
             return
         self._before("functionCall", part, events)
         call_id = call.id or OWN_CALL_ID + "-".join(filter(None, (self._response_id, str(self._calls))))
@@ -227,14 +223,15 @@ class Answer:
         events += (ReasoningStart(index), ReasoningEnd(index, written(state)))
 
     def _close(self, events: list[ProviderEvent]) -> None:
-        if self._open == "text":
+        opened, self._open = self._open, None
+        marks, self._marks = self._marks, []
+        if opened == "text":
             events.append(TextEnd(self._next()))
-            if self._marks:
-                self._opaque(State(length=self._length, marks=self._marks), events)
-                self._marks = []
-        elif self._open == "reasoning":
-            events.append(ReasoningEnd(self._next()))
-        self._open = None
+            if marks:
+                self._opaque(State(length=self._length, marks=marks), events)
+        elif opened == "reasoning":
+            state = written(State(thought=True, length=self._length, marks=marks)) if marks else None
+            events.append(ReasoningEnd(self._next(), state))
 
     def _next(self) -> int:
         index = self._index

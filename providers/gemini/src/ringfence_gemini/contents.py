@@ -103,27 +103,28 @@ class Contents:
 
     def _recall(self, part: ReasoningPart, said: list[_Wire]) -> State | None:
         """Puts back what Gemini said in `part`; what belongs to the part after it is returned."""
-        kept = state.read(part.state) if part.state is not None else state.State()
+        kept = state.read(part.state) if part.state is not None else state.State(thought=True, length=len(part.text))
         if kept is None:
             self._adjust("reasoning", "ignored", "a state that is not Gemini's was not sent back")
         elif kept.next_kind is not None:
             return kept
+        elif kept.thought:
+            self._mark(kept, encodable(part.text), said)
         elif kept.marks is not None:
-            self._mark(kept, said)
+            self._mark(kept, said.pop()["text"] if said and said[-1].keys() == {"text"} else None, said)
         elif kept.part is not None:
             said.append(dict(kept.part))
-        elif kept.thought is not None or (part.text and kept.about is None):
-            said.append({"text": encodable(part.text), "thought": True, **(kept.thought or {})})
         return None
 
-    def _mark(self, kept: State, said: list[_Wire]) -> None:
-        """Takes the text before apart again, where it came in pieces that matter."""
-        text = said[-1].get("text") if said and len(said[-1]) == 1 else None
-        found = state.pieces(text, kept) if isinstance(text, str) else None
-        if found is None:
-            self._drop(kept)
-        else:
-            said[-1:] = found
+    def _mark(self, kept: State, text: str | None, said: list[_Wire]) -> None:
+        """Takes a text apart again where it came in pieces that matter; another text than that goes back unmarked."""
+        found = None if text is None else state.pieces(text, kept)
+        if found is not None:
+            said += found
+            return
+        self._drop(kept)
+        if text:
+            said.append({"text": text, "thought": True} if kept.thought else {"text": text})
 
     def _drop(self, pending: State | None) -> None:
         if pending is not None:

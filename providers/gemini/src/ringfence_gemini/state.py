@@ -2,11 +2,11 @@
 
 A state is the JSON text of one of five objects:
 
-    {"thought": {…}}               further fields of the thought whose text the reasoning part holds
-    {"length": n, "marks": […]}    further fields of pieces of the text before, which is n characters long
-    {"next": "inlineData", "with": {…}}  further fields of the part that follows, which is of that kind
-    {"part": {…}}                  a whole part of a kind that is not known here
-    {"about": {…}}                 facts about the answer, such as its sources; they are not sent back
+    {"length": n, "marks": […]}     further fields of pieces of the text before, which is n characters long
+    {"thought": true, "length": …}  the same of the thought whose text the reasoning part itself holds
+    {"next": "functionCall", "with": {…}}  further fields of the part that follows, which is of that kind
+    {"part": {…}}                   a whole part of a kind that is not known here
+    {"about": {…}}                  facts about the answer, such as its sources; they are not sent back
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Mark(msgspec.Struct, rename={"start": "from", "end": "to", "fields": "with
 class State(msgspec.Struct, omit_defaults=True, rename={"next_kind": "next", "fields": "with"}):
     """One of the five; see above."""
 
-    thought: dict[str, Raw] | None = None
+    thought: bool = False
     next_kind: Kind | None = None
     fields: dict[str, Raw] | None = None
     length: int = 0
@@ -72,14 +72,15 @@ def pieces(text: str, kept: State) -> list[dict[str, object]] | None:
     if len(text) != kept.length:
         return None
     found: list[dict[str, object]] = []
+    same: dict[str, object] = {"thought": True} if kept.thought else {}
     at = 0
     for mark in kept.marks or ():
         if not at <= mark.start <= mark.end <= len(text):
             return None
         if mark.start > at:
-            found.append({"text": text[at : mark.start]})
-        found.append({"text": text[mark.start : mark.end], **mark.fields})
+            found.append({"text": text[at : mark.start], **same})
+        found.append({"text": text[mark.start : mark.end], **same, **mark.fields})
         at = mark.end
     if at < len(text):
-        found.append({"text": text[at:]})
+        found.append({"text": text[at:], **same})
     return found
