@@ -1,0 +1,1 @@
+"""A Ringfence provider: parrot."""

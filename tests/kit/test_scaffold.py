@@ -1,0 +1,183 @@
+"""`ringfence plugin new`: what it writes works, is clean, and is written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ringfence.errors import InvalidRequest, PluginError
+from ringfence.scaffold import KINDS, Kind, make_provider, rendered
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+
+
+def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(BIN / arguments[0]), *arguments[1:]],
+        cwd=cwd,
+        env={**os.environ, "NO_COLOR": "1", **environment},
+        capture_output=True,
+        text=True,
+        timeout=250,
+        check=False,
+    )
+
+
+@pytest.fixture(params=KINDS)
+def made(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A new provider of each kind."""
+    kind: Kind = request.param
+    target = tmp_path / "ringfence-my-bird"
+    make_provider("my_bird", kind, target)
+    return target
+
+
+def test_a_new_provider_keeps_every_rule(made: Path) -> None:
+    done = run("ringfence", "plugin", "test", "--json", cwd=made, PYTHONPATH=str(made / "src"))
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    told = json.loads(done.stdout)
+    assert told["passed"] is True
+    assert {rule["result"] for rule in told["rules"]} == {"passed"}
+    assert len(told["rules"]) > 35
+
+
+def test_a_new_provider_is_clean_to_a_stranger(made: Path) -> None:
+    linted = run("ruff", "check", "--isolated", "--select", "E,F,W,I,UP,B,C4,SIM,RUF", "--line-length", "120", cwd=made)
+    assert linted.returncode == 0, linted.stdout
+    formatted = run("ruff", "format", "--isolated", "--check", "--line-length", "120", ".", cwd=made)
+    assert formatted.returncode == 0, formatted.stdout
+    typed = run("mypy", "--strict", "--cache-dir", os.devnull, "src", "tests", cwd=made, MYPYPATH=f"{made / 'src'}:{ROOT / 'core' / 'src'}")
+    assert typed.returncode == 0, typed.stdout
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_left_to_be_filled_in(kind: Kind) -> None:
+    for path, text in rendered("my_bird", kind).items():
+        assert "{{" not in text, path
+        assert "}}" not in text, path
+
+
+def test_the_example_is_what_the_scaffold_writes() -> None:
+    example = ROOT / "examples" / "provider-http"
+    for path, text in rendered("parrot", "http").items():
+        assert (example / path).read_text(encoding="utf-8") == text, path
+
+
+@pytest.mark.parametrize(
+    "name", ["", "Bird", "1bird", "my-bird", "my__bird", "bird_", "_bird", "class", "../bird", "bird ", "b" * 41, "brd\n"]
+)
+def test_a_name_that_is_no_name_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest):
+        make_provider(name, "http", tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_is_installed_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="is installed"):
+        make_provider("mlx", "local", tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
+    target = tmp_path / "new"
+    target.mkdir()
+    assert all(path.is_file() for path in make_provider("bird", "local", target))
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+@pytest.mark.parametrize("thing", ["folder", "file", "link"])
+def test_what_is_there_is_left_alone(thing: str, tmp_path: Path) -> None:
+    target = tmp_path / "new"
+    match thing:
+        case "folder":
+            target.mkdir()
+            (target / "mine").write_text("mine")
+        case "file":
+            target.write_text("mine")
+        case _:
+            target.symlink_to(tmp_path / "nowhere")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InvalidRequest, match="no empty folder"):
+        make_provider("bird", "http", target)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = Path.write_text
+
+    def fail_late(self: Path, text: str, **options: str) -> int:
+        if self.name == "provider.py":
+            raise OSError(28, "No space left on device")
+        return write(self, text, **options)
+
+    monkeypatch.setattr(Path, "write_text", fail_late)
+    with pytest.raises(PluginError, match="no space left on device"):
+        make_provider("bird", "http", tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_says_what_it_wrote(tmp_path: Path) -> None:
+    done = run("ringfence", "plugin", "new", "bird", "--kind", "local", "--dir", "here", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["name"] == "bird"
+    assert all((tmp_path / told["path"] / path).is_file() for path in told["files"])
+    plain = run("ringfence", "plugin", "new", "finch", cwd=tmp_path)
+    assert plain.stdout == "ringfence-finch\n"
+    assert "ringfence plugin test" in plain.stderr
+
+
+def test_a_wrong_name_is_wrong_usage(tmp_path: Path) -> None:
+    done = run("ringfence", "plugin", "new", "Bird", "--json", cwd=tmp_path)
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["type"] == "InvalidRequest"
+
+
+def test_a_broken_rule_is_shown_and_fails(tmp_path: Path) -> None:
+    target = tmp_path / "new"
+    make_provider("bird", "local", target)
+    planning = target / "src" / "ringfence_bird" / "planning.py"
+    planning.write_text(planning.read_text().replace("if request.tools:", "if False:"))
+    done = run("ringfence", "plugin", "test", str(target), cwd=tmp_path, PYTHONPATH=str(target / "src"))
+    assert done.returncode == 1, done.stderr
+    assert "test_a_tool_is_sent_whole: tools is not declared, and plan() accepted it" in done.stderr
+    assert "failed" in done.stdout
+    assert "every rule is kept" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "this folder has no tests"),
+        (("no-such-provider",), "neither a path nor an installed provider"),
+        (("openai",), "needs a network"),
+        (("empty",), "no conformance class"),
+    ],
+)
+def test_nothing_to_test_is_wrong_usage(arguments: tuple[str, ...], says: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "test_nothing.py").write_text("")
+    done = run("ringfence", "plugin", "test", *arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert says in done.stderr
+
+
+def test_tests_that_cannot_be_loaded_fail(tmp_path: Path) -> None:
+    (tmp_path / "test_broken.py").write_text("import nothing_of_that_name\n")
+    done = run("ringfence", "plugin", "test", "test_broken.py", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "pytest cannot run" in done.stderr
+
+
+def test_without_pytest_the_way_out_is_said(tmp_path: Path) -> None:
+    """As an app has it that was installed without the kit."""
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['pytest'] = None\n")
+    done = run("ringfence", "plugin", "test", cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert "pip install 'ringfence[kit]'" in done.stderr
