@@ -154,6 +154,14 @@ def test_a_server_is_its_own_backend_for_each_api() -> None:
         server.seen()
 
 
+def test_a_command_that_is_none_is_an_error_and_the_next_is_obeyed() -> None:
+    with PartnerServer() as server:
+        with pytest.raises(RuntimeError, match="refused a command: KeyError"):
+            server.control({"vendor": "nobody"})
+        server.play(Scene())
+        assert server.seen() == ()
+
+
 def begun(*arguments: str, stdin: int | None = subprocess.DEVNULL) -> tuple[subprocess.Popen[bytes], dict[str, object]]:
     process = subprocess.Popen([*COMMAND, *arguments], stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None

@@ -85,7 +85,10 @@ class PartnerServer:
             if process.stdin is not None:
                 process.stdin.write(encoded(command) + b"\n")
                 process.stdin.flush()
-            return self._line()
+            told = self._line()
+        if "error" in told:
+            raise RuntimeError(f"the server of the partners refused a command: {as_text(told['error'])}")
+        return told
 
     def _line(self) -> JsonObject:
         process = self._running()

@@ -162,7 +162,9 @@ def _function_call(call: ToolCallPart) -> JsonObject:
     except ValueError:
         # This API sends an object: arguments that are no JSON cannot be said in it.
         arguments = {}
-    return {"functionCall": {"name": call.name, "args": arguments, "id": call.id}}
+    named: JsonObject = {"name": call.name, "args": arguments}
+    # Older models give their calls no id.
+    return {"functionCall": {**named, "id": call.id} if call.id else named}
 
 
 def _usage(scene: Scene, *, last: bool) -> JsonObject:

@@ -100,7 +100,10 @@ def _listen(partners: Partners, loop: asyncio.AbstractEventLoop, over: asyncio.E
 
 
 async def _obeyed(partners: Partners, line: bytes) -> JsonObject:
-    return partners.obey(line)
+    try:
+        return partners.obey(line)
+    except Exception as error:  # noqa: BLE001  (an answer must come, or the test waits for ever)
+        return {"error": type(error).__name__}
 
 
 def _say(said: JsonObject) -> None:
