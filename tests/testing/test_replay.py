@@ -49,10 +49,11 @@ from ringfence.response import (
     Usage,
     UsageReport,
 )
-from ringfence.testing import Script, ScriptedProvider, failing, recording, replaying, text_events
+from ringfence.testing import PartnerServer, Scene, Script, ScriptedProvider, failing, recording, replaying, text_events
 from ringfence.testing.replay.event_json import event_from_plain, event_to_plain
 from ringfence.testing.replay.fingerprint import differences, fingerprint
 from ringfence.testing.replay.scrub import Rule, length_class, placeholder, scrubbed_events
+from ringfence_openai.provider import OpenAIProvider
 
 POLICY = read_policy("""\
 version: 1
@@ -270,11 +271,17 @@ class Embedding(ScriptedProvider):
         return Plan(request=request, card=card, native=None, adjustments=(adjusted,))
 
     async def card(self, recipient: Recipient) -> ModelCard:
-        return ModelCard(name="m", context_tokens=99, capabilities=frozenset({"text", "embed"}), languages=("en",))
+        return ModelCard(
+            name="m", context_tokens=99, capabilities=frozenset({"text", "embed", "count_tokens"}), languages=("en",)
+        )
 
     async def embed(self, plan: Plan[object], grant: Grant) -> Embeddings:
         grant.spend(plan.request)
         return Embeddings(vectors=((0.6, 0.8),), dimensions=2, input_tokens=1)
+
+    async def count_tokens(self, plan: Plan[object], grant: Grant) -> int:
+        grant.spend(plan.request)
+        return 17
 
 
 @pytest.mark.parametrize("allowed", [True, False])
@@ -285,6 +292,15 @@ async def test_vectors_are_recorded_or_scrubbed(path: Path, *, allowed: bool) ->
         (vector,) = (await made.embed(["hello"])).output.vectors
     assert (vector == (0.6, 0.8)) is allowed
     assert sum(value * value for value in vector) == pytest.approx(1)
+
+
+async def test_counts_are_told_from_answers_to_the_same_request(path: Path) -> None:
+    async with assistant(recording(Embedding("x"), path)) as made:
+        assert await made.count_tokens("hello") == 17
+    async with assistant(replaying(path)) as made:
+        assert await made.count_tokens("hello") == 17
+        with pytest.raises(Unavailable, match="an answer to this request, but no events"):
+            await made.respond("hello")
 
 
 async def test_cards_and_adjustments_are_those_of_the_provider(path: Path) -> None:
@@ -389,9 +405,6 @@ async def test_recording_passes_on_what_it_is_asked(path: Path) -> None:
         async def prewarm(self, recipient: Recipient) -> None:
             self.warmed += 1
 
-        async def count_tokens(self, plan: Plan[object], grant: Grant) -> int:
-            return 5
-
         def price_usd(self, recipient: Recipient, usage: Usage) -> float | None:
             return 0.5
 
@@ -408,3 +421,32 @@ async def test_recording_passes_on_what_it_is_asked(path: Path) -> None:
     bare: Any = recording(ScriptedProvider(), path)
     assert bare.price_usd(recipient, Usage()) is None
     await bare.prewarm(recipient)
+
+
+async def test_a_real_provider_over_a_real_socket_is_recorded_without_its_key(
+    path: Path, server: PartnerServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REPLAY_KEY", f"sk-{SECRET}")
+    policy = read_policy(f"""\
+version: 1
+name: real
+labels: {{public: {{declare: true}}, unclassified: {{}}}}
+unknown: unclassified
+recipients:
+  first: {{ring: house, provider: openai, model: gpt-5-mini, url: {server.url}, secret: "env:REPLAY_KEY"}}
+flow:
+  - {{id: any, allow: {{labels: "*", to: [house]}}}}
+route:
+  - {{id: all, prefer: [first]}}
+""")
+    server.play(Scene(text=("recorded ", "words")))
+    said: list[str] = []
+    for provider in (recording(OpenAIProvider(), path, allow_labels={"public"}), replaying):
+        made = provider if isinstance(provider, Provider) else provider(path)
+        app = AsyncAssistant(policy=policy, providers={"openai": made})
+        async with app, app.stream("hello", labels={"public"}) as stream:
+            said.append("".join([event.text async for event in stream if isinstance(event, TextDelta)]))
+    assert said == ["recorded words"] * 2
+    assert len(server.seen()) == 1
+    assert server.seen()[0].headers["authorization"] == f"Bearer sk-{SECRET}"
+    assert SECRET not in text_of(path)
