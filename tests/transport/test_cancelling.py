@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+import httpx2
 import psutil
 import pytest
 from tests.transport.support import (
@@ -184,10 +185,30 @@ async def test_closing_the_assistant_closes_answers_under_way() -> None:
         await out.clients.aclose()
         async with asyncio.timeout(CLOSES_WITHIN_S):
             await at.gone.wait()
-        with pytest.raises(Exception, match="connection"):
+        with pytest.raises(httpx2.TransportError):
             await task
         with pytest.raises(Closed):
             await out.post()
+
+
+async def test_closing_the_assistant_does_not_wait_for_a_server_that_takes_nothing() -> None:
+    taken, over = asyncio.Event(), asyncio.Event()
+
+    async def answer(exchange: Exchange) -> None:
+        taken.set()
+        await over.wait()
+        exchange.writer.transport.abort()
+
+    async with serving(answer) as server, reaching(server) as out:
+        task = asyncio.create_task(out.post("/x", bytes(32 * 2**20), headers={"x-unread": "1"}))
+        async with asyncio.timeout(PATIENCE_S):
+            await taken.wait()
+        await asyncio.sleep(0.05)
+        async with asyncio.timeout(2):
+            await out.clients.aclose()
+        with pytest.raises(httpx2.TransportError):
+            await task
+        over.set()
 
 
 async def test_each_piece_of_a_slow_stream_arrives_when_it_was_written() -> None:

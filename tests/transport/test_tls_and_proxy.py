@@ -8,13 +8,14 @@ import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 from tests.transport import certificates
 from tests.transport.support import CLOSES_WITHIN_S, PATIENCE_S, Exchange, Out, manifest, reaching, recipient, serving
 
-from ringfence.errors import Unavailable
+from ringfence.errors import InvalidRequest, Unavailable
 from ringfence.transport import Clients, Network
 
 
@@ -201,3 +202,18 @@ async def test_a_proxy_that_refuses_is_an_error_and_nothing_goes_round_it() -> N
 
 def test_a_network_does_not_show_its_proxy() -> None:
     assert "secret-word" not in repr(Network(proxy="http://u:secret-word@proxy.example:3128"))
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    ["proxy.example:3128", "socks5://h", "http://", "http://h:99999", "http://h:x", "http://[::1", 7, b"http://h"],
+)
+def test_a_proxy_that_is_none_is_refused_at_once(proxy: Any) -> None:
+    with pytest.raises(InvalidRequest, match="proxy"):
+        Network(proxy=proxy)
+
+
+@pytest.mark.parametrize("ca_file", [7, b"ca.pem", object()])
+def test_a_ca_file_that_is_no_path_is_refused_at_once(ca_file: Any) -> None:
+    with pytest.raises(InvalidRequest, match="ca_file"):
+        Network(ca_file=ca_file)

@@ -80,8 +80,11 @@ class Clients:
 
     async def _close_replaced(self) -> None:
         while self._replaced:
-            await _close(self._replaced[-1])
-            self._replaced.pop()
+            guard = self._replaced[-1]
+            await _close(guard)
+            # Another task may have closed it too.
+            if guard in self._replaced:
+                self._replaced.remove(guard)
 
     async def aclose(self) -> None:
         """Closes every connection; one that fails to close does not keep the others open. Idempotent."""

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from functools import lru_cache
 from io import BytesIO
 from typing import cast
+from weakref import WeakSet
 
 import aiohttp
 import httpx2
@@ -30,7 +31,8 @@ class Engine(httpx2.AsyncBaseTransport):
     """Sends requests, each once and as it is. Knows nothing of grants: that is the guard's part.
 
     Bound to the event loop of its first request. It has no limit of connections: how many requests are under way at
-    once is decided before they get here, and one that waited for a connection would hold a grant meanwhile.
+    once is decided before they get here, and one that waited for a connection would hold a grant meanwhile. Of the time
+    limits that a caller sets, `connect` and `read` hold; there is no pool to wait for, and writing ends with reading.
     """
 
     def __init__(self, *, context: ssl.SSLContext | None, proxy: str | None) -> None:
@@ -39,6 +41,8 @@ class Engine(httpx2.AsyncBaseTransport):
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+        self._wires: WeakSet[Wire] = WeakSet()
+        """Of the requests under way, and of answers that somebody still holds."""
 
     def _begin(self) -> aiohttp.ClientSession:
         if self._closed:
@@ -80,6 +84,7 @@ class Engine(httpx2.AsyncBaseTransport):
         session = self._begin()
         headers, body = await _outgoing(request)
         wire = Wire()
+        self._wires.add(wire)
         token = Wire.current.set(wire)
         try:
             response = await session.request(
@@ -107,6 +112,9 @@ class Engine(httpx2.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Closes every connection, also those in use. Idempotent."""
         self._closed = True
+        # A mere close would wait for a server that takes nothing.
+        for wire in tuple(self._wires):
+            wire.cut()
         if self._session is not None:
             await self._session.close()
 

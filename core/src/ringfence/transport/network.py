@@ -24,10 +24,11 @@ class Network:
     ca_file: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
-        proxy: object = self.proxy
-        parts = urlsplit(proxy) if isinstance(proxy, str) else None
-        holds = proxy is None or (parts is not None and parts.scheme in {"http", "https"} and bool(parts.hostname))
-        require(holds, "a proxy is the URL of an HTTP proxy", 'Network(proxy="http://proxy.example:3128")')
+        require(
+            self.proxy is None or _is_proxy(self.proxy),
+            "a proxy is the URL of an HTTP proxy",
+            'Network(proxy="http://proxy.example:3128")',
+        )
         ca_file: object = self.ca_file
         require(
             ca_file is None or isinstance(ca_file, str | os.PathLike), "ca_file is a path", 'Network(ca_file="ca.pem")'
@@ -36,3 +37,11 @@ class Network:
     def __repr__(self) -> str:
         # A proxy's URL may hold a password.
         return f"Network(proxy={'given' if self.proxy else None}, ca_file={'given' if self.ca_file else None})"
+
+
+def _is_proxy(address: object) -> bool:
+    try:
+        parts = urlsplit(address) if isinstance(address, str) else None
+        return parts is not None and parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none, a bracket that does not close
+        return False

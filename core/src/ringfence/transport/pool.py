@@ -27,7 +27,7 @@ IDLE_S = 15.0
 class Wire:
     """What one request travels on. `current` leads the pool to it."""
 
-    __slots__ = ("_content", "_lost", "_taken", "_transport")
+    __slots__ = ("__weakref__", "_content", "_lost", "_taken", "_transport")
 
     current: ContextVar[Wire] = ContextVar("ringfence_wire")
 
