@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from ringfence.grant import Grant
 from ringfence.provider import Plan, ProviderContext
 from ringfence.recipient import Recipient, Secret
 from ringfence.request import Message, Request, Settings, TextPart
-from ringfence.response import Finish, ProviderEvent, Response, TextDelta, Usage, UsageReport
+from ringfence.response import Finish, ProviderEvent, TextDelta, Usage, UsageReport
 from ringfence.routing.assemble import Assembler
 from ringfence.testing.partners import PartnerServer
 from ringfence.testing.scenes import Backend, Scene, Seen
@@ -179,7 +179,7 @@ def chat(partner: PartnerServer, openai: OpenAIProvider) -> Kit:
 
 def _kit(api: str, partner: PartnerServer, provider: OpenAIProvider) -> Kit:
     backend = partner.openai
+    backend.play()
     return Kit(provider=provider, backend=backend, recipient=recipient(backend, options={"api": api}))
 
 
-__all__: Sequence[str] = ["ALL", "KEY", "Answer", "Kit", "Response"]
