@@ -1,4 +1,4 @@
-"""The guide to writing a provider, followed word for word by somebody who has nothing but Python and a package index."""
+"""The guide to writing a provider, followed word for word by somebody who has Python and a package index."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, st
     )
     assert done.returncode == 1, done.stdout[-3000:]
     lines = json.loads(report.read_text())
-    found = {}
+    found: dict[str, tuple[str, str]] = {}
     for line in lines:
         case = f"[{line['case']}]" if line["case"] else ""
         found[f"{line['suite']}::{line['rule']}{case}"] = (line["result"], line["detail"])

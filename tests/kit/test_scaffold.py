@@ -52,7 +52,16 @@ def test_a_new_provider_is_clean_to_a_stranger(made: Path) -> None:
     assert linted.returncode == 0, linted.stdout
     formatted = run("ruff", "format", "--isolated", "--check", "--line-length", "120", ".", cwd=made)
     assert formatted.returncode == 0, formatted.stdout
-    typed = run("mypy", "--strict", "--cache-dir", os.devnull, "src", "tests", cwd=made, MYPYPATH=f"{made / 'src'}:{ROOT / 'core' / 'src'}")
+    typed = run(
+        "mypy",
+        "--strict",
+        "--cache-dir",
+        os.devnull,
+        "src",
+        "tests",
+        cwd=made,
+        MYPYPATH=f"{made / 'src'}:{ROOT / 'core' / 'src'}",
+    )
     assert typed.returncode == 0, typed.stdout
 
 
@@ -70,7 +79,8 @@ def test_the_example_is_what_the_scaffold_writes() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "Bird", "1bird", "my-bird", "my__bird", "bird_", "_bird", "class", "../bird", "bird ", "b" * 41, "brd\n"]
+    "name",
+    ["", "Bird", "1bird", "my-bird", "my__bird", "bird_", "_bird", "class", "../bird", "bird ", "b" * 41, "brd\n"],
 )
 def test_a_name_that_is_no_name_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest):

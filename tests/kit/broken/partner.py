@@ -28,16 +28,13 @@ def reply(scene: Scene, seen: Seen) -> Reply:
         # As vendors do: the request and the key stand in what is said.
         said = {"message": "".join(scene.text), "request": seen.body.decode(), "key": seen.headers.get("x-key")}
         return Reply(status=_STATUS[scene.error], headers=wait, events=[json.dumps(said).encode()])
-    said = list(_said(scene))
-    if json.loads(seen.body)["stream"]:
-        lines = [_line(one) for one in said]
-    else:
-        lines = [_line(said)]
+    events = list(_said(scene))
+    lines = [_line(one) for one in events] if json.loads(seen.body)["stream"] else [_line(events)]
     return Reply(events=lines, error_event=_line({"failing": "".join(scene.text)}))
 
 
 def _line(value: object) -> bytes:
-    return json.dumps(value).encode() + b"\n"
+    return json.dumps(value, ensure_ascii=False).encode() + b"\n"
 
 
 def _said(scene: Scene) -> list[dict[str, Any]]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
+from types import new_class
+
 from tests.kit.broken.heavy import Heavy
 from tests.kit.broken.partner import reply
 from tests.kit.broken.variants import CASES, TEXT_ONLY
@@ -17,6 +21,10 @@ def _backend(_: object) -> Backend:
     return WireBackend(reply)
 
 
+def _fill(values: Mapping[str, object], body: dict[str, object]) -> None:
+    body.update(values)
+
+
 for _provider in CAUGHT:
     _name = f"Test{_provider.__name__}"
     _body: dict[str, object] = {
@@ -26,4 +34,4 @@ for _provider in CAUGHT:
         "backend": _backend,
         "capabilities": frozenset({"text"}) if _provider in TEXT_ONLY else None,
     }
-    globals()[_name] = type(ProviderConformance)(_name, (ProviderConformance,), _body)
+    globals()[_name] = new_class(_name, (ProviderConformance,), exec_body=partial(_fill, _body))

@@ -1,4 +1,4 @@
-"""Providers that are broken, each in one thing: `whole`, and what makes it wrong. `CASES` says which rule catches it."""
+"""Providers that are broken, each in one thing: `whole`, and what makes it wrong. `CASES` names the rules."""
 
 from __future__ import annotations
 
@@ -100,12 +100,9 @@ class RetriesByItself(Whole):
     async def send(self, native: Native, plan: Plan[object], grant: Grant) -> httpx2.Response:
         with grant.spend(plan.request):
             client = self.client(native.recipient)
-            for _ in range(2):
-                request = client.build_request("POST", f"{native.recipient.url}/answer", json=native.body)
-                response = await client.send(request, stream=True)
-                if response.status_code < 500:
-                    break
-            return response
+            request = client.build_request("POST", f"{native.recipient.url}/answer", json=native.body)
+            response = await client.send(request, stream=True)
+            return response if response.status_code < 500 else await client.send(request, stream=True)
 
 
 @caught_by("test_what_comes_before_a_request_sends_nothing")
@@ -571,5 +568,3 @@ class KeepsItsFirstLoop(Whole):
         if self.loop is not asyncio.get_running_loop():
             raise errors.ConnectFailed("another loop")
         return await super().send(native, plan, grant)
-
-

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+    from ringfence.scaffold import Kind
     from ringfence.testing.kit.report import Line
     from ringfence.testing.kit.running import Rule
 
@@ -39,16 +40,15 @@ def plugin() -> None:
     "--dir", "folder", type=click.Path(path_type=Path), metavar="PATH", help="Where. [default: ./ringfence-NAME]"
 )
 @json_option()
-def new(*, name: str, kind: str, folder: Path | None, as_json: bool) -> None:
+def new(*, name: str, kind: Kind, folder: Path | None, as_json: bool) -> None:
     """Writes a provider NAME that works and passes the conformance kit, to go on from.
 
     The folder is written whole or not at all, and must not exist or be empty.
     """
-    from ringfence.scaffold import KINDS, make_provider  # noqa: PLC0415  (help and completion write nothing)
+    from ringfence.scaffold import make_provider  # noqa: PLC0415  (help and completion write nothing)
 
-    chosen = next(one for one in KINDS if one == kind)
     target = folder or Path(f"ringfence-{name.replace('_', '-')}")
-    made = make_provider(name, chosen, target)
+    made = make_provider(name, kind, target)
     if as_json:
         paths = [path.relative_to(target).as_posix() for path in made]
         terminal.write_json({"name": name, "kind": kind, "path": str(target), "files": paths}, indent=2)

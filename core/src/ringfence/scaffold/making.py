@@ -53,11 +53,12 @@ def rendered(name: str, kind: Kind) -> Mapping[PurePosixPath, str]:
     }
     root = files("ringfence.scaffold") / "templates" / kind
     return {
-        _named(path, words): _filled(template.read_text(encoding="utf-8"), words) for path, template in _walk(root)
+        _named(path, words): _filled(template.read_text(encoding="utf-8"), words)
+        for path, template in _walk(root, PurePosixPath())
     }
 
 
-def _walk(folder: Traversable, at: PurePosixPath = PurePosixPath()) -> Iterator[tuple[PurePosixPath, Traversable]]:
+def _walk(folder: Traversable, at: PurePosixPath) -> Iterator[tuple[PurePosixPath, Traversable]]:
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if entry.is_dir():
             yield from _walk(entry, at / entry.name)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 from ringfence.response import (
@@ -37,12 +37,12 @@ class Answer:
 
     def _said(self, line: bytes) -> dict[str, Any]:
         try:
-            said = json.loads(line)
+            said: object = json.loads(line)
         except ValueError:
             raise broken(self) from None
         if not isinstance(said, dict):
             raise broken(self)
-        return said
+        return cast("dict[str, Any]", said)
 
     def _events(self, said: dict[str, Any]) -> list[ProviderEvent]:
         if "failed" in said:

@@ -113,9 +113,7 @@ def _module_for(name: str, folder: Path) -> Path:
     try:
         manifest = registry.manifest(name)
     except PluginNotInstalled as error:
-        raise InvalidRequest(
-            f"'{name}' is neither a path nor an installed provider", way_out=error.way_out
-        ) from None
+        raise InvalidRequest(f"'{name}' is neither a path nor an installed provider", way_out=error.way_out) from None
     file = folder / "test_conformance.py"
     file.write_text(_MODULE.format(name=name, model=_model(manifest)), encoding="utf-8")
     return file

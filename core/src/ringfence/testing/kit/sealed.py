@@ -74,7 +74,8 @@ def check(cls: type, base: type) -> None:
 def _check_expected(cls: type, expected: object) -> None:
     if not isinstance(expected, Mapping):
         raise TypeError(f"{cls.__name__}.xfail maps names of tests to reasons")
-    for name, reason in cast("Mapping[Any, Any]", expected).items():
+    reasons: Mapping[object, object] = cast("Any", expected)
+    for name, reason in reasons.items():
         if not isinstance(name, str) or not hasattr(cls, name.partition("[")[0]):
             raise TypeError(f"{cls.__name__}.xfail names {name}, and there is no such test")
         if not isinstance(reason, str) or not reason.strip():

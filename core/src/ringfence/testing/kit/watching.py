@@ -10,10 +10,10 @@ import socket
 import threading
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 
 class Overheard:
@@ -47,7 +47,7 @@ def _extras(record: logging.LogRecord) -> dict[str, object]:
 
 
 @contextmanager
-def overhearing() -> Iterator[Overheard]:
+def overhearing() -> Generator[Overheard, None, None]:
     """Listens to every logger at its lowest level, those that do not propagate among them."""
     overheard = Overheard()
     factory = logging.getLogRecordFactory()
@@ -60,6 +60,10 @@ def overhearing() -> Iterator[Overheard]:
             # Logging itself would print the fault.
             overheard.warned(f"a log record of {record.name} that cannot be formatted: {record.msg!r} {record.args!r}")
         return record
+
+    def warned(message: Warning | str, *rest: object, **more: object) -> None:
+        del rest, more
+        overheard.warned(str(message))
 
     loggers = [logging.getLogger(), *(one for one in logging.Logger.manager.loggerDict.values() if _is_logger(one))]
     kept = [(one, one.level, one.disabled) for one in loggers if isinstance(one, logging.Logger)]
@@ -76,7 +80,7 @@ def overhearing() -> Iterator[Overheard]:
             contextlib.redirect_stderr(overheard.printed),
         ):
             warnings.simplefilter("always")
-            warnings.showwarning = lambda message, *rest, **more: overheard.warned(str(message))
+            warnings.showwarning = warned
             yield overheard
     finally:
         logging.setLogRecordFactory(factory)
@@ -109,7 +113,7 @@ def told_by(error: BaseException | None) -> list[str]:
         # What `from None` puts aside is in no trace.
         left += [one.__cause__, None if one.__suppress_context__ else one.__context__]
         if isinstance(one, BaseExceptionGroup):
-            left += one.exceptions
+            left += cast("BaseExceptionGroup[BaseException]", one).exceptions
     return said
 
 
@@ -142,7 +146,7 @@ class Trap:
 
 
 @contextmanager
-def environment(values: Mapping[str, str]) -> Iterator[None]:
+def environment(values: Mapping[str, str]) -> Generator[None, None, None]:
     """The process's environment with `values` added."""
     kept = {name: os.environ.get(name) for name in values}
     os.environ.update(values)

@@ -145,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
             backend.left(kept, place, time.monotonic() - began)
             self.close_connection = True
 
-    do_GET = do_PUT = do_DELETE = do_POST
+    do_GET = do_PUT = do_DELETE = do_POST  # noqa: N815  (the standard library's names)
 
     def _body(self) -> bytes:
         if "chunked" not in self.headers.get("transfer-encoding", ""):

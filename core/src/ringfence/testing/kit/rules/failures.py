@@ -137,16 +137,18 @@ class FailureRules(Subject):
 
     def _kit_wire_events(self, scene: Scene, request: Request) -> int:
         """How many wire events the answer has: as the backend says, else as many as can be stalled at."""
-        if self.bench.wire_events is None:
+        count = self.bench.wire_events
+        if count is None:
             told: Any = getattr(self.bench.backend, "wire_events", None)
-            self.bench.wire_events = self._kit_found(scene, request) if told is None else told(scene)
-        return self.bench.wire_events
+            count = self.bench.wire_events = self._kit_found(scene, request) if told is None else int(told(scene))
+        return count
 
     def _kit_found(self, scene: Scene, request: Request) -> int:
-        for place in range(_MAX_EVENTS):
-            if not self._kit_stalls(scene, request, place):
-                return place
-        fail(f"an answer of four words has more than {_MAX_EVENTS} wire events")
+        places = range(_MAX_EVENTS)
+        found = next((place for place in places if not self._kit_stalls(scene, request, place)), None)
+        if found is None:
+            fail(f"an answer of four words has more than {_MAX_EVENTS} wire events")
+        return found
 
     def _kit_stalls(self, scene: Scene, request: Request, place: int) -> bool:
         """Whether the answer stalls at `place`, rather than being complete before."""

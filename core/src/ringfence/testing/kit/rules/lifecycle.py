@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from ringfence.request import Settings
 from ringfence.testing.kit.base import Subject
 from ringfence.testing.kit.expect import expect, named
 from ringfence.testing.kit.opened import Outcome, reopened
@@ -54,7 +53,7 @@ class LifecycleRules(Subject):
 
         provider = self.bench.make()
         setup = {self.bench.provider_name: provider}
-        settings = self.bench.settings or Settings()
+        settings = self.bench.settings
         if self.options:
             # An object is opened without options; only the class can be given some.
             return

@@ -77,7 +77,7 @@ class SurroundingRules(Subject):
         expect(not found["outside"], f"beside the transport there was: {', '.join(found['outside'][:3])}")
 
     def test_importing_it_is_light(self) -> None:
-        """Importing the provider's module costs no more than four handfuls of the standard library: no SDK, no model."""
+        """Importing the provider's module costs no more than four times a handful of the standard library."""
         task = {"task": "weigh", **_place(self._kit_shipped())}
         weighed = [self._kit_child(task, {}) for _ in range(3)]
         ratio = min(one["module_s"] / one["plain_s"] for one in weighed)

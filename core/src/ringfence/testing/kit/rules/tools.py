@@ -127,8 +127,8 @@ class ToolRules(Subject):
             return
         outcome = self.bench.answer(self.bench.asking(stream=stream), Scene(reasoning=("kit-", "thought")))
         message = outcome.message
-        parts = [] if message is None else [part for part in message.parts if isinstance(part, ReasoningPart)]
-        expect("".join(part.text for part in parts) == "kit-thought", "the reasoning did not arrive")
+        thoughts = [] if message is None else [part for part in message.parts if isinstance(part, ReasoningPart)]
+        expect("".join(part.text for part in thoughts) == "kit-thought", "the reasoning did not arrive")
         expect(message is not None and "kit-" not in message.text, "the reasoning stands in the text")
 
     def test_reasoning_goes_back_only_to_its_provider(self) -> None:
@@ -172,7 +172,7 @@ def _fits(text: str) -> bool:
         value = json.loads(text)
     except ValueError:
         return False
-    return bool(jsonschema_rs.is_valid(SHAPE, value))
+    return bool(jsonschema_rs.is_valid(dict(SHAPE), value))
 
 
 def _words(state: str) -> list[str]:
