@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -217,3 +218,17 @@ def _within(holds: Callable[[], bool]) -> bool:
             return True
         time.sleep(0.02)
     return False
+
+
+def test_a_command_runs_beside_the_partners_and_ends_them_with_its_exit_code() -> None:
+    code = (
+        "import sys, urllib.request as u\ntry: u.urlopen(sys.argv[1])\nexcept u.HTTPError as e: sys.exit(e.code // 100)"
+    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    beside = [sys.executable, "-m", "ringfence.testing.partners", "--port", str(port), "--"]
+    done = subprocess.run(
+        [*beside, sys.executable, "-c", code, f"http://127.0.0.1:{port}/v1/models"], timeout=60, check=False
+    )
+    assert done.returncode == 4  # it answered: no key

@@ -1,21 +1,35 @@
-"""`python -m ringfence.testing.partners [--port 0]`: both partners on one loopback port, until Ctrl-C."""
+"""`python -m ringfence.testing.partners [--port N] [-- COMMAND …]`: both partners on one loopback port.
+
+They serve until Ctrl-C; with a command, until it ends, and with its exit code.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 
-from ringfence.testing.partners.server import run
+from ringfence.testing.partners.server import HOST, Partners, run
 
 
-def main() -> None:
+def main() -> int:
     """Serves as the arguments say."""
     parser = argparse.ArgumentParser(prog="ringfence.testing.partners", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one; the first line printed names it")
     parser.add_argument("--control", action="store_true", help="take JSON lines from stdin, and end when it ends")
+    parser.add_argument("command", nargs="*", help="what to run beside the partners, after --")
     given = parser.parse_args()
+    if given.command:
+        return asyncio.run(_beside(given.port, given.command))
     asyncio.run(run(given.port, control=given.control))
+    return 0
+
+
+async def _beside(port: int, command: list[str]) -> int:
+    async with await asyncio.start_server(Partners().serve, HOST, port):
+        process = await asyncio.create_subprocess_exec(*command)
+        return await process.wait()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
