@@ -131,6 +131,14 @@ def test_the_private_names_that_are_used_are_there() -> None:
     assert request.headers["x-goog-api-client"].startswith("google-genai-sdk/")
 
 
+def test_what_is_kept_of_a_request_is_nothing_of_its_body() -> None:
+    made = vendor()
+    bodies = (b"{}", b'{"contents": []}', b"")
+    requests = [made.request("models/m:generateContent", body) for body in bodies]
+    assert [request.content for request in requests] == list(bodies)
+    assert [request.headers.get("content-length") for request in requests] == ["2", "16", "0"]
+
+
 @pytest.mark.skipif(importlib.util.find_spec("httpx") is not None, reason="the other HTTP client is installed")
 async def test_a_variable_that_the_sdk_insists_on_is_told(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOOGLE_GENAI_HTTP_CLIENT", "httpx")
