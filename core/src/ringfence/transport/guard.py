@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 FORBID_VARIABLE = "RINGFENCE_FORBID_NETWORK"
 """Set to 1, it forbids every request beyond this machine; read at each request, so that a test run can set it."""
 
-_NAMES = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+(?:,[-!#$%&'*+.^_`|~0-9A-Za-z]+)*")
-"""Names of headers, with commas between: tokens (RFC 9110, 5.6.2), so no `:authority` and no `host` with a blank."""
+_NAMES = re.compile(rb"[-!#$%&'*+.^_`|~0-9a-z]+(?:,[-!#$%&'*+.^_`|~0-9a-z]+)*")
+"""Names of headers in lower case, with commas between: tokens (RFC 9110, 5.6.2), so no `:authority` and no `host `."""
 
 _EXTENSIONS = frozenset({"timeout"})
 """Others can change where a request goes, such as `target` and `sni_hostname`."""
@@ -57,17 +57,16 @@ class Guard(httpx2.AsyncBaseTransport):
         # INVARIANT: everything is asked before the engine, so before any look-up or connection.
         if self._closed:
             raise Closed("the network client is closed", way_out="make a new assistant")
-        self._check_origin(request)
-        self._check_form(request)
+        fields = [(name.lower(), value) for name, value in request.headers.raw]
+        self._check_origin(request.url, [value for name, value in fields if name == b"host"])
+        self._check_form(request, [name for name, _ in fields])
         self._claim()
         return await self._engine.handle_async_request(request)
 
-    def _check_origin(self, request: httpx2.Request) -> None:
-        url = request.url
+    def _check_origin(self, url: httpx2.URL, hosts: list[bytes]) -> None:
         origin = origin_of(url)
         allowed = self._hosts.get(origin)
         # A Host header that says otherwise could reach another tenant behind the same address.
-        hosts = [value for name, value in request.headers.raw if name.lower() == b"host"]
         if allowed is None or url.userinfo or len(hosts) != 1 or hosts[0].lower() not in allowed:
             raise GateError(
                 f"recipient '{self._recipient.name}' may not be reached at the host of this request",
@@ -79,9 +78,8 @@ class Guard(httpx2.AsyncBaseTransport):
                 way_out=f"unset {FORBID_VARIABLE}, or use a scripted provider or a server on loopback",
             )
 
-    def _check_form(self, request: httpx2.Request) -> None:
+    def _check_form(self, request: httpx2.Request, names: list[bytes]) -> None:
         """Refuses what a server could read as another request, and what is kept from one request to another."""
-        names = [name for name, _ in request.headers.raw]
         if (
             request.method == "CONNECT"
             or not request.extensions.keys() <= _EXTENSIONS
@@ -91,7 +89,7 @@ class Guard(httpx2.AsyncBaseTransport):
                 f"a request to recipient '{self._recipient.name}' of a form that is never sent",
                 way_out="no CONNECT, no extension but timeout, and headers with names as in RFC 9110",
             )
-        if "cookie" in request.headers:
+        if b"cookie" in names:
             raise GateError(f"a request to recipient '{self._recipient.name}' with a cookie; none is kept or sent")
 
     def _claim(self) -> None:
