@@ -181,5 +181,3 @@ def _kit(api: str, partner: PartnerServer, provider: OpenAIProvider) -> Kit:
     backend = partner.openai
     backend.play()
     return Kit(provider=provider, backend=backend, recipient=recipient(backend, options={"api": api}))
-
-

@@ -113,6 +113,8 @@ card_of("gpt-4o", vendor=True, api="chat")
 assert price_usd(to, Usage(input_tokens=1000, output_tokens=1)) > 0
 print(threading.active_count())
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ))
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ)
+    )
     assert done.stdout.strip() == "1"
     assert threading.active_count() >= 1

@@ -16,7 +16,7 @@ from ringfence_openai.faults import Malformed, Refused
 
 
 def _chunk(delta: Any = None, finish: str | None = None, **fields: Any) -> bytes:
-    choice = {"index": 0, "delta": delta or {}, "finish_reason": finish}
+    choice: dict[str, Any] = {"index": 0, "delta": delta or {}, "finish_reason": finish}
     return json.dumps({"id": "x", "choices": [choice], **fields}).encode()
 
 
@@ -62,7 +62,11 @@ def test_calls_that_all_have_the_index_0_are_told_apart_by_id() -> None:
     events = _read(
         _chunk(_call(0, "a", "f", "{0}")), _chunk(_call(0, "b", "f", "{1}")), _chunk(_call(0, "c", "f", "{2}"), "stop")
     )
-    assert [part.arguments for part in _message(events).parts if isinstance(part, ToolCallPart)] == ["{0}", "{1}", "{2}"]
+    assert [part.arguments for part in _message(events).parts if isinstance(part, ToolCallPart)] == [
+        "{0}",
+        "{1}",
+        "{2}",
+    ]
     assert events[-1] == Finish("tool_calls", "stop")
 
 
@@ -80,7 +84,13 @@ def test_a_call_without_an_index_takes_its_place() -> None:
 
 @pytest.mark.parametrize(
     ("raw", "unified"),
-    [("stop", "stop"), ("length", "length"), ("content_filter", "content_filter"), ("function_call", "tool_calls"), ("eos", "other")],
+    [
+        ("stop", "stop"),
+        ("length", "length"),
+        ("content_filter", "content_filter"),
+        ("function_call", "tool_calls"),
+        ("eos", "other"),
+    ],
 )
 def test_reasons_are_unified_and_kept(raw: str, unified: Any) -> None:
     assert _read(_chunk({"content": "A"}), _chunk(finish=raw))[-1] == Finish(unified, raw)
@@ -94,8 +104,12 @@ def test_a_refusal_is_text_and_a_reason() -> None:
 
 def test_usage_with_every_chunk_is_told_once() -> None:
     usage = {"prompt_tokens": 3, "completion_tokens": 1}
-    events = _read(_chunk({"content": "A"}, usage=usage), _chunk(finish="stop", usage={**usage, "completion_tokens": 2}))
-    assert [event.usage for event in events if isinstance(event, UsageReport)] == [Usage(input_tokens=3, output_tokens=2)]
+    events = _read(
+        _chunk({"content": "A"}, usage=usage), _chunk(finish="stop", usage={**usage, "completion_tokens": 2})
+    )
+    assert [event.usage for event in events if isinstance(event, UsageReport)] == [
+        Usage(input_tokens=3, output_tokens=2)
+    ]
 
 
 def test_chunks_without_choices_are_no_fault() -> None:
@@ -118,7 +132,18 @@ def test_an_error_inside_the_stream_is_a_refusal(data: bytes, codes: tuple[str, 
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"{", b"[]", b"null", b"{}", b'{"object": "x"}', b'{"choices": [{"delta": {"content": 1}}]}', b"\xff", b"[DONE]"]
+    "data",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"object": "x"}',
+        b'{"choices": [{"delta": {"content": 1}}]}',
+        b"\xff",
+        b"[DONE]",
+    ],
 )
 def test_what_is_no_chunk_breaks_the_answer(data: bytes) -> None:
     with pytest.raises(Malformed):

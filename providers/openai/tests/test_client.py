@@ -96,7 +96,8 @@ async def test_organization_and_project_are_options(kit: Any) -> None:
 
 
 def _recipient(**fields: Any) -> Recipient:
-    return Recipient(**{"name": "far", "ring": "partner", "provider": "openai", "model": "gpt-5.5", **fields})
+    given: dict[str, Any] = {"name": "far", "ring": "partner", "provider": "openai", "model": "gpt-5.5", **fields}
+    return Recipient(**given)
 
 
 @pytest.mark.parametrize(
@@ -119,11 +120,12 @@ def test_where_a_recipient_is_decides_what_it_speaks(fields: dict[str, Any], url
 
 
 def test_the_regions_are_those_of_the_sdk() -> None:
-    from openai._data_residency import _DATA_RESIDENCY_BASE_URLS
+    from openai import _data_residency  # pyright: ignore[reportPrivateUsage]
 
-    for region, url in _DATA_RESIDENCY_BASE_URLS.items():
+    urls = _data_residency._DATA_RESIDENCY_BASE_URLS  # pyright: ignore[reportPrivateUsage]
+    for region, url in urls.items():
         assert read_options(_recipient(region=region)).base_url == url
-    hosts = {url.split("/")[2] for url in _DATA_RESIDENCY_BASE_URLS.values()}
+    hosts = {url.split("/")[2] for url in urls.values()}
     assert hosts == set(OpenAIProvider.manifest.hosts)
 
 

@@ -44,7 +44,7 @@ def test_objects_are_closed_and_every_property_required() -> None:
 
 
 def test_a_property_that_may_be_left_out_is_required_if_it_may_be_null() -> None:
-    schema = {"type": "object", "properties": {"a": {"type": ["string", "null"]}}}
+    schema: dict[str, Any] = {"type": "object", "properties": {"a": {"type": ["string", "null"]}}}
     found = strict_schema(schema)
     assert found is not None
     assert found["required"] == ["a"]
@@ -57,7 +57,9 @@ def test_a_constant_becomes_an_enum_of_one() -> None:
 
 
 def test_annotations_are_dropped_and_descriptions_kept() -> None:
-    found = strict_schema(an_object(a={**STRING, "default": "x", "examples": ["y"], "description": "d", "format": "uri"}))
+    found = strict_schema(
+        an_object(a={**STRING, "default": "x", "examples": ["y"], "description": "d", "format": "uri"})
+    )
     assert found is not None
     assert found["properties"] == {"a": {"type": "string", "description": "d"}}
 
@@ -93,11 +95,17 @@ def test_what_the_dialect_cannot_say_is_not_made_strict(schema: dict[str, Any]) 
 
 
 def test_a_schema_that_refers_to_itself_is_strict() -> None:
-    tree = {"type": "object", "properties": {"sub": {"type": "array", "items": {"$ref": "#"}}}, "required": ["sub"]}
+    tree: dict[str, Any] = {
+        "type": "object",
+        "properties": {"sub": {"type": "array", "items": {"$ref": "#"}}},
+        "required": ["sub"],
+    }
     assert strict_schema(tree) is not None
 
 
-_LEAVES = st.sampled_from([STRING, {"type": "integer"}, {"type": ["string", "null"]}, {"const": "k"}, {"enum": [1, None]}])
+_LEAVES = st.sampled_from(
+    [STRING, {"type": "integer"}, {"type": ["string", "null"]}, {"const": "k"}, {"enum": [1, None]}]
+)
 
 
 def _objects(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -107,7 +115,14 @@ def _objects(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.builds(made, st.dictionaries(st.sampled_from("abc"), inner, min_size=1, max_size=3), st.booleans())
 
 
-_SCHEMAS = _objects(st.recursive(_LEAVES, lambda inner: _objects(inner) | st.builds(lambda i: {"type": "array", "items": i}, inner), max_leaves=5))
+def _arrays(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    def made(items: Any) -> dict[str, Any]:
+        return {"type": "array", "items": items}
+
+    return st.builds(made, inner)
+
+
+_SCHEMAS = _objects(st.recursive(_LEAVES, lambda inner: _objects(inner) | _arrays(inner), max_leaves=5))
 
 
 def _instance(schema: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import time
 from collections.abc import Iterator
@@ -13,9 +12,10 @@ import anyio
 import httpx2
 import openai
 import pytest
+from openai import _exceptions  # pyright: ignore[reportPrivateUsage]  (the whole tree)
 
 from ringfence import errors
-from ringfence.errors import GateError, ProviderError, RingfenceError
+from ringfence.errors import GateError, ProviderError
 from ringfence.testing.scenes import Scene
 from ringfence_openai.errors import as_provider_error, retry_after_s
 from ringfence_openai.faults import Malformed, Refused
@@ -52,11 +52,7 @@ def _made(kind: type[BaseException]) -> Exception:
 
 
 VENDOR = sorted(
-    (
-        kind
-        for kind in vars(openai._exceptions).values()
-        if isinstance(kind, type) and issubclass(kind, openai.OpenAIError)
-    ),
+    (kind for kind in vars(_exceptions).values() if isinstance(kind, type) and issubclass(kind, openai.OpenAIError)),
     key=lambda kind: kind.__name__,
 )
 TRANSPORT = sorted({*_tree(httpx2.RequestError), *_tree(httpx2.StreamError)}, key=lambda kind: kind.__name__)
@@ -75,10 +71,12 @@ def test_every_exception_is_mapped_and_tells_nothing(kind: type[BaseException], 
 
 def test_the_lists_are_whole() -> None:
     names = {kind.__name__ for kind in VENDOR}
-    public = set(openai._exceptions.__all__) - {"InvalidWebhookSignatureError"}
+    public = set(_exceptions.__all__) - {"InvalidWebhookSignatureError"}
     assert public <= names
     assert {"APIConnectionError", "APITimeoutError", "APIStatusError", "APIResponseValidationError"} <= names
-    assert {"ConnectError", "ReadError", "RemoteProtocolError", "DecodingError"} <= {kind.__name__ for kind in TRANSPORT}
+    assert {"ConnectError", "ReadError", "RemoteProtocolError", "DecodingError"} <= {
+        kind.__name__ for kind in TRANSPORT
+    }
 
 
 def _status(status: int, *, code: str | None = None, type_: str | None = None, **headers: str) -> Exception:
@@ -190,26 +188,26 @@ async def test_no_message_of_the_backend_is_in_the_error(kit: Any) -> None:
     assert caught.value.__suppress_context__
 
 
+async def _drawn(run: Any, into: list[Any]) -> None:
+    async for event in run:
+        into.append(event)  # noqa: PERF401  (what came before an error is kept)
+
+
 async def test_a_break_is_told_in_its_phase(kit: Any) -> None:
-    events: list[object] = []
+    events: list[Any] = []
     kit.backend.play(Scene(text=("a ", "b ", "c"), fault="reset", fault_at=6))
     run = await kit.run(kit.request())
-    with pytest.raises(RingfenceError) as caught:
-        async for event in run:
-            events.append(event)  # noqa: PERF401  (what came is kept)
-    assert isinstance(caught.value, errors.StreamBroken)
+    with pytest.raises(errors.StreamBroken) as caught:
+        await _drawn(run, events)
     assert caught.value.phase == ("mid_stream" if events else "before_first_event")
 
 
 async def test_events_before_a_fault_in_the_same_chunk_are_told_first(chat: Any) -> None:
     """A burst that ends in an error: what came before it is not lost."""
+    events: list[Any] = []
     chat.backend.play(Scene(text=("a ", "b ", "c"), fault="error_event", fault_at=3))
     run = await chat.run(chat.request())
-    texts: list[str] = []
     with pytest.raises(ProviderError) as caught:
-        async for event in run:
-            if event.type == "text_delta":
-                texts.append(event.text)
-    assert texts == ["a ", "b "]
+        await _drawn(run, events)
+    assert [event.text for event in events if event.type == "text_delta"] == ["a ", "b "]
     assert caught.value.phase == "mid_stream"
-    await asyncio.sleep(0)

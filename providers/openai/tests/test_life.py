@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import aclosing
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+import ringfence.grant
 from ringfence.errors import Closed, GateError
-from ringfence.request import Message, TextPart
-from ringfence.response import Finish, TextDelta, UsageReport
+from ringfence.grant import Grant
+from ringfence.recipient import Recipient
+from ringfence.request import Message, Request, TextPart
+from ringfence.response import Finish, ProviderEvent, TextDelta, UsageReport
 from ringfence.testing.scenes import Scene
+from ringfence_openai.provider import OpenAIProvider
 
 SLOW = Scene(text=tuple(f"{number} " for number in range(400)), chunk_delay_s=0.02)
 PATIENCE_S = 20.0
@@ -20,7 +26,7 @@ PATIENCE_S = 20.0
 
 async def _until_gone(kit: Any) -> float:
     async with asyncio.timeout(PATIENCE_S):
-        while not kit.backend.seen() or kit.last().disconnected_s is None:
+        while not kit.backend.seen() or kit.last().disconnected_s is None:  # noqa: ASYNC110  (another process)
             await asyncio.sleep(0.01)
     return float(kit.last().disconnected_s)
 
@@ -100,12 +106,12 @@ async def test_connected_is_set_when_the_headers_have_come(kit: Any) -> None:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_a_complete_answer_leaves_its_connection_for_the_next(kit: Any) -> None:
-    for stream in (True, False, True):
-        await kit.ask("Hello", stream=stream)
-    client = kit.provider._clients[kit.recipient]._client._client
-    pool = client._transport._engine._pool
-    assert len(pool.connections) == 1
+async def test_a_complete_answer_leaves_its_connection_for_the_next(openai: OpenAIProvider) -> None:
+    async with _serving(DELTA, END) as server:
+        for _ in range(3):
+            events = await server.ask(openai)
+            assert events[-1] == Finish("stop", "completed")
+    assert server.connections == 1
 
 
 async def test_a_grant_is_good_for_one_run(kit: Any) -> None:
@@ -125,46 +131,59 @@ async def test_many_runs_at_once_keep_apart(kit: Any) -> None:
     assert sorted(answer.text for answer in answers) == sorted(f"answer {number}" for number in range(12))
 
 
-async def test_signs_of_life_are_told_once_the_answer_has_begun(openai: Any) -> None:
+QUIET = b'data: {"type": "response.web_search_call.searching", "output_index": 1}\n\n: ping\n\n'
+DELTA = b'data: {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": "A"}\n\n'
+END = b'data: {"type": "response.completed", "response": {"status": "completed"}}\n\n'
+
+
+async def test_signs_of_life_are_told_once_the_answer_has_begun(openai: OpenAIProvider) -> None:
     """A model that thinks for long sends events that hold nothing; they keep the answer from being given up."""
-    from ringfence.recipient import Recipient
-
-    quiet = b'data: {"type": "response.web_search_call.searching", "output_index": 1}\n\n: ping\n\n'
-    delta = b'data: {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": "A"}\n\n'
-    end = b'data: {"type": "response.completed", "response": {"status": "completed"}}\n\n'
-    async with _server(quiet, delta, quiet, quiet, end) as url:
-        to = Recipient(name="own", ring="partner", provider="openai", model="m", url=url, options={"api": "responses"})
-        from ringfence.grant import _MINT, Grant
-        from ringfence.request import Request
-
-        request = Request(messages=(Message("user", (TextPart("Hi"),)),))
-        plan = openai.plan(request, to, await openai.card(to))
-        events = [event async for event in openai.run(plan, Grant(_MINT, request, recipient=to))]
-    kinds = [event.type for event in events]
-    assert kinds[:2] == ["text_start", "text_delta"]
+    async with _serving(QUIET, DELTA, QUIET, QUIET, END) as server:
+        events = await server.ask(openai)
+    assert [event.type for event in events[:2]] == ["text_start", "text_delta"]
     assert sum(isinstance(event, UsageReport) for event in events) == 2
     assert events[-1] == Finish("stop", "completed")
 
 
-def _server(*chunks: bytes) -> Any:
-    """A server that writes `chunks` one by one, a little apart, whatever is asked."""
-    from contextlib import asynccontextmanager
+@dataclass
+class Server:
+    """A server of one's own that writes the same chunks again and again, a little apart."""
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-        await reader.readexactly(length)
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
-        for chunk in (*chunks, b""):
-            writer.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
-            await writer.drain()
-            await asyncio.sleep(0.05)
+    chunks: tuple[bytes, ...]
+    url: str = ""
+    connections: int = 0
+
+    async def ask(self, provider: OpenAIProvider) -> list[ProviderEvent]:
+        to = Recipient(
+            name="own", ring="partner", provider="openai", model="m", url=self.url, options={"api": "responses"}
+        )
+        request = Request(messages=(Message("user", (TextPart("Hi"),)),))
+        plan = provider.plan(request, to, await provider.card(to))
+        mint = ringfence.grant._MINT  # pyright: ignore[reportPrivateUsage]  # tests stand in for the gate
+        return [event async for event in provider.run(plan, Grant(mint, request, recipient=to))]
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0]))
+                writer.write(
+                    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+                )
+                for chunk in (*self.chunks, b""):
+                    writer.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+                    await writer.drain()
+                    await asyncio.sleep(0.03)
         writer.close()
 
-    @asynccontextmanager
-    async def serving() -> Any:
-        server = await asyncio.start_server(answer, "127.0.0.1", 0)
-        async with server:
-            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
 
-    return serving()
+@asynccontextmanager
+async def _serving(*chunks: bytes) -> AsyncGenerator[Server]:
+    seen = Server(chunks)
+    server = await asyncio.start_server(seen.answer, "127.0.0.1", 0)
+    seen.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    try:
+        yield seen
+    finally:
+        server.close()

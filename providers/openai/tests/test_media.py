@@ -16,7 +16,7 @@ from ringfence.response import Finish, Media, TextDelta, Usage
 from ringfence.testing.scenes import Scene
 from ringfence_openai.embedding import embeddings
 from ringfence_openai.faults import Malformed
-from ringfence_openai.media import _pictures, _sound
+from ringfence_openai.media import pictures_of, sound_of
 from ringfence_openai.transcript import TranscriptDecoder, whole_transcript
 
 PNG = b"\x89PNG\r\n\x1a\n-rest"
@@ -47,21 +47,27 @@ async def test_a_picture_cannot_be_drawn_after_a_picture(responses: Any) -> None
 
 @pytest.mark.parametrize(
     ("data", "format_", "expected"),
-    [(PNG, None, "image/png"), (b"\xff\xd8\xff\xe0", None, "image/jpeg"), (b"RIFFxxxxWEBP", "webp", "image/webp"), (b"<svg/>", "svg", "image/svg+xml")],
+    [
+        (PNG, None, "image/png"),
+        (b"\xff\xd8\xff\xe0", None, "image/jpeg"),
+        (b"RIFFxxxxWEBP", "webp", "image/webp"),
+        (b"<svg/>", "svg", "image/svg+xml"),
+    ],
 )
 def test_the_type_of_a_picture_is_told(data: bytes, format_: str | None, expected: str) -> None:
     body = {"data": [{"b64_json": base64.b64encode(data).decode()}], "output_format": format_}
-    (media, _) = _pictures(json.dumps(body).encode(), "application/json")
+    (media, _) = pictures_of(json.dumps(body).encode(), "application/json")
     assert isinstance(media, Media)
     assert media.part.media_type == expected
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{}", b'{"data": []}', b'{"data": [{"url": "https://x.example/a.png"}]}', b'{"data": [{"b64_json": "!"}]}']
+    "body",
+    [b"", b"{}", b'{"data": []}', b'{"data": [{"url": "https://x.example/a.png"}]}', b'{"data": [{"b64_json": "!"}]}'],
 )
 def test_an_answer_without_pictures_is_none(body: bytes) -> None:
     with pytest.raises(Malformed):
-        _pictures(body, "application/json")
+        pictures_of(body, "application/json")
 
 
 async def test_speech_comes_as_a_file_of_the_right_type(responses: Any) -> None:
@@ -89,7 +95,7 @@ async def test_a_voice_that_was_not_asked_for_is_told(responses: Any) -> None:
 def test_an_answer_without_sound_is_none() -> None:
     for body, kind in ((b"", "audio/mpeg"), (b"{}", "application/json")):
         with pytest.raises(Malformed):
-            _sound("mp3", body, kind)
+            sound_of("mp3", body, kind)
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -102,7 +108,13 @@ async def test_a_transcript_is_text(responses: Any, stream: bool) -> None:
     assert answer.finish.reason == "stop"
     body, kind = responses.last().body, responses.last().headers["content-type"]
     assert kind.startswith("multipart/form-data; boundary=")
-    for field in (b'name="language"\r\n\r\nde\r\n', b'filename="talk.wav"', b"Content-Type: audio/wav", WAV.data, b"Names: "):
+    for field in (
+        b'name="language"\r\n\r\nde\r\n',
+        b'filename="talk.wav"',
+        b"Content-Type: audio/wav",
+        WAV.data,
+        b"Names: ",
+    ):
         assert field in body
     assert (b'name="stream"\r\n\r\ntrue' in body) is stream
 
@@ -120,7 +132,9 @@ async def test_a_transcript_is_of_one_sound(responses: Any, parts: Any) -> None:
 
 
 def test_a_transcript_that_came_whole_although_streamed_was_asked_for_is_taken() -> None:
-    assert [event.text for event in whole_transcript(b'{"text": "A"}', "application/json") if isinstance(event, TextDelta)] == ["A"]
+    assert [
+        event.text for event in whole_transcript(b'{"text": "A"}', "application/json") if isinstance(event, TextDelta)
+    ] == ["A"]
     assert [event.text for event in whole_transcript(b"A", "text/plain") if isinstance(event, TextDelta)] == ["A"]
 
 
@@ -159,7 +173,10 @@ def _body(*vectors: Any, shuffle: bool = False) -> bytes:
 
 def test_packed_vectors_and_numbers_are_the_same() -> None:
     packed = base64.b64encode(struct.pack("<3f", 1.0, 2.0, 2.0)).decode()
-    (one,), (other,) = embeddings(_body(packed), expected=1).vectors, embeddings(_body([1.0, 2.0, 2.0]), expected=1).vectors
+    (one,), (other,) = (
+        embeddings(_body(packed), expected=1).vectors,
+        embeddings(_body([1.0, 2.0, 2.0]), expected=1).vectors,
+    )
     assert one == pytest.approx(other)
     assert math.hypot(*one) == pytest.approx(1.0)
 

@@ -35,7 +35,9 @@ async def test_turns_keep_their_order_and_role(kit: Any) -> None:
     ]
 
 
-MIXED = (Message("user", (TextPart("See"), ImagePart(PNG), FilePart(PDF, media_type="application/pdf"), TextPart("!"))),)
+MIXED = (
+    Message("user", (TextPart("See"), ImagePart(PNG), FilePart(PDF, media_type="application/pdf"), TextPart("!"))),
+)
 
 
 async def test_pictures_and_files_stand_where_they_were_by_responses(responses: Any) -> None:

@@ -159,7 +159,9 @@ def test_what_is_no_event_breaks_the_answer(data: bytes) -> None:
         ResponsesDecoder().feed(data)
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b'{"output": []}', b'{"status": "in_progress"}', b'{"status": "completed", "output": [3]}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"{}", b'{"output": []}', b'{"status": "in_progress"}', b'{"status": "completed", "output": [3]}']
+)
 def test_what_is_no_answer_breaks_it(body: bytes) -> None:
     with pytest.raises(Malformed):
         whole(body, "application/json")

@@ -107,9 +107,9 @@ async def test_usage_in_a_stream_can_be_left_out(chat: Any) -> None:
 # ---------------------------------------------------------------- what the vendor keeps
 
 
-async def _vendor_body(kit: Any, options: Any = None, **fields: Any) -> Any:
-    options = {"api": kit.recipient.options["api"], **(options or {})}
-    to = Recipient(name="far", ring="partner", provider="openai", model="gpt-5.5", options=options)
+async def _vendor_body(kit: Any, options: dict[str, Any] | None = None, **fields: Any) -> Any:
+    given: dict[str, Any] = {"api": kit.recipient.options["api"], **(options or {})}
+    to = Recipient(name="far", ring="partner", provider="openai", model="gpt-5.5", options=given)
     return kit.provider.plan(kit.request(**fields), to, await kit.provider.card(to)).native.body
 
 
@@ -134,7 +134,12 @@ async def test_what_makes_the_vendor_keep_the_answer_needs_the_recipients_word(r
 
 
 async def test_other_fields_are_merged(responses: Any) -> None:
-    own = {"tools": [{"type": "web_search"}], "metadata": {"a": "b"}, "service_tier": "flex", "reasoning": {"summary": "auto"}}
+    own = {
+        "tools": [{"type": "web_search"}],
+        "metadata": {"a": "b"},
+        "service_tier": "flex",
+        "reasoning": {"summary": "auto"},
+    }
     await responses.ask(
         "Hello", Scene(), tools=(Tool(name="note"),), reasoning_effort="low", provider_options={"openai": own}
     )

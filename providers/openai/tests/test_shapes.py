@@ -7,9 +7,20 @@ from typing import Any, cast
 
 import msgspec
 import pytest
-from openai.types import CreateEmbeddingResponse, Embedding, Image, ImagesResponse, audio, chat, responses
-from openai.types import completion_usage, create_embedding_response, embedding_create_params, images_response
-from openai.types import image_generate_params
+from openai.types import (
+    CreateEmbeddingResponse,
+    Embedding,
+    Image,
+    ImagesResponse,
+    audio,
+    chat,
+    completion_usage,
+    create_embedding_response,
+    embedding_create_params,
+    image_generate_params,
+    images_response,
+    responses,
+)
 from openai.types.audio import speech_create_params, transcription_create_params
 from openai.types.chat import chat_completion, chat_completion_chunk, completion_create_params
 from openai.types.responses import input_token_count_params, response, response_create_params, response_usage
@@ -56,19 +67,19 @@ PAIRS: list[tuple[Any, Any]] = [
     (chat_wire.UsageBody, completion_usage.CompletionUsage),
     (chat_wire.PromptDetails, completion_usage.PromptTokensDetails),
     (chat_wire.CompletionDetails, completion_usage.CompletionTokensDetails),
-    (embedding._Vectors, CreateEmbeddingResponse),
-    (embedding._Vector, Embedding),
-    (embedding._UsageBody, create_embedding_response.Usage),
-    (media._Pictures, ImagesResponse),
-    (media._Picture, Image),
-    (media._PictureUsage, images_response.Usage),
-    (transcript._Delta, audio.TranscriptionTextDeltaEvent),
-    (transcript._Done, audio.TranscriptionTextDoneEvent),
-    (transcript._Whole, audio.Transcription),
-    (counting._Count, responses.input_token_count_response.InputTokenCountResponse),
+    (embedding.Vectors, CreateEmbeddingResponse),
+    (embedding.Vector, Embedding),
+    (embedding.UsageBody, create_embedding_response.Usage),
+    (media.Pictures, ImagesResponse),
+    (media.Picture, Image),
+    (media.PictureUsage, images_response.Usage),
+    (transcript.Delta, audio.TranscriptionTextDeltaEvent),
+    (transcript.Done, audio.TranscriptionTextDoneEvent),
+    (transcript.Whole, audio.Transcription),
+    (counting.Count, responses.input_token_count_response.InputTokenCountResponse),
 ]
 
-OTHERS_FIELDS = {
+OTHERS_FIELDS: dict[Any, set[str]] = {
     # What compatible servers add, and how some of them report failure inside a stream.
     chat_wire.Delta: {"reasoning_content", "reasoning"},
     chat_wire.Chunk: {"error"},
@@ -112,7 +123,7 @@ def _bases(params: object) -> set[str]:
 
 
 def test_every_field_that_is_counted_is_one_of_the_sdk() -> None:
-    assert set(counting._COUNTED) <= set(input_token_count_params.InputTokenCountParams.__annotations__)
+    assert set(counting.COUNTED) <= set(input_token_count_params.InputTokenCountParams.__annotations__)
 
 
 def test_what_is_protected_is_a_field_somewhere() -> None:
@@ -129,7 +140,7 @@ USAGE = {
     "output_tokens_details": {"reasoning_tokens": 5},
     "total_tokens": 62,
 }
-RESPONSE = {
+RESPONSE: dict[str, Any] = {
     "id": "resp_1",
     "object": "response",
     "created_at": 1.0,
@@ -139,7 +150,12 @@ RESPONSE = {
     "instructions": None,
     "model": "gpt-6-astra",
     "output": [
-        {"id": "rs_1", "type": "reasoning", "summary": [{"type": "summary_text", "text": "S"}], "encrypted_content": "E"},
+        {
+            "id": "rs_1",
+            "type": "reasoning",
+            "summary": [{"type": "summary_text", "text": "S"}],
+            "encrypted_content": "E",
+        },
         {"id": "ws_1", "type": "web_search_call", "status": "completed", "action": {"type": "search", "query": "q"}},
         {"id": "fc_1", "type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}", "status": "completed"},
         {
@@ -160,7 +176,7 @@ RESPONSE = {
     "top_p": 1.0,
     "usage": USAGE,
 }
-COMPLETION = {
+COMPLETION: dict[str, Any] = {
     "id": "chatcmpl-1",
     "object": "chat.completion",
     "created": 1,
@@ -196,8 +212,8 @@ def _same(ours: object, theirs: object) -> bool:
     if isinstance(ours, msgspec.Struct):
         return all(_same(getattr(ours, name), getattr(theirs, name, None)) for name in ours.__struct_fields__)
     if isinstance(ours, list):
-        given = cast("list[object]", theirs)
-        return len(ours) == len(given) and all(_same(one, other) for one, other in zip(ours, given, strict=True))
+        mine, given = cast("list[object]", ours), cast("list[object]", theirs)
+        return len(mine) == len(given) and all(_same(one, other) for one, other in zip(mine, given, strict=True))
     return ours == theirs
 
 
@@ -249,20 +265,27 @@ def test_a_chunk_is_read_as_the_sdk_reads_it(chunk: dict[str, Any]) -> None:
     assert _same(chat_wire.decode_chunk(msgspec.json.encode(chunk)), theirs)
 
 
-@pytest.mark.parametrize(
-    "event",
-    [
-        {"type": "response.output_text.delta", "item_id": "m", "output_index": 1, "content_index": 2, "delta": "x", "logprobs": [], "sequence_number": 1},
-        {"type": "response.refusal.delta", "item_id": "m", "output_index": 1, "content_index": 2, "delta": "x", "sequence_number": 1},
-        {"type": "response.function_call_arguments.delta", "item_id": "m", "output_index": 1, "delta": "x", "sequence_number": 1},
-        {"type": "response.reasoning_summary_text.delta", "item_id": "m", "output_index": 1, "summary_index": 3, "delta": "x", "sequence_number": 1},
-        {"type": "response.output_item.added", "output_index": 0, "item": RESPONSE["output"][2], "sequence_number": 1},  # type: ignore[index]
-        {"type": "response.output_item.done", "output_index": 0, "item": RESPONSE["output"][0], "sequence_number": 1},  # type: ignore[index]
-        {"type": "response.incomplete", "response": RESPONSE, "sequence_number": 1},
-        {"type": "error", "code": "server_error", "message": "m", "param": None, "sequence_number": 1},
-    ],
-    ids=lambda event: event["type"],
-)  # fmt: skip
+TEXT = {"item_id": "m", "output_index": 1, "content_index": 2, "delta": "x", "sequence_number": 1}
+
+
+def _place(**fields: Any) -> dict[str, Any]:
+    return {"item_id": "m", "output_index": 1, "delta": "x", "sequence_number": 1, **fields}
+
+
+EVENTS: list[dict[str, Any]] = [
+    {"type": "response.output_text.delta", **TEXT, "logprobs": []},
+    {"type": "response.refusal.delta", **TEXT},
+    {"type": "response.reasoning_text.delta", **TEXT},
+    {"type": "response.function_call_arguments.delta", **_place()},
+    {"type": "response.reasoning_summary_text.delta", **_place(summary_index=3)},
+    {"type": "response.output_item.added", "output_index": 0, "item": RESPONSE["output"][2], "sequence_number": 1},
+    {"type": "response.output_item.done", "output_index": 0, "item": RESPONSE["output"][0], "sequence_number": 1},
+    {"type": "response.incomplete", "response": RESPONSE, "sequence_number": 1},
+    {"type": "error", "code": "server_error", "message": "m", "param": None, "sequence_number": 1},
+]
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event["type"])
 def test_an_event_is_read_as_the_sdk_reads_it(event: dict[str, Any]) -> None:
     theirs = TypeAdapter(responses.ResponseStreamEvent).validate_python(event, strict=True)
     ours = wire.decode_event(msgspec.json.encode(event))

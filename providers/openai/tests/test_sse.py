@@ -11,7 +11,20 @@ from ringfence_openai.faults import Malformed
 from ringfence_openai.sse import SseReader
 
 _PIECES = st.sampled_from(
-    ["data: {}", "data:x", "data:  two", "data", "data:", "event: e", "id: 1", "retry: 9", ": comment", "", "other: 1", "é"]
+    [
+        "data: {}",
+        "data:x",
+        "data:  two",
+        "data",
+        "data:",
+        "event: e",
+        "id: 1",
+        "retry: 9",
+        ": comment",
+        "",
+        "other: 1",
+        "é",
+    ]
 )
 _ENDS = st.sampled_from(["\n", "\r\n", "\r"])
 

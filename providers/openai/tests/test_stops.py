@@ -74,7 +74,7 @@ async def _left_early(kit: Any) -> bool:
     import asyncio
 
     async with asyncio.timeout(10):
-        while kit.last().disconnected_s is None:
+        while kit.last().disconnected_s is None:  # noqa: ASYNC110  (another process)
             await asyncio.sleep(0.01)
     return True
 

@@ -78,7 +78,9 @@ async def test_the_choice_is_sent(kit: Any, choice: Any) -> None:
 TURNS = (
     Message("user", (TextPart("Weather?"),)),
     Message("assistant", (TextPart("I look."), *CALLS)),
-    Message("tool", (ToolResultPart("call_1", "get_weather", "rain"), ToolResultPart("call_2", "note", "no", is_error=True))),
+    Message(
+        "tool", (ToolResultPart("call_1", "get_weather", "rain"), ToolResultPart("call_2", "note", "no", is_error=True))
+    ),
 )
 
 

@@ -17,7 +17,7 @@ from ringfence_openai.responses.request import ROUTE as RESPONSES_ROUTE
 
 ROUTE = "/responses/input_tokens"
 
-_COUNTED = frozenset(
+COUNTED = frozenset(
     {
         "model",
         "input",
@@ -36,11 +36,13 @@ _COUNTED = frozenset(
 """The fields of openai/types/responses/input_token_count_params.py."""
 
 
-class _Count(Struct):
+class Count(Struct):
+    """The answer."""
+
     input_tokens: int
 
 
-_decode = msgspec.json.Decoder(_Count).decode
+_decode = msgspec.json.Decoder(Count).decode
 
 
 def counting(native: Native) -> Native:
@@ -53,7 +55,7 @@ def counting(native: Native) -> Native:
         raise Unsupported(
             "this API counts no tokens", setting="count_tokens", way_out="use a recipient with the Responses API"
         )
-    body: Mapping[str, JsonValue] = {name: value for name, value in native.body.items() if name in _COUNTED}
+    body: Mapping[str, JsonValue] = {name: value for name, value in native.body.items() if name in COUNTED}
     return Native(recipient=native.recipient, route=ROUTE, body=body, content=encoded(body), whole=whole)
 
 
@@ -69,4 +71,4 @@ def count_of(body: bytes) -> int:
         raise Malformed from None
 
 
-__all__ = ["count_of", "counting"]
+__all__ = ["COUNTED", "Count", "count_of", "counting"]

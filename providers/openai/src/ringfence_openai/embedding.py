@@ -52,21 +52,27 @@ def _no_events(body: bytes, media_type: str) -> Sequence[ProviderEvent]:  # noqa
     raise Malformed
 
 
-class _Vector(Struct):
+class Vector(Struct):
+    """One vector: packed, or as numbers."""
+
     embedding: str | list[float]
     index: int | None = None
 
 
-class _UsageBody(Struct):
+class UsageBody(Struct):
+    """Tokens."""
+
     prompt_tokens: int = 0
 
 
-class _Vectors(Struct):
-    data: list[_Vector]
-    usage: _UsageBody | None = None
+class Vectors(Struct):
+    """The answer of `/embeddings`."""
+
+    data: list[Vector]
+    usage: UsageBody | None = None
 
 
-_decode = msgspec.json.Decoder(_Vectors).decode
+_decode = msgspec.json.Decoder(Vectors).decode
 
 
 def embeddings(body: bytes, *, expected: int) -> Embeddings:
@@ -103,4 +109,4 @@ def _unit(numbers: Sequence[float]) -> tuple[float, ...]:
     return tuple(number / norm for number in numbers)
 
 
-__all__ = ["ROUTE", "embeddings", "plan_embed"]
+__all__ = ["ROUTE", "UsageBody", "Vector", "Vectors", "embeddings", "plan_embed"]

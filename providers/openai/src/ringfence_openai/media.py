@@ -53,28 +53,39 @@ def plan_image(request: Request, recipient: Recipient, card: ModelCard, options:
         detail = "the API takes one text, so all turns stand in it one after the other"
         adjustments.append(Adjustment(setting="messages", action="emulated", detail=detail))
     body = merged(_IMAGES, {"model": recipient.model, "prompt": prompt, **fields}, request, store=options.store)
-    return _plan(request, recipient, card, _IMAGES, body, _pictures, adjustments)
+    return _plan(request, recipient, card, _IMAGES, body, pictures_of, adjustments)
 
 
-class _Picture(Struct):
+class Picture(Struct):
+    """One picture; `b64_json` is its bytes."""
+
     b64_json: str | None = None
 
 
-class _PictureUsage(Struct):
+class PictureUsage(Struct):
+    """Tokens."""
+
     input_tokens: int | None = None
     output_tokens: int | None = None
 
 
-class _Pictures(Struct):
-    data: list[_Picture]
+class Pictures(Struct):
+    """The answer of `/images/generations`."""
+
+    data: list[Picture]
     output_format: str | None = None
-    usage: _PictureUsage | None = None
+    usage: PictureUsage | None = None
 
 
-_decode_pictures = msgspec.json.Decoder(_Pictures).decode
+_decode_pictures = msgspec.json.Decoder(Pictures).decode
 
 
-def _pictures(body: bytes, media_type: str) -> list[ProviderEvent]:  # noqa: ARG001  (every body of this route is JSON)
+def pictures_of(body: bytes, media_type: str) -> list[ProviderEvent]:  # noqa: ARG001  (every body here is JSON)
+    """The events of an answer with pictures.
+
+    Raises:
+        Malformed: it holds none, or addresses instead.
+    """
     try:
         answer = _decode_pictures(body)
         pictures = [b64decode(one.b64_json, validate=True) for one in answer.data if one.b64_json]
@@ -124,7 +135,7 @@ def plan_speak(request: Request, recipient: Recipient, card: ModelCard, options:
         request,
         store=options.store,
     )
-    return _plan(request, recipient, card, _SPEECH, body, partial(_sound, _format(body)), adjustments)
+    return _plan(request, recipient, card, _SPEECH, body, partial(sound_of, _format(body)), adjustments)
 
 
 def _format(body: Mapping[str, JsonValue]) -> str:
@@ -132,7 +143,12 @@ def _format(body: Mapping[str, JsonValue]) -> str:
     return given if isinstance(given, str) else _DEFAULT_FORMAT
 
 
-def _sound(kind: str, body: bytes, media_type: str) -> list[ProviderEvent]:
+def sound_of(kind: str, body: bytes, media_type: str) -> list[ProviderEvent]:
+    """The events of speech in the format `kind`.
+
+    Raises:
+        Malformed: there is no sound.
+    """
     if not body or media_type == "application/json":
         raise Malformed
     known = _SOUND_TYPES.get(kind) or (media_type if media_type.startswith("audio/") else "application/octet-stream")
@@ -214,4 +230,13 @@ def _texts(request: Request, *roles: Role, but: type[FilePart] | None = None) ->
     return texts(found)
 
 
-__all__ = ["plan_image", "plan_speak", "plan_transcribe"]
+__all__ = [
+    "Picture",
+    "PictureUsage",
+    "Pictures",
+    "pictures_of",
+    "plan_image",
+    "plan_speak",
+    "plan_transcribe",
+    "sound_of",
+]

@@ -24,11 +24,15 @@ class _UsageBody(Struct):
     output_tokens: int | None = None
 
 
-class _Delta(Struct, tag="transcript.text.delta"):
+class Delta(Struct, tag="transcript.text.delta"):
+    """More text."""
+
     delta: str
 
 
-class _Done(Struct, tag="transcript.text.done"):
+class Done(Struct, tag="transcript.text.done"):
+    """The end, with all of the text."""
+
     text: str
     usage: _UsageBody | None = None
 
@@ -43,7 +47,9 @@ class _Error(Struct, tag="error"):
     error: _ErrorBody | None = None
 
 
-class _Whole(Struct):
+class Whole(Struct):
+    """A transcript as it comes without a stream."""
+
     text: str
     usage: _UsageBody | None = None
 
@@ -52,12 +58,12 @@ class _Any(Struct):
     type: str
 
 
-_Event: TypeAlias = _Delta | _Done | _Error
+_Event: TypeAlias = Delta | Done | _Error
 _KNOWN = frozenset({"transcript.text.delta", "transcript.text.done", "error"})
 
 _decode_event = msgspec.json.Decoder(_Event).decode
 _decode_any = msgspec.json.Decoder(_Any).decode
-_decode_whole = msgspec.json.Decoder(_Whole).decode
+_decode_whole = msgspec.json.Decoder(Whole).decode
 
 
 class TranscriptDecoder:
@@ -84,10 +90,10 @@ class TranscriptDecoder:
         except (msgspec.DecodeError, UnicodeDecodeError):
             return _unknown(data)
         match event:
-            case _Delta():
+            case Delta():
                 self._came = self._came or bool(event.delta)
                 return self._parts.text(_TEXT, event.delta)
-            case _Done():
+            case Done():
                 self.finished = True
                 rest = [] if self._came else self._parts.text(_TEXT, event.text)
                 return [*rest, *_ending(self._parts, event.usage)]
@@ -130,4 +136,4 @@ def _unknown(data: bytes) -> Sequence[ProviderEvent]:
     return _NOTHING
 
 
-__all__ = ["TranscriptDecoder", "whole_transcript"]
+__all__ = ["Delta", "Done", "TranscriptDecoder", "Whole", "whole_transcript"]
