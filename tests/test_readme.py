@@ -37,9 +37,10 @@ def blocks() -> list[Block]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a reader's folder holds: the clone's examples, and the files the README tells to write."""
+    """What a reader's folder holds: the clone's examples and providers, and the files the README tells to write."""
     place = tmp_path_factory.mktemp("readme")
-    shutil.copytree(ROOT / "examples", place / "examples")
+    for name in ("examples", "providers"):
+        shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("tests", "__pycache__"))
     for block in blocks():
         if named := re.match(r"# file: (\S+)\n", block.text):
             path = place / named.group(1)
@@ -53,6 +54,7 @@ def run(arguments: list[str] | str, folder: Path, *, shell: bool = False) -> sub
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "RINGFENCE_STATE_DIR": str(folder / "state"),
+        "RINGFENCE_CONFIG_DIR": str(folder / "config"),
         "COLUMNS": "120",
         "PYTHONPATH": str(folder / "site"),
         # What a reader installs goes into a folder of its own, built with what is here.
