@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 import msgspec
 from msgspec import Raw
@@ -186,7 +186,7 @@ class Contents:
                 f"the model '{self._card.name}' cannot {what}", setting=setting, way_out="name another model"
             )
 
-    def _adjust(self, setting: str, action: Any, detail: str) -> None:
+    def _adjust(self, setting: str, action: Literal["emulated", "changed", "ignored"], detail: str) -> None:
         adjustment = Adjustment(setting=setting, action=action, detail=detail)
         if adjustment not in self.adjustments:
             self.adjustments.append(adjustment)

@@ -17,7 +17,6 @@ import msgspec
 from ringfence.errors import (
     AuthenticationFailed,
     ConnectFailed,
-    GateError,
     Overloaded,
     Phase,
     ProtocolViolated,
@@ -176,4 +175,4 @@ def _retry_after_s(value: str | None) -> float | None:
     return max(0.0, (at - datetime.now(UTC)).total_seconds())
 
 
-__all__ = ["GateError", "as_provider_error", "failure_in_stream", "failure_of", "rejection"]
+__all__ = ["as_provider_error", "failure_in_stream", "failure_of", "rejection"]
