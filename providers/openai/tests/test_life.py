@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -152,6 +152,7 @@ class Server:
     chunks: tuple[bytes, ...]
     url: str = ""
     connections: int = 0
+    open: set[asyncio.StreamWriter] = field(default_factory=set[asyncio.StreamWriter])
 
     async def ask(self, provider: OpenAIProvider) -> list[ProviderEvent]:
         to = Recipient(
@@ -164,6 +165,7 @@ class Server:
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.open.add(writer)
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -176,6 +178,7 @@ class Server:
                     await writer.drain()
                     await asyncio.sleep(0.03)
         writer.close()
+        self.open.discard(writer)
 
 
 @asynccontextmanager
@@ -187,3 +190,8 @@ async def _serving(*chunks: bytes) -> AsyncGenerator[Server]:
         yield seen
     finally:
         server.close()
+        for writer in tuple(seen.open):
+            writer.transport.abort()
+        async with asyncio.timeout(PATIENCE_S):
+            while seen.open:  # noqa: ASYNC110  (the server's own tasks end)
+                await asyncio.sleep(0.005)
