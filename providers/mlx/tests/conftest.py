@@ -22,7 +22,7 @@ from ringfence.provider import Available, ModelCard, Plan, ProviderContext
 from ringfence.recipient import Recipient
 from ringfence.request import Message, Request, Settings, TextPart
 from ringfence.response import Finish, ProviderEvent, TextDelta, Usage, UsageReport
-from ringfence_mlx.models.catalog import EMBEDDED_MODEL
+from ringfence_mlx.models.catalog import EMBEDDED_MODEL, EMBEDDING_MODEL
 from ringfence_mlx.models.store import ModelStore
 from ringfence_mlx.provider import MlxProvider
 
@@ -118,14 +118,25 @@ async def _bring(store: ModelStore, name: str) -> None:
         pass
 
 
+def _ensure(folder: Path, name: str) -> None:
+    store = ModelStore(folder)
+    if not isinstance(store.availability(name), Available):
+        asyncio.run(_bring(store, name))
+
+
 @pytest.fixture(scope="session")
 def mlx_cache_dir() -> Path:
     """Where the embedded model is kept; it is brought there if it is not."""
     folder = cache_dir() / "mlx"
-    store = ModelStore(folder)
-    if not isinstance(store.availability(EMBEDDED_MODEL), Available):
-        asyncio.run(_bring(store, EMBEDDED_MODEL))
+    _ensure(folder, EMBEDDED_MODEL)
     return folder
+
+
+@pytest.fixture(scope="session")
+def embedding_model(mlx_cache_dir: Path) -> str:
+    """The model for embeddings; it is brought if it is not there."""
+    _ensure(mlx_cache_dir, EMBEDDING_MODEL)
+    return EMBEDDING_MODEL
 
 
 @pytest.fixture(scope="session")

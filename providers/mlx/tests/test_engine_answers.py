@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import aclosing
 from typing import Any, TypeAlias
 
 import pytest
@@ -36,6 +37,15 @@ async def test_an_answer_streams_token_by_token(kit: Kit) -> None:
     assert sum(isinstance(event, TextDelta) for event in answer.events) > 3
     assert [type(event) for event in answer.events[-3:-2]] == [TextEnd]
     assert (answer.finish.reason, answer.finish.raw) == ("stop", "stop")
+
+
+async def test_a_grant_is_connected_when_the_model_is_there(kit: Kit) -> None:
+    request = kit.request(max_output_tokens=1)
+    grant = kit.grant(request)
+    async with aclosing(kit.provider.run(kit.plan(request), grant)) as events:
+        assert not grant.connected
+        await anext(events)
+        assert grant.connected
 
 
 async def test_the_app_never_imports_mlx(kit: Kit) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import psutil
@@ -11,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from ringfence.errors import Overloaded, Unavailable
-from ringfence.provider import Available, NotAvailable, ProviderContext
+from ringfence.provider import NotAvailable, Plan, ProviderContext
 from ringfence.recipient import Recipient
 from ringfence_mlx.models.catalog import EMBEDDED_MODEL, EMBEDDING_MODEL
 from ringfence_mlx.provider import MlxProvider
@@ -29,13 +31,15 @@ def _on_device(model: str) -> Recipient:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def tight(provider_context: Callable[..., ProviderContext], kit: Kit) -> AsyncIterator[Kit]:
-    """A provider whose budget holds one model at a time."""
+async def tight(
+    provider_context: Callable[..., ProviderContext],
+    kit: Kit,
+    embedding_model: str,
+) -> AsyncIterator[Kit]:
+    """A provider whose budget holds one model at a time, of the two that are here."""
+    assert embedding_model == EMBEDDING_MODEL
     provider = MlxProvider()
     await provider.open(provider_context(memory_bytes=ROOM_FOR_ONE_BYTES, prefix_cache_bytes=0))
-    if not isinstance(await provider.availability(_on_device(EMBEDDING_MODEL)), Available):
-        async for _ in provider.download(EMBEDDING_MODEL):
-            pass
     yield type(kit)(provider=provider, card=kit.card)
     await provider.close()
 
@@ -61,6 +65,32 @@ async def test_a_request_whose_keys_and_values_can_never_fit_is_refused(tight: K
     with pytest.raises(Unavailable) as caught:
         await tight.answer(max_output_tokens=8000)
     assert caught.value.reason == "no_memory"
+
+
+async def _embedding(tight: Kit) -> Plan[object]:
+    recipient = _on_device(EMBEDDING_MODEL)
+    card = await tight.provider.card(recipient)
+    plan: Plan[object] = tight.provider.plan(tight.request("a sentence", task="embed"), recipient, card)
+    return plan
+
+
+async def test_a_model_that_is_not_loaded_is_not_connected(tight: Kit) -> None:
+    plan = await _embedding(tight)
+    grant = tight.grant(plan.request)
+    async with aclosing(tight.run(tight.request("Count to twenty."))) as busy:
+        await anext(busy)
+        with pytest.raises(Overloaded) as caught:
+            await tight.provider.embed(plan, grant)
+    assert (grant.spent, grant.connected, caught.value.phase) == (True, False, "connect")
+
+
+async def test_vectors_and_counts_are_connected_once_their_model_is_there(tight: Kit) -> None:
+    plan = await _embedding(tight)
+    embedding, counting = tight.grant(plan.request), tight.grant(plan.request)
+    vectors = await tight.provider.embed(plan, embedding)
+    assert await tight.provider.count_tokens(plan, counting) == vectors.input_tokens
+    assert embedding.connected
+    assert counting.connected
 
 
 async def test_requests_wait_for_memory_rather_than_fail(tight: Kit) -> None:
@@ -90,3 +120,10 @@ async def test_availability_says_when_memory_can_never_do(provider_context: Call
     await provider.close()
     assert isinstance(state, NotAvailable)
     assert (state.reason, state.way_out) == ("no_memory", "raise the option memory_bytes, or use a smaller model")
+
+
+async def test_a_recipient_with_options_is_not_available(kit: Kit) -> None:
+    state = await kit.provider.availability(replace(kit.recipient, options={"adapter": "mine"}))
+    assert isinstance(state, NotAvailable)
+    assert state.reason == "not_configured"
+    assert "'adapter'" in state.detail

@@ -41,6 +41,14 @@ EVERY_SETTING = Settings(
     logit_bias={7: 1.5},
     reasoning_effort="none",
 )
+MEDIA = {"image_size": "64x64", "image_count": 2, "language": "de", "voice": "anna", "audio_format": "wav"}
+FIELDS = [field.name for field in fields(Settings)]
+GIVEN: dict[str, Any] = {
+    **{name: getattr(EVERY_SETTING, name) for name in FIELDS},
+    **MEDIA,
+    "reasoning_effort": "high",
+}
+"""A value for every setting, none of them a default."""
 
 
 def card(*capabilities: Capability) -> ModelCard:
@@ -67,6 +75,48 @@ def test_every_setting_reaches_the_engine() -> None:
         assert getattr(read.sampling, field.name) == getattr(EVERY_SETTING, field.name), field.name
 
 
+@pytest.mark.parametrize("name", FIELDS)
+def test_no_setting_of_an_answer_is_dropped(name: str) -> None:
+    made = plan(settings=Settings(**{name: GIVEN[name]}))
+    sent = {**job(made)["sampling"], "stop": job(made)["stop"]}
+    assert bool(sent.get(name)) != ([(one.setting, one.action) for one in made.adjustments] == [(name, "ignored")])
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_no_setting_of_an_embedding_is_dropped(name: str) -> None:
+    made = plan(on=card("embed"), task="embed", settings=Settings(**{name: GIVEN[name]}))
+    assert [(one.setting, one.action) for one in made.adjustments] == [(name, "ignored")]
+
+
+def test_an_embedding_reports_all_its_settings() -> None:
+    made = plan(on=card("embed"), task="embed", settings=Settings(**GIVEN))
+    assert [one.setting for one in made.adjustments] == FIELDS
+
+
+@pytest.mark.parametrize("settings", [Settings(), Settings(logit_bias={}), Settings(reasoning_effort="none")])
+def test_an_embedding_reports_nothing_that_changes_nothing(settings: Settings) -> None:
+    assert plan(on=card("embed"), task="embed", settings=settings).adjustments == ()
+
+
+@pytest.mark.parametrize(
+    ("more", "setting"),
+    [
+        ({"tools": (TOOL,)}, "tools"),
+        ({"output": OutputSchema(schema={"type": "object"})}, "output"),
+        ({"provider_options": {"mlx": {"adapter": "mine"}}}, "adapter"),
+    ],
+)
+def test_what_shapes_an_answer_is_refused_with_an_embedding(more: dict[str, Any], setting: str) -> None:
+    with pytest.raises(Unsupported) as caught:
+        plan(on=card("embed"), task="embed", adapters={"mine": "/a"}, **more)
+    assert caught.value.setting == setting
+
+
+def test_an_unknown_option_is_refused_with_an_embedding() -> None:
+    with pytest.raises(InvalidRequest, match="unknown provider option"):
+        plan(on=card("embed"), task="embed", provider_options={"mlx": {"adaptor": "mine"}})
+
+
 def test_a_conversation_keeps_roles_calls_and_results() -> None:
     request = Request(
         messages=(
@@ -91,6 +141,7 @@ def test_a_conversation_keeps_roles_calls_and_results() -> None:
         ((FilePart(b"%PDF", media_type="application/pdf"),), {}, "file"),
         ((FilePart(b"\xff\xfe", media_type="text/plain"),), {}, "file"),
         ((), {"tools": (TOOL,)}, "tools"),
+        ((), {"tools": (TOOL,), "tool_choice": "none"}, "tools"),
         ((), {"output": OutputSchema(schema={"type": "object"})}, "output"),
         ((), {"task": "image"}, "task"),
         ((), {"task": "transcribe"}, "task"),
@@ -110,7 +161,7 @@ def test_a_model_that_only_embeds_does_not_answer() -> None:
 
 
 def test_tools_that_may_not_be_called_are_left_out() -> None:
-    assert "tools" not in job(plan(tools=(TOOL,), tool_choice="none"))
+    assert "tools" not in job(plan(on=card("text", "tools"), tools=(TOOL,), tool_choice="none"))
 
 
 def test_a_required_call_is_asked_for() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal, assert_never
 
 from ringfence.errors import InvalidRequest, Unsupported
@@ -15,13 +15,13 @@ from ringfence.request import (
     Part,
     ReasoningPart,
     Request,
-    Settings,
     TextPart,
     Tool,
     ToolCallPart,
     ToolResultPart,
 )
 from ringfence.response import Adjustment
+from ringfence_mlx import settings
 
 _OTHER_TASKS = {"image": "draw images", "transcribe": "transcribe", "speak": "speak"}
 _TEXT_TYPES = ("text/", "application/json")
@@ -52,18 +52,18 @@ def make_plan(request: Request, card: ModelCard, adapters: Mapping[str, str]) ->
     if (other := _OTHER_TASKS.get(request.task)) is not None:
         raise Unsupported(f"the model '{card.name}' cannot {other}", setting="task", way_out="use another recipient")
     if request.task == "embed":
-        return _embed_plan(request, card)
+        return _embed_plan(request, card, adapters)
     _require(card, "text", "task", "answer in text")
-    adjustments = _media(request.settings)
+    adjustments = settings.media_adjustments(request.settings)
     job: dict[str, Any] = {
         "messages": [_message(message, adjustments) for message in request.messages],
-        "sampling": _sampling(request.settings),
+        "sampling": settings.sampling(request.settings),
         "stop": list(request.settings.stop),
         "adapter": _adapter(request, adapters),
         "tenant": request.tenant,
         **_tools(request, card),
         **_output(request, card),
-        **_reasoning(request, card, adjustments),
+        **settings.reasoning(request, card, adjustments),
     }
     native = NativePlan(model=card.name, kind="generate", job=job)
     return Plan(request=request, card=card, native=native, adjustments=tuple(adjustments))
@@ -149,34 +149,16 @@ def _encodable(text: str) -> str:
     return text
 
 
-# ---------------------------------------------------------------- settings
-
-
-_MEDIA = ("image_size", "image_count", "language", "voice", "audio_format")
-_NOT_SAMPLING = ("stop", "logit_bias", "reasoning_effort", *_MEDIA)
-
-
-def _media(settings: Settings) -> list[Adjustment]:
-    detail = "the answer is text"
-    given = (name for name in _MEDIA if getattr(settings, name) is not None)
-    return [Adjustment(setting=name, action="ignored", detail=detail) for name in given]
-
-
-def _sampling(settings: Settings) -> dict[str, Any]:
-    given = {
-        field.name: value
-        for field in fields(Settings)
-        if field.name not in _NOT_SAMPLING and (value := getattr(settings, field.name)) is not None
-    }
-    if settings.logit_bias:
-        given["logit_bias"] = {str(token): bias for token, bias in settings.logit_bias.items()}
-    return given
+# ---------------------------------------------------------------- tools, schema, options
 
 
 def _tools(request: Request, card: ModelCard) -> dict[str, Any]:
-    if not request.tools or request.tool_choice == "none":
+    if not request.tools:
         return {}
     _require(card, "tools", "tools", "call tools")
+    # A model that is not shown a tool cannot call it.
+    if request.tool_choice == "none":
+        return {}
     return {"tools": [_tool(tool) for tool in request.tools], "tool_required": request.tool_choice == "required"}
 
 
@@ -190,28 +172,6 @@ def _output(request: Request, card: ModelCard) -> dict[str, Any]:
         return {}
     _require(card, "output_schema", "output", "answer to a schema")
     return {"schema": request.output.schema}
-
-
-def _reasoning(request: Request, card: ModelCard, adjustments: list[Adjustment]) -> dict[str, Any]:
-    effort = request.settings.reasoning_effort
-    if "reasoning" in card.capabilities:
-        if effort not in (None, "none") and _is_forced(request):
-            detail = "an answer in a forced form comes without reasoning"
-            adjustments.append(Adjustment(setting="reasoning_effort", action="ignored", detail=detail))
-            return {}
-        if effort in ("low", "medium", "high"):
-            detail = "reasoning is switched on; the model knows no levels"
-            adjustments.append(Adjustment(setting="reasoning_effort", action="changed", detail=detail))
-        return {} if effort is None else {"thinking": effort != "none"}
-    if effort not in (None, "none"):
-        adjustments.append(
-            Adjustment(setting="reasoning_effort", action="ignored", detail="the model answers without reasoning")
-        )
-    return {}
-
-
-def _is_forced(request: Request) -> bool:
-    return request.output is not None or (bool(request.tools) and request.tool_choice == "required")
 
 
 def _adapter(request: Request, adapters: Mapping[str, str]) -> str | None:
@@ -238,11 +198,21 @@ def _adapter(request: Request, adapters: Mapping[str, str]) -> str | None:
 # ---------------------------------------------------------------- embeddings
 
 
-def _embed_plan(request: Request, card: ModelCard) -> Plan[object]:
+def _embed_plan(request: Request, card: ModelCard, adapters: Mapping[str, str]) -> Plan[object]:
     _require(card, "embed", "task", "embed")
+    _refuse_with_embedding(request, adapters)
     texts = _embed_texts(request.messages)
     native = NativePlan(model=card.name, kind="embed", job={}, texts=texts)
-    return Plan(request=request, card=card, native=native)
+    adjustments = tuple(settings.embedding_adjustments(request.settings))
+    return Plan(request=request, card=card, native=native, adjustments=adjustments)
+
+
+def _refuse_with_embedding(request: Request, adapters: Mapping[str, str]) -> None:
+    """Refuses what would shape an answer: there is none."""
+    asked = {"tools": request.tools, "output": request.output, "adapter": _adapter(request, adapters)}
+    setting = next((name for name, value in asked.items() if value), None)
+    if setting is not None:
+        raise Unsupported(f"an embedding takes no {setting}", setting=setting, way_out="leave it out")
 
 
 def _embed_texts(messages: Sequence[Message]) -> tuple[str, ...]:

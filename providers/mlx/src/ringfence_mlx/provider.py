@@ -36,7 +36,7 @@ from ringfence_mlx.models.store import ModelFolder, ModelStore
 from ringfence_mlx.options import Options
 from ringfence_mlx.planning import NativePlan, make_plan
 from ringfence_mlx.process import Mode, WorkerDied
-from ringfence_mlx.readiness import memory_fault, package_fault, platform_fault
+from ringfence_mlx.readiness import memory_fault, options_fault, package_fault, platform_fault
 from ringfence_mlx.supervisor import Supervisor
 from ringfence_mlx.verification import Verification
 
@@ -105,7 +105,7 @@ class MlxProvider(Provider):
     async def availability(self, recipient: Recipient) -> Availability:
         """Whether the model of `recipient` could run now; loads nothing."""
         opened = self._here()
-        return await asyncio.to_thread(_availability, opened.store, opened.fleet.budget_bytes, recipient.model)
+        return await asyncio.to_thread(_availability, opened.store, opened.fleet.budget_bytes, recipient)
 
     async def card(self, recipient: Recipient) -> ModelCard:
         """The facts of the model of `recipient`.
@@ -143,6 +143,7 @@ class MlxProvider(Provider):
         phase: Phase = "connect"
         with self._errors(lambda: phase):
             supervisor = await self._supervisor(native.model, "generate")
+            grant.connected = True
             phase = "before_first_event"
             async with aclosing(supervisor.call("generate", {"job": native.job})) as frames:
                 async for frame in frames:
@@ -154,8 +155,11 @@ class MlxProvider(Provider):
         """Vectors of the texts of `plan`, in order."""
         grant.spend(plan.request)
         native = _native(plan, "embed")
-        with self._errors(lambda: "before_first_event"):
+        phase: Phase = "connect"
+        with self._errors(lambda: phase):
             supervisor = await self._supervisor(native.model, "embed")
+            grant.connected = True
+            phase = "before_first_event"
             reply = await supervisor.ask("embed", {"texts": native.texts})
         vectors = tuple(tuple(map(float, vector)) for vector in reply["vectors"])
         return Embeddings(
@@ -163,13 +167,17 @@ class MlxProvider(Provider):
         )
 
     async def count_tokens(self, plan: Plan[object], grant: Grant) -> int:
-        """The tokens of the prompt of `plan`, template included; a worker without weights counts if none is loaded."""
+        """The tokens that the model of `plan` would read; a worker without weights counts if none is loaded."""
         grant.spend(plan.request)
-        native = _native(plan, "generate")
+        native = cast("NativePlan", plan.native)
+        asked = {"texts": native.texts} if native.kind == "embed" else {"job": native.job}
         with self._errors(lambda: "plan"):
+            # A worker that embeds does nothing else.
             supervisor = self._here().fleet.running(native.model, "generate")
             supervisor = supervisor or await self._supervisor(native.model, "tokenizer")
-            return int((await supervisor.ask("count", {"job": native.job}))["tokens"])
+            await supervisor.start()
+            grant.connected = True
+            return int((await supervisor.ask("count", asked))["tokens"])
 
     async def prewarm(self, recipient: Recipient) -> None:
         """Loads the model of `recipient`; its first real token has been made when this returns."""
@@ -244,9 +252,10 @@ def _facts(model: str, folder: ModelFolder) -> ModelFacts:
     )
 
 
-def _availability(store: ModelStore, budget_bytes: int, model: str) -> Availability:
-    if (fault := platform_fault() or package_fault()) is not None:
+def _availability(store: ModelStore, budget_bytes: int, recipient: Recipient) -> Availability:
+    if (fault := platform_fault() or package_fault() or options_fault(recipient)) is not None:
         return fault
+    model = recipient.model
     found = store.availability(model)
     if not isinstance(found, Available):
         return found

@@ -1,4 +1,4 @@
-"""Whether this machine could run a model at all: platform, packages, memory. Imports none of what it looks for."""
+"""Whether a recipient could run on this machine at all: platform, packages, options, memory. Imports none of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from importlib.util import find_spec
 
 from ringfence.provider import NotAvailable
+from ringfence.recipient import Recipient
 from ringfence_mlx.fleet import ModelFacts, least_bytes
 
 PLATFORMS = ("darwin", "linux")
@@ -34,6 +35,18 @@ def package_fault(packages: tuple[str, ...] = PACKAGES) -> NotAvailable | None:
     )
 
 
+def options_fault(recipient: Recipient) -> NotAvailable | None:
+    """Why the options of `recipient` make no sense: a recipient of mlx has none."""
+    unknown = next(iter(recipient.options), None)
+    if unknown is None:
+        return None
+    return NotAvailable(
+        reason="not_configured",
+        detail=f"recipient '{recipient.name}' has the option '{unknown}', which mlx does not know",
+        way_out="take it out of the policy; the options of mlx are the app's",
+    )
+
+
 def memory_fault(facts: ModelFacts, budget_bytes: int) -> NotAvailable | None:
     """Why the model can never be loaded within `budget_bytes`; what is loaded now could be unloaded for it."""
     needed_bytes = least_bytes(facts)
@@ -46,4 +59,4 @@ def memory_fault(facts: ModelFacts, budget_bytes: int) -> NotAvailable | None:
     )
 
 
-__all__ = ["memory_fault", "package_fault", "platform_fault"]
+__all__ = ["memory_fault", "options_fault", "package_fault", "platform_fault"]

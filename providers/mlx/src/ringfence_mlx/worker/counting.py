@@ -1,7 +1,8 @@
-"""Counts the tokens of a prompt with the tokenizer alone: no weights are loaded."""
+"""Counts the tokens of a prompt, or of texts to embed, with the tokenizer alone: no weights are loaded."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from ringfence_mlx.worker.vendor import load_tokenizer
 
 
 class TokenCounter:
-    """Counts exactly what the engine would prefill."""
+    """Counts exactly what the model would read."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
@@ -31,6 +32,10 @@ class TokenCounter:
     def count(self, job: Job) -> int:
         """Tokens of the prompt, template included."""
         return len(render_prompt(job, self._tokenizer))
+
+    def count_texts(self, texts: Sequence[str]) -> int:
+        """Tokens of texts to embed, with those that mark the ends of each."""
+        return sum(len(self._tokenizer.encode(text)) for text in texts)
 
 
 __all__ = ["TokenCounter"]

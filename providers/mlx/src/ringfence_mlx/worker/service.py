@@ -126,6 +126,8 @@ class Service:
         self._ready({})
 
         def count(frame: Frame) -> dict[str, Any]:
+            if "texts" in frame:
+                return {"tokens": counter.count_texts(frame["texts"])}
             return {"tokens": counter.count(Job.from_frame(0, frame["job"]))}
 
         return lambda: self._serve_each("count", count)
