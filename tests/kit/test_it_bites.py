@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.kit.broken.suite import CAUGHT
+from tests.kit.broken.suite import CAUGHT, DROPPED
 from tests.kit.broken.whole import Whole
 
 ROOT = Path(__file__).parents[2]
+EXPECTING = ("TestKnownFault", "TestMendedFault")
 SUITE = "tests/kit/broken/suite.py"
 
 
@@ -21,6 +22,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, st
     """What became of each rule, one process for all."""
     report = tmp_path_factory.mktemp("kit") / "report.json"
     nodes = [f"{SUITE}::Test{provider.__name__}::{rule}" for provider, rule in CAUGHT.items()]
+    nodes += [f"{SUITE}::{suite}::{DROPPED}[{field}]" for suite in EXPECTING for field in ("top_k", "top_p")]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "ringfence.testing.kit.report", "-p", "no:cacheprovider", *nodes],
         cwd=ROOT,
@@ -44,3 +46,15 @@ def test_a_broken_provider_is_caught(provider: type[Whole], results: dict[str, t
     result, detail = results[f"Test{provider.__name__}::{CAUGHT[provider]}"]
     assert result == "failed", f"{CAUGHT[provider]} let it pass"
     assert detail
+
+
+def test_a_failure_that_is_expected_is_told_with_its_reason(results: dict[str, tuple[str, str]]) -> None:
+    assert results[f"TestKnownFault::{DROPPED}[top_k]"] == ("expected failure", "the wire has no word for it")
+    assert results[f"TestKnownFault::{DROPPED}[top_p]"] == ("passed", "")
+
+
+def test_a_rule_that_is_kept_after_all_fails_as_expected_to_fail(results: dict[str, tuple[str, str]]) -> None:
+    for field in ("top_k", "top_p"):
+        result, detail = results[f"TestMendedFault::{DROPPED}[{field}]"]
+        assert result == "failed"
+        assert "the wire had no word for it" in detail

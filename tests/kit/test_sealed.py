@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import new_class
-from typing import ClassVar
 
 import pytest
-from tests.kit.broken.partner import reply
-from tests.kit.broken.variants import DropsASetting
 from tests.kit.broken.whole import Whole
 
 from ringfence.request import Settings
-from ringfence.testing.kit import ProviderConformance, WireBackend, rules
+from ringfence.testing.kit import ProviderConformance, rules
 from ringfence.testing.kit.conformance import network_rules
 from ringfence.testing.kit.material import SETTINGS
-from ringfence.testing.scenes import Backend
-
-
-class TestKnownFault(ProviderConformance):
-    """A rule that is broken, and said to be: a strict xfail. The suite would fail if it passed."""
-
-    provider = DropsASetting
-    model = "whole-1"
-    xfail: ClassVar[Mapping[str, str]] = {
-        "test_a_setting_is_never_dropped_silently[top_k]": "the wire has no word for it"
-    }
-
-    def backend(self) -> Backend:
-        return WireBackend(reply)
-
-    def test_of_the_authors_own(self) -> None:
-        assert "text" in self.bench.kinds()
 
 
 def replaced() -> object:

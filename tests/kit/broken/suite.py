@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from types import new_class
+from typing import ClassVar
 
 from tests.kit.broken.heavy import Heavy
 from tests.kit.broken.partner import reply
-from tests.kit.broken.variants import CASES, TEXT_ONLY
+from tests.kit.broken.variants import CASES, TEXT_ONLY, DropsASetting
 from tests.kit.broken.whole import Whole
 
 from ringfence.testing.kit import ProviderConformance, WireBackend
 from ringfence.testing.scenes import Backend
 
 CAUGHT: dict[type[Whole], str] = {**CASES, Heavy: "test_importing_it_is_light"}
+
+
+DROPPED = "test_a_setting_is_never_dropped_silently"
 
 
 def _backend(_: object) -> Backend:
@@ -35,3 +39,21 @@ for _provider in CAUGHT:
         "capabilities": frozenset({"text"}) if _provider in TEXT_ONLY else None,
     }
     globals()[_name] = new_class(_name, (ProviderConformance,), exec_body=partial(_fill, _body))
+
+
+class TestKnownFault(ProviderConformance):
+    """A rule that is broken in one case, and said to be."""
+
+    provider = DropsASetting
+    model = "whole-1"
+    xfail: ClassVar[Mapping[str, str]] = {f"{DROPPED}[top_k]": "the wire has no word for it"}
+    backend = _backend
+
+
+class TestMendedFault(ProviderConformance):
+    """A rule that is kept, and said to be broken."""
+
+    provider = Whole
+    model = "whole-1"
+    xfail: ClassVar[Mapping[str, str]] = {DROPPED: "the wire had no word for it"}
+    backend = _backend

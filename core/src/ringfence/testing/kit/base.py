@@ -52,7 +52,8 @@ class Subject(metaclass=Sealed):
     """Settings of requests that are about something else; by default short answers, where they are computed here."""
 
     honoured: ClassVar[frozenset[str]] = frozenset()
-    """Settings that a provider without a backend honours: nobody else can see it. Others are seen on the wire."""
+    """Settings that a provider without a backend honours, where its plans do not show it: `Plan.native` does if it
+    compares, and differs with the setting. With a backend they are seen on the wire, and nowhere else."""
 
     finish_reasons: ClassVar[frozenset[FinishReason]] = frozenset({"stop", "length", "content_filter"})
     """The unified finish reasons for which the wire has a word; `tool_calls` is added where tools are declared."""

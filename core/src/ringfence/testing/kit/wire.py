@@ -69,6 +69,12 @@ class WireBackend:
         with self._lock:
             return tuple(self._seen)
 
+    def wire_events(self, scene: Scene) -> int:
+        """How many pieces `scene` has in answer to a request like the last one seen: a fault can be put at each."""
+        with self._lock:
+            last = self._seen[-1]
+        return len(self._reply(scene, last).events)
+
     def __enter__(self) -> Self:
         self._stopping.clear()
         self._server = _Server(("127.0.0.1", 0), _Handler)

@@ -139,6 +139,7 @@ class FailureRules(Subject):
         """How many wire events the answer has: as the backend says, else as many as can be stalled at."""
         count = self.bench.wire_events
         if count is None:
+            self.bench.answer(request, scene)
             told: Any = getattr(self.bench.backend, "wire_events", None)
             count = self.bench.wire_events = self._kit_found(scene, request) if told is None else int(told(scene))
         return count

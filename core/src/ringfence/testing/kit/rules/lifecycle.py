@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
+from ringfence.provider import Provider, ProviderContext
 from ringfence.testing.kit.base import Subject
 from ringfence.testing.kit.expect import expect, named
 from ringfence.testing.kit.opened import Outcome, reopened
@@ -51,12 +53,8 @@ class LifecycleRules(Subject):
         """One object answers in a synchronous app, and after that in an asynchronous one."""
         from ringfence.assistant import Assistant, AsyncAssistant  # noqa: PLC0415  (only this rule needs the faces)
 
-        provider = self.bench.make()
-        setup = {self.bench.provider_name: provider}
+        setup = {self.bench.provider_name: self._kit_with_options()}
         settings = self.bench.settings
-        if self.options:
-            # An object is opened without options; only the class can be given some.
-            return
 
         async def asked() -> str:
             async with AsyncAssistant(self.bench.policy, providers=setup, audit=False) as assistant:
@@ -68,6 +66,18 @@ class LifecycleRules(Subject):
         other = asyncio.run(asked())
         if self.bench.backend is not None:
             expect(one == other == "".join(Scene().text), "the answers of the two faces differ")
+
+    def _kit_with_options(self) -> Provider:
+        """A new object that an assistant can be given: it opens those without options, and this one adds its own."""
+        provider, options = self.bench.make(), self.options
+        take = provider.open
+
+        async def open_with_options(context: ProviderContext) -> None:
+            await take(replace(context, options=options))
+
+        if options:
+            vars(provider)["open"] = open_with_options
+        return provider
 
     def test_an_answer_leaves_nothing_behind(self) -> None:
         """A request that failed does not change the next one."""

@@ -48,7 +48,7 @@ class MediaRules(Subject):
         expect(isinstance(outcome.error, Unsupported), f"{kind} is refused with {named(outcome.error)}")
 
     def test_vectors_have_norm_one_and_keep_their_order(self) -> None:
-        """There is one vector for each text, in the order of the texts, each of the stated length and norm 1."""
+        """Each text has its vector, in order, of the stated length and norm 1; undeclared, the task is refused."""
         if not self._kit_declared("embed"):
             return
         request = asking(kind="embed")
@@ -77,7 +77,7 @@ class MediaRules(Subject):
             expect(nearness > 1 - 1e-3, "a text alone has another vector than among others")
 
     def test_pictures_come_as_media(self) -> None:
-        """A picture that is drawn arrives as a media event, with its bytes and media type."""
+        """A picture that is drawn arrives as a media event with its bytes; undeclared, the task is refused."""
         if not self._kit_declared("draw"):
             return
         outcome = self.bench.answer(asking("a kite", kind="draw"), scene_for("draw"), kind="draw")
@@ -88,7 +88,7 @@ class MediaRules(Subject):
             expect(b"a kite" in outcome.body, "the description of the picture was not sent")
 
     def test_speech_comes_as_media(self) -> None:
-        """Speech arrives as a media event with its bytes and an audio media type."""
+        """Speech arrives as a media event with an audio media type; undeclared, the task is refused."""
         if not self._kit_declared("speak"):
             return
         outcome = self.bench.answer(asking("say this", kind="speak"), scene_for("speak"), kind="speak")
@@ -100,7 +100,7 @@ class MediaRules(Subject):
             expect(b"say this" in outcome.body, "the words to be spoken were not sent")
 
     def test_speech_is_transcribed(self) -> None:
-        """Sound reaches the model as its bytes, and what was said comes as text."""
+        """Sound reaches the model as its bytes and comes back as text; undeclared, the task is refused."""
         if not self._kit_declared("transcribe"):
             return
         scene = Scene(text=("what ", "was said"))

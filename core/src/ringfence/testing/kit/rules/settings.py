@@ -23,7 +23,7 @@ class SettingRules(Subject):
 
     @pytest.mark.parametrize("field", FIELDS)
     def test_a_setting_is_never_dropped_silently(self, field: str) -> None:
-        """Each setting changes what is sent, stands in `adjustments`, or is refused."""
+        """Each setting changes what is sent or planned, stands in `adjustments`, or is refused."""
         for kind in self.bench.kinds():
             plain = self.bench.asking(kind=kind, settings=Settings())
             given = self.bench.asking(kind=kind, settings=Settings(**{field: SETTINGS[field]}))
@@ -37,7 +37,7 @@ class SettingRules(Subject):
         fields: dict[str, Any] = {}
         for field in ("max_output_tokens", "temperature", "top_p", "seed", "stop"):
             try:
-                self._kit_plan(self.bench.asking(settings=Settings(**{field: SETTINGS[field]})))
+                self._kit_native(self.bench.asking(settings=Settings(**{field: SETTINGS[field]})))
             except Unsupported:
                 continue
             fields[field] = SETTINGS[field]
@@ -50,11 +50,15 @@ class SettingRules(Subject):
             expect(not silent, f"{left} is dropped when it comes together with {sorted(others)}")
         expect(plain.settings == Settings(), "the plain request has no settings")
 
-    def _kit_plan(self, request: Request) -> None:
-        async def planned() -> None:
-            (await (await self.bench.opened()).ready(request)).grant.revoke()
+    def _kit_native(self, request: Request, kind: str = "text") -> object:
+        """What `plan` makes of `request`."""
 
-        self.bench.run(planned())
+        async def planned() -> object:
+            ready = await (await self.bench.opened()).ready(request, kind)
+            ready.grant.revoke()
+            return ready.plan.native
+
+        return self.bench.run(planned())
 
     def test_a_translation_is_always_the_same(self) -> None:
         """The same request is sent as the same bytes: nothing of an earlier request, of chance or of the clock."""
@@ -103,9 +107,11 @@ class SettingRules(Subject):
         return scene_for(kind)
 
     def _kit_changes(self, plain: Request, given: Request, kind: str = "text") -> bool:
-        """Whether the two are sent as different bytes; never for a provider without a network."""
+        """Whether the two are sent as different bytes, or, where nothing is sent, planned as different jobs."""
         if self.bench.backend is None:
-            return False
+            one, same, other = (self._kit_native(request, kind) for request in (plain, plain, given))
+            # What does not compare tells nothing.
+            return one == same and one != other
         scene = self._kit_scene_for(kind)
         one = self.bench.answer(plain, scene, kind=kind)
         other = self.bench.answer(given, scene, kind=kind)

@@ -22,7 +22,7 @@ class ToolRules(Subject):
 
     @pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
     def test_parallel_tool_calls(self, *, stream: bool) -> None:
-        """Every call of an answer arrives, with its own id and its arguments whole."""
+        """Every call of an answer arrives with an id and whole arguments; without tools, they are refused."""
         request = self.bench.asking(tools=TOOLS, stream=stream)
         if not self.bench.can("tools"):
             self.bench.refused(request, "tools")
@@ -40,7 +40,7 @@ class ToolRules(Subject):
         expect(outcome.finish is not None and outcome.finish.reason == "tool_calls", f"finish is {outcome.finish}")
 
     def test_tool_results_go_back(self) -> None:
-        """The result of every call reaches the model, and a tool that failed is told apart from one that did not."""
+        """Every tool result reaches the model, and one of a tool that failed is told apart; or they are refused."""
         if not self.bench.can("tools"):
             self.bench.refused(after_tools(), "tools")
             return
@@ -57,7 +57,7 @@ class ToolRules(Subject):
 
     @pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
     def test_structured_output(self, *, stream: bool) -> None:
-        """The schema binds the answer: it is sent, or the answer was made to fit it."""
+        """The schema is sent, or the answer was made to fit it; undeclared, structured output is refused."""
         request = self.bench.asking(output=OUTPUT, stream=stream)
         if not self.bench.can("output_schema"):
             self.bench.refused(request, "structured output")
@@ -70,7 +70,7 @@ class ToolRules(Subject):
             expect(told or b"kit_verdict" in outcome.body, "the schema was not sent")
 
     def test_structured_output_together_with_tools(self) -> None:
-        """A model that has both takes both at once."""
+        """A model that has structured output and tools takes both at once; any other refuses them."""
         request = self.bench.asking(output=OUTPUT, tools=TOOLS)
         if not (self.bench.can("output_schema") and self.bench.can("tools")):
             self.bench.refused(request, "tools or structured output")
