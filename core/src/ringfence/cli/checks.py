@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 _PATIENCE_S = 30.0
 """For one provider to open and to say how it stands."""
 
-_IGNORED_ENDINGS = ("_PROXY", "_API_KEY", "_BASE_URL", "_CA_BUNDLE")
-_IGNORED_NAMES = frozenset({"SSL_CERT_FILE", "SSL_CERT_DIR"})
-
 
 async def all_findings(policy_file: str | None) -> list[Finding]:
     """Everything, from the machine to the audit log."""
@@ -35,7 +32,7 @@ async def all_findings(policy_file: str | None) -> list[Finding]:
     policy, found = policy_state(policy_file)
     findings.append(found)
     findings += [finding async for finding in providers(policy)]
-    return [*findings, *keys(policy), *detectors(policy), *audit(), *environment(policy)]
+    return [*findings, *keys(policy), *detectors(policy), *audit()]
 
 
 def machine() -> Iterator[Finding]:
@@ -219,31 +216,6 @@ def audit() -> Iterator[Finding]:
         )
     for note in state.notes:
         yield Finding(level="warning", subject="audit log", detail=note)
-
-
-def environment(policy: Policy | None) -> Iterator[Finding]:
-    """What other tools read from the environment and nothing here does."""
-    read = {secret.source.removeprefix("env:") for secret in _secrets(policy).values()}
-    vendors = _read_by_vendors()
-    ignored = sorted(name for name in os.environ if (name in vendors or _is_ignored(name.upper())) and name not in read)
-    said = "requests take no proxy, certificate or address from the environment, and no key but a recipient's own"
-    detail = f"{said}; set and ignored: {', '.join(ignored)}" if ignored else said
-    yield Finding(level="ok", subject="environment", detail=detail)
-
-
-def _is_ignored(name: str) -> bool:
-    return name.endswith(_IGNORED_ENDINGS) or name in _IGNORED_NAMES
-
-
-def _read_by_vendors() -> frozenset[str]:
-    """What the clients of the installed plugins would read, as their manifests say."""
-    found: set[str] = set()
-    for name in _installed_names():
-        try:
-            found.update(registry.manifest(name).environment)
-        except PluginError:
-            continue
-    return frozenset(found)
 
 
 __all__ = ["all_findings"]

@@ -35,7 +35,7 @@ def doctor(*, policy: str | None, as_json: bool) -> None:
     """
     from ringfence.cli.checks import all_findings  # noqa: PLC0415  (`--help` waits for none of it)
 
-    findings = [finding for finding in interrupts.run(all_findings(policy)) if finding.subject != "environment"]
+    findings = interrupts.run(all_findings(policy))
     findings += network_findings()
     sound = all(finding.level != "fault" for finding in findings)
     if as_json:

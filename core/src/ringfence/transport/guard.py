@@ -99,8 +99,7 @@ class Guard(httpx2.AsyncBaseTransport):
                 f"a request to recipient '{self._recipient.name}' without a grant",
                 way_out="send inside: with grant.spend(plan.request)",
             )
-        # A policy that is read again makes recipients that are equal: the same place.
-        grant.claim(grant.recipient if grant.recipient == self._recipient else self._recipient)
+        grant.claim(self._recipient)
 
     async def aclose(self) -> None:
         """Closes the connections, also those in use. Idempotent."""

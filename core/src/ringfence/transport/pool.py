@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, cast
 
 import aiohttp
 
+from ringfence.grant import sending_grant
+
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
     from aiohttp.connector import Connection
@@ -88,8 +90,16 @@ class Pool(aiohttp.TCPConnector):
             line = _line_of(connection)
             if line is not None and line.take(wire):
                 connection.add_callback(line.rest)
+                _note_connected()
                 return connection
             connection.close()
+
+
+def _note_connected() -> None:
+    """From here on the backend takes its time, and no longer the network."""
+    grant = sending_grant()
+    if grant is not None:
+        grant.connected = True
 
 
 class _Line(asyncio.Protocol):
