@@ -185,7 +185,7 @@ async def test_no_message_of_the_backend_is_in_the_error(kit: Any) -> None:
         await kit.ask("Hello", Scene(error="bad_request", text=(MARK,)))
     assert MARK not in str(caught.value)
     assert caught.value.__cause__ is None
-    assert caught.value.__suppress_context__
+    assert caught.value.__context__ is None
 
 
 async def _drawn(run: Any, into: list[Any]) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar, TypeAlias, TypeVar, cast
 
 from ringfence.errors import InvalidRequest, Phase, Unavailable, Unsupported
@@ -44,7 +45,7 @@ _DRAIN_S = 0.2
 _WHOLE = frozenset({"application/json", "text/plain"})
 """Media types of an answer that came whole although a stream was asked for: some models and servers know no other."""
 
-_BEAT = UsageReport(usage=Usage())
+_ALIVE = (UsageReport(usage=Usage()),)
 
 ResultT = TypeVar("ResultT")
 
@@ -54,6 +55,11 @@ class _Progress:
     """How far one run is."""
 
     phase: Phase = "connect"
+
+    @property
+    def begun(self) -> bool:
+        """Whether an event has come."""
+        return self.phase == "mid_stream"
 
 
 class OpenAIProvider(Provider):
@@ -141,35 +147,23 @@ class OpenAIProvider(Provider):
 
     async def run(self, plan: Plan[object], grant: Grant) -> AsyncGenerator[ProviderEvent, None]:
         """Answers `plan` under `grant`; closing the generator hangs up, and the backend sees it."""
-        native = cast("Native", plan.native)
         progress = _Progress()
         running = self._runs.begin()
+        failure: Exception | None = None
         try:
-            with self._errors(progress, plan):
-                response = await self._send(native, plan, grant, running)
-                progress.phase = "before_first_event"
-                if native.decoder is None or _media_type(response) in _WHOLE:
-                    body = await running.wait(response.aread())
-                    for event in native.whole(body, _media_type(response)):
+            async with aclosing(self._batches(plan, grant, running, progress)) as batches:
+                async for batch in batches:
+                    for event in batch:
                         running.check()
                         progress.phase = "mid_stream"
                         yield event
-                    return
-                stream = Stream(response, native.decoder(), running)
-                async with aclosing(stream.chunks):
-                    while not stream.finished:
-                        quiet = True
-                        for event in await stream.next():
-                            running.check()
-                            quiet = False
-                            progress.phase = "mid_stream"
-                            yield event
-                        if quiet and progress.phase == "mid_stream":
-                            # A sign of life counts for the time limit between events, so the app is given one too.
-                            yield _BEAT
-                    await stream.drain(_DRAIN_S)
+        except Exception as error:  # noqa: BLE001  (told below, outside of the handler)
+            failure = self._told(error, progress, plan)
         finally:
             await running.aclose()
+        if failure is not None:
+            # INVARIANT 7: not even the context of an error of ours holds one of the vendor's.
+            raise failure
 
     async def embed(self, plan: Plan[object], grant: Grant) -> Embeddings:
         """Vectors of the texts of `plan`, in order.
@@ -223,15 +217,18 @@ class OpenAIProvider(Provider):
         except OptionFault as fault:
             raise Unavailable(fault.detail, reason="not_configured", way_out=fault.way_out) from None
 
-    def _client(self, recipient: Recipient) -> Client:
+    async def _client(self, recipient: Recipient) -> Client:
         context = self._context
         if context is None:
             raise closed_error()
         client = self._clients.get(recipient)
         if client is None:
-            from ringfence_openai.sdk import Client  # noqa: PLC0415  (the vendor's SDK, on first use)
-
-            client = self._clients[recipient] = Client(self._settled(recipient), context.http(recipient))
+            # The vendor's SDK, on first use: half a second, in which the loop goes on.
+            sdk = await asyncio.to_thread(import_module, "ringfence_openai.sdk")
+            if self._context is not context:
+                raise closed_error()
+            client = self._clients.get(recipient) or sdk.Client(self._settled(recipient), context.http(recipient))
+            self._clients[recipient] = client
         return client
 
     async def _send(self, native: Native, plan: Plan[object], grant: Grant, running: Running) -> httpx2.Response:
@@ -239,10 +236,28 @@ class OpenAIProvider(Provider):
         # INVARIANT 4: nothing of the request leaves before the grant is spent, and only inside its block.
         with grant.spend(plan.request):
             key = _key(native.recipient.credential(self.manifest.secret))
-            client = self._client(native.recipient)
+            client = await running.wait(self._client(native.recipient))
             response = running.response = await running.wait(client.send(native, key))
         grant.connected = True
         return response
+
+    async def _batches(
+        self, plan: Plan[object], grant: Grant, running: Running, progress: _Progress
+    ) -> AsyncGenerator[Sequence[ProviderEvent], None]:
+        """The events of the answer to `plan`, as many at once as the network brings."""
+        native = cast("Native", plan.native)
+        response = await self._send(native, plan, grant, running)
+        progress.phase = "before_first_event"
+        if native.decoder is None or _media_type(response) in _WHOLE:
+            yield native.whole(await running.wait(response.aread()), _media_type(response))
+            return
+        stream = Stream(response, native.decoder(), running)
+        async with aclosing(stream.chunks):
+            while not stream.finished:
+                events = await stream.next()
+                # A sign of life counts for the time limit between events, so the app is given one too.
+                yield events if events or not progress.begun else _ALIVE
+            await stream.drain(_DRAIN_S)
 
     async def _whole(
         self, native: Native, plan: Plan[object], grant: Grant, read: Callable[[bytes], ResultT]
@@ -251,27 +266,23 @@ class OpenAIProvider(Provider):
         progress = _Progress()
         running = self._runs.begin()
         try:
-            with self._errors(progress, plan):
-                response = await self._send(native, plan, grant, running)
-                progress.phase = "before_first_event"
-                return read(await running.wait(response.aread()))
+            response = await self._send(native, plan, grant, running)
+            progress.phase = "before_first_event"
+            return read(await running.wait(response.aread()))
+        except Exception as error:  # noqa: BLE001  (told below, outside of the handler)
+            failure = self._told(error, progress, plan)
         finally:
             await running.aclose()
+        # INVARIANT 7: not even the context of an error of ours holds one of the vendor's.
+        raise failure
 
-    @contextmanager
-    def _errors(self, progress: _Progress, plan: Plan[object]) -> Generator[None]:
-        """Turns what goes wrong below into errors of the provider interface, in the phase it happened in."""
-        try:
-            yield
-        except Exception as error:
-            from ringfence_openai.errors import as_provider_error  # noqa: PLC0415  (with the vendor's SDK)
+    def _told(self, error: Exception, progress: _Progress, plan: Plan[object]) -> Exception:
+        """`error` in the words of the provider interface, in the phase it happened in."""
+        from ringfence_openai.errors import as_provider_error  # noqa: PLC0415  (with the vendor's SDK)
 
-            if self._context is None:
-                raise closed_error() from None
-            mapped = as_provider_error(error, progress.phase, plan.card.context_tokens)
-            if mapped is None:
-                raise
-            raise mapped from None
+        if self._context is None:
+            return closed_error()
+        return as_provider_error(error, progress.phase, plan.card.context_tokens) or error
 
 
 def _planner(task: str, options: RecipientOptions) -> Planner:
