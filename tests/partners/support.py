@@ -49,11 +49,12 @@ flow:
 def partner(api: Api, url: str) -> str:
     """The declaration of a recipient that speaks `api` at `url`."""
     if api == "gemini":
-        return f'{{ring: partner, provider: gemini, model: gemini-3-flash, url: "{url}", secret: "env:PARTNERS_GEMINI_KEY"}}'
-    return (
-        f'{{ring: partner, provider: openai, model: gpt-5.2, url: "{url}", secret: "env:PARTNERS_OPENAI_KEY", '
-        f"options: {{api: {api}}}}}"
-    )
+        named, more = "provider: gemini, model: gemini-3-flash, secret: env:PARTNERS_GEMINI_KEY", ""
+    else:
+        named = "provider: openai, model: gpt-5.2, secret: env:PARTNERS_OPENAI_KEY"
+        # What a server at another address can do, only the policy can say.
+        more = f", capabilities: [text, tools, output_schema, reasoning], options: {{api: {api}}}"
+    return f'{{ring: partner, {named}, url: "{url}"{more}}}'
 
 
 def at(api: Api, server: PartnerServer) -> str:

@@ -19,6 +19,7 @@ from ringfence.errors import ProviderError, RingfenceError, StreamBroken
 from ringfence.request import Tool, ToolCallPart
 from ringfence.response import Event, Joined, Response
 from ringfence.testing import PartnerServer, Scene, ScriptedProvider
+from ringfence.testing.partners import wire_events
 from ringfence.testing.partners.backend import PartnerBackend
 from ringfence.testing.scenes import Fault
 
@@ -52,11 +53,11 @@ class Case:
         return f"{self.scene.fault} at {self.scene.fault_at}, {self.mode}"
 
 
-def cases(double: PartnerBackend, scene: Scene, faults: Sequence[Fault]) -> Iterator[Case]:
+def cases(api: Api, scene: Scene, faults: Sequence[Fault]) -> Iterator[Case]:
     """Every fault at every index, the place after the last event included."""
     text = "".join(scene.text)
     for fault in faults:
-        for index in range(double.wire_events(scene) + 2):
+        for index in range(wire_events(scene, api) + 2):
             for mode in MODES:
                 yield Case(scene=replace(scene, fault=fault, fault_at=index), mode=mode, whole=text)
 
@@ -176,7 +177,7 @@ async def try_all(stages: Stages, scene: Scene, faults: Sequence[Fault], audit: 
         async with assistant(policy, folder, device=device, retry=ONCE, timeouts=limits) as asked:
             found = [
                 [f"{api}: {one}" for one in await try_case(asked, double, case)]
-                for case in cases(double, scene, faults)
+                for case in cases(api, scene, faults)
                 if case.mode == mode
             ]
         if audit is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -228,11 +229,7 @@ def test_the_vendors_own_key_does_not_go_to_another_url(server: PartnerServer, t
     """A recipient with a url and without a secret: the request arrives without any key, whatever is exported."""
     double = backend(api, server)
     policy = tmp_path / "policy.yaml"
-    named = (
-        at(api, server)
-        .replace(', secret: "env:PARTNERS_OPENAI_KEY"', "")
-        .replace(', secret: "env:PARTNERS_GEMINI_KEY"', "")
-    )
+    named = re.sub(r"secret: env:\w+, ", "", at(api, server))
     assert "secret" not in named
     policy.write_text(policy_text({"first": named, "local": DEVICE}))
     keys = {name: f"{name}-evil" for name in ("OPENAI_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY", "OPENAI_ADMIN_KEY")}
