@@ -13,6 +13,7 @@ from tests.kit.broken.suite import CAUGHT, DROPPED
 from tests.kit.broken.whole import Whole
 
 ROOT = Path(__file__).parents[2]
+OPTIONED = ("test_one_object_serves_both_faces", "test_an_unknown_option_is_refused", "test_usage_adds_up")
 EXPECTING = ("TestKnownFault", "TestMendedFault")
 SUITE = "tests/kit/broken/suite.py"
 
@@ -23,6 +24,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, st
     report = tmp_path_factory.mktemp("kit") / "report.json"
     nodes = [f"{SUITE}::Test{provider.__name__}::{rule}" for provider, rule in CAUGHT.items()]
     nodes += [f"{SUITE}::{suite}::{DROPPED}[{field}]" for suite in EXPECTING for field in ("top_k", "top_p")]
+    nodes += [f"{SUITE}::TestWithOptions::{rule}" for rule in OPTIONED]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "ringfence.testing.kit.report", "-p", "no:cacheprovider", *nodes],
         cwd=ROOT,
@@ -58,3 +60,8 @@ def test_a_rule_that_is_kept_after_all_fails_as_expected_to_fail(results: dict[s
         result, detail = results[f"TestMendedFault::{DROPPED}[{field}]"]
         assert result == "failed"
         assert "the wire had no word for it" in detail
+
+
+def test_a_provider_gets_its_options_everywhere(results: dict[str, tuple[str, str]]) -> None:
+    for rule in OPTIONED:
+        assert results[f"TestWithOptions::{rule}"] == ("passed", "")

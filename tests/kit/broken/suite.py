@@ -12,6 +12,8 @@ from tests.kit.broken.partner import reply
 from tests.kit.broken.variants import CASES, TEXT_ONLY, DropsASetting
 from tests.kit.broken.whole import Whole
 
+from ringfence.errors import InvalidRequest
+from ringfence.provider import ProviderContext
 from ringfence.testing.kit import ProviderConformance, WireBackend
 from ringfence.testing.scenes import Backend
 
@@ -47,7 +49,9 @@ class TestKnownFault(ProviderConformance):
     provider = DropsASetting
     model = "whole-1"
     xfail: ClassVar[Mapping[str, str]] = {f"{DROPPED}[top_k]": "the wire has no word for it"}
-    backend = _backend
+
+    def backend(self) -> Backend:
+        return WireBackend(reply)
 
 
 class TestMendedFault(ProviderConformance):
@@ -56,4 +60,26 @@ class TestMendedFault(ProviderConformance):
     provider = Whole
     model = "whole-1"
     xfail: ClassVar[Mapping[str, str]] = {DROPPED: "the wire had no word for it"}
-    backend = _backend
+
+    def backend(self) -> Backend:
+        return WireBackend(reply)
+
+
+class Choosy(Whole):
+    """Correct, and not opened without its option."""
+
+    async def open(self, context: ProviderContext) -> None:
+        if dict(context.options) != {"place": "north"}:
+            raise InvalidRequest("the option place is north")
+        self.context = context
+
+
+class TestWithOptions(ProviderConformance):
+    """A provider that an app gives options."""
+
+    provider = Choosy
+    model = "whole-1"
+    options: ClassVar[Mapping[str, object]] = {"place": "north"}
+
+    def backend(self) -> Backend:
+        return WireBackend(reply)
