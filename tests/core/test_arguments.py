@@ -280,3 +280,11 @@ def test_stop_as_one_string_is_one_sequence() -> None:
 def test_a_part_message_or_request_made_wrong_is_refused(make: Callable[..., object]) -> None:
     with pytest.raises(RingfenceError):
         make()
+
+
+async def test_a_required_call_without_a_tool_is_refused() -> None:
+    provider = ScriptedProvider("x")
+    async with assistant(policy("first"), first=provider) as it:
+        with pytest.raises(InvalidRequest, match="there is no tool"):
+            await it.respond("x", tool_choice="required")
+    assert provider.requests == []

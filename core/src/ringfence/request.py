@@ -398,6 +398,8 @@ class Request:
         names = [tool.name for tool in self.tools]
         if len(set(names)) != len(names):
             raise InvalidRequest("two tools have the same name", way_out="rename one")
+        if self.tool_choice == "required" and not self.tools:
+            raise InvalidRequest("a tool call is required, and there is no tool", way_out="tools=[…]")
 
     def __repr__(self) -> str:
         return f"Request(task={self.task}, {len(self.messages)} messages, labels={sorted(self.labels)})"
