@@ -16,7 +16,7 @@ from tests.kit.broken.whole import CARD, Cut, Failing, Native, Parts, Whole, par
 
 from ringfence import errors
 from ringfence.grant import Grant
-from ringfence.provider import Availability, Available, ModelCard, Plan, ProviderContext
+from ringfence.provider import Availability, Available, Embeddings, ModelCard, Plan, ProviderContext
 from ringfence.recipient import Recipient, Secret
 from ringfence.request import Request
 from ringfence.response import Finish, ProviderEvent, TextDelta, TextStart, Usage, UsageReport
@@ -426,6 +426,15 @@ class RaisesAForeignError(Whole):
         if status == 404:
             raise KeyError(status)
         return super().refusal(status, headers, body)
+
+
+@caught_by("test_errors_are_the_same_for_every_task[rate_limited]")
+class ReadsErrorsOfVectorsOtherwise(Whole):
+    async def embed(self, plan: Plan[object], grant: Grant) -> Embeddings:
+        try:
+            return await super().embed(plan, grant)
+        except errors.ProviderError:
+            raise errors.RequestRejected("no vectors") from None
 
 
 @caught_by("test_no_connection_is_told")

@@ -51,6 +51,14 @@ class FailureRules(Subject):
         outcome = self.bench.outcome(self.bench.asking(), Scene(error=kind, text=(_MISLEADING,)))
         self._kit_refusal(kind, outcome)
 
+    @needs_backend
+    @pytest.mark.parametrize("error", ["authentication", "rate_limited", "server"])
+    def test_errors_are_the_same_for_every_task(self, error: Any) -> None:
+        """A refusal is the same class of error for vectors, pictures and speech as for text."""
+        for kind in self.bench.kinds():
+            request = self.bench.asking(kind=kind)
+            self._kit_refusal(error, self.bench.outcome(request, Scene(error=error), kind=kind))
+
     def _kit_refusal(self, kind: ErrorKind, outcome: Outcome) -> None:
         error = outcome.error
         expect(not outcome.events, f"events came before {kind} was told")
