@@ -6,12 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from ringfence.cli.checks import environment, keys
+from ringfence.cli.checks import keys, variables_of
+from ringfence.cli.doctor import network_findings
 from ringfence.policy import Policy, read_policy
 
 
 def policy(keys_of_x: str = "", ring: str = "partner") -> Policy:
-    return read_policy(f"""version: 1
+    return read_policy(_text(keys_of_x, ring))
+
+
+def _text(keys_of_x: str = "", ring: str = "partner") -> str:
+    return f"""version: 1
 recipients:
   mlx: {{ring: device, provider: mlx, model: m}}
   x: {{ring: {ring}, provider: openai, model: m{keys_of_x}}}
@@ -19,7 +24,7 @@ labels: {{unclassified: {{}}}}
 unknown: unclassified
 flow: [{{id: any, allow: {{labels: "*", to: [device]}}}}]
 route: [{{id: all, prefer: [mlx]}}]
-""")
+"""
 
 
 def test_a_key_that_is_there_is_named_by_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,21 +47,23 @@ def test_a_recipient_with_a_url_of_its_own_is_sent_no_key_of_the_vendor(monkeypa
     monkeypatch.setenv("OPENAI_API_KEY", "canary")
     away = policy(', url: "https://a.example/v1"')
     assert list(keys(away)) == []
-    (finding,) = environment(away)
-    assert "OPENAI_API_KEY" in finding.detail
 
 
-def test_a_variable_that_a_recipient_reads_is_not_called_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OPENAI_API_KEY", "OTHER_API_KEY", "OPENAI_BASE_URL", "AZURE_OPENAI_ENDPOINT"):
+def test_a_variable_that_a_recipient_reads_is_not_called_ignored(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("GOOGLE_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.setenv(name, "canary")
-    (finding,) = environment(policy())
-    ignored = finding.detail.partition("set and ignored: ")[2].split(", ")
-    assert "OPENAI_API_KEY" not in ignored
-    assert {"OTHER_API_KEY", "OPENAI_BASE_URL", "AZURE_OPENAI_ENDPOINT"} <= set(ignored)
-    assert "canary" not in finding.detail
+    file = tmp_path / "policy.yaml"
+    file.write_text(_text(", secret: 'env:GOOGLE_API_KEY'"), encoding="utf-8")
+    read = variables_of(str(file))
+    assert read == {"GOOGLE_API_KEY"}
+    detail = next(one.detail for one in network_findings(read) if one.subject == "environment")
+    assert "GOOGLE_API_KEY" not in detail
+    assert "OPENAI_BASE_URL" in detail
+    assert "canary" not in detail
 
 
 def test_without_a_policy_no_key_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "canary")
     assert list(keys(None)) == []
-    assert "OPENAI_API_KEY" in next(iter(environment(None))).detail

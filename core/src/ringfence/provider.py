@@ -161,7 +161,10 @@ class ProviderContext:
 
 
 class Provider(ABC):
-    """A model backend. Subclass it, and keep every method honest: the conformance kit runs them all."""
+    """A model backend. Subclass it, and keep every method honest: the conformance kit runs them all.
+
+    It is opened once at a time: after `close` it may be opened again, on another event loop too.
+    """
 
     manifest: ClassVar[Manifest]
 

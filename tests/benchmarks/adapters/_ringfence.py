@@ -12,7 +12,7 @@ POLICY = """
 version: 1
 name: bench
 recipients:
-  partner: {{ring: partner, provider: {provider}, model: {model}, url: "{url}", secret: "env:BENCH_KEY"{more}}}
+  vendor: {{ring: partner, provider: {provider}, model: {model}, url: "{url}", secret: "env:BENCH_KEY"{more}}}
 labels:
   public: {{}}
   unclassified: {{}}
@@ -23,7 +23,7 @@ flow:
     consent: ask
 route:
   - id: always
-    prefer: [partner]
+    prefer: [vendor]
 """
 
 

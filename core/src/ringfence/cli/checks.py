@@ -143,6 +143,13 @@ def keys(policy: Policy | None) -> Iterator[Finding]:
             )
 
 
+def variables_of(policy_file: str | None) -> frozenset[str]:
+    """The variables that hold the keys of the recipients of the policy in force."""
+    policy, _ = policy_state(policy_file)
+    sources = (secret.source for secret in _secrets(policy).values())
+    return frozenset(source.removeprefix("env:") for source in sources if source.startswith("env:"))
+
+
 def _secrets(policy: Policy | None) -> dict[str, Secret]:
     """By recipient."""
     found: dict[str, Secret] = {}
@@ -218,4 +225,4 @@ def audit() -> Iterator[Finding]:
         yield Finding(level="warning", subject="audit log", detail=note)
 
 
-__all__ = ["all_findings"]
+__all__ = ["all_findings", "variables_of"]

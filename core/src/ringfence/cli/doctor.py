@@ -33,10 +33,10 @@ def doctor(*, policy: str | None, as_json: bool) -> None:
 
     Exit 0 if nothing is at fault, else 1. A warning is no fault.
     """
-    from ringfence.cli.checks import all_findings  # noqa: PLC0415  (`--help` waits for none of it)
+    from ringfence.cli.checks import all_findings, variables_of  # noqa: PLC0415  (`--help` waits for none of it)
 
     findings = interrupts.run(all_findings(policy))
-    findings += network_findings()
+    findings += network_findings(variables_of(policy))
     sound = all(finding.level != "fault" for finding in findings)
     if as_json:
         terminal.write_json({"ok": sound, "findings": [asdict(finding) for finding in findings]}, indent=2)
@@ -48,14 +48,17 @@ def doctor(*, policy: str | None, as_json: bool) -> None:
         sys.exit(REFUSED)
 
 
-def network_findings() -> Iterator[Finding]:
-    """What requests beyond the device need, and what of the environment they ignore. Sends and imports nothing."""
+def network_findings(read: frozenset[str] = frozenset()) -> Iterator[Finding]:
+    """What requests beyond the device need, and what of the environment they ignore. Sends and imports nothing.
+
+    `read` are the variables that hold the keys of the policy's recipients.
+    """
     manifests = list(_manifests())
     yield _packages(manifests)
     for manifest in manifests:
         if manifest.secret is not None:
             yield _key(manifest.name, manifest.secret)
-    yield _environment(manifests, os.environ)
+    yield _environment(manifests, os.environ, read)
 
 
 def _manifests() -> Iterator[Manifest]:
@@ -104,11 +107,11 @@ def _key(provider: str, source: str) -> Finding:
     )
 
 
-def _environment(manifests: Sequence[Manifest], environment: Mapping[str, str]) -> Finding:
+def _environment(manifests: Sequence[Manifest], environment: Mapping[str, str], read: frozenset[str]) -> Finding:
     """What is set and read by others, and by nothing here. Names only: a value may hold a password."""
     from ringfence.provider import Finding  # noqa: PLC0415
 
-    read = {manifest.secret.removeprefix("env:") for manifest in manifests if manifest.secret is not None}
+    read |= {manifest.secret.removeprefix("env:") for manifest in manifests if manifest.secret is not None}
     vendors = {name for manifest in manifests for name in manifest.environment}
     ignored = sorted(name for name in environment if name.upper() in _PROXY | _TRUST or name in vendors - read)
     said = "requests take no proxy, certificate or address from the environment"

@@ -32,7 +32,8 @@ class Scene:
     `text`, `reasoning` and the arguments of `tool_calls` come in the chunks given (arguments: 4 characters each).
     `finish` is derived where it is `None`: `tool_calls` if there are any, else `stop`. `fault` happens in place of the
     wire event number `fault_at`, 0 being the first; a `stall` before event 0 is a slow first byte. `vectors` answer an
-    embedding request, `media` one for pictures or speech, `input_tokens` one that counts tokens.
+    embedding request, `media` one for pictures or speech, `input_tokens` one that counts tokens. The message of a
+    refusal is the scene's text.
     """
 
     text: tuple[str, ...] = ("Hello", " there", ", friend.")
@@ -67,7 +68,11 @@ class Seen:
 
 
 class Backend(Protocol):
-    """A backend under a test's control. `url` is its base URL, as a policy's `url:` would name it."""
+    """A backend under a test's control. `url` is its base URL, as a policy's `url:` would name it.
+
+    It may have a method `wire_events(scene) -> int` too, which says how many wire events a streamed answer has; without
+    it the kit counts for itself.
+    """
 
     url: str
 

@@ -78,6 +78,7 @@ class ScriptedProvider(Provider):
         if context.options:
             raise InvalidRequest(f"the scripted provider has no option '{next(iter(context.options))}'")
         self.opened += 1
+        self._closed = False
 
     async def close(self) -> None:
         """Refuses what comes later."""
