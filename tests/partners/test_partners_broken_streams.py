@@ -12,7 +12,7 @@ from typing import TypeAlias, get_args
 
 import pytest
 from tests.core.support import as_shown, drain, records
-from tests.partners.support import APIS, DEVICE, LOCAL, ONCE, Api, assistant, at, backend, policy_text
+from tests.partners.support import APIS, DEVICE, LOCAL, ONCE, Api, Person, assistant, at, backend, policy_text
 
 from ringfence import AsyncAssistant, Timeouts
 from ringfence.errors import ProviderError, RingfenceError, StreamBroken
@@ -76,7 +76,9 @@ def joins_of(events: Sequence[Event]) -> tuple[Joined, ...]:
     return tuple(event for event in events if isinstance(event, Joined))
 
 
-def faults_of_answer(case: Case, response: Response[None], events: Sequence[Event]) -> list[str]:
+def faults_of_answer(  # noqa: PLR0911  (one rule a return)
+    case: Case, response: Response[None], events: Sequence[Event]
+) -> list[str]:
     """What is wrong with an answer that was given as a whole one."""
     attempts = [(one.recipient, one.error, one.phase) for one in response.receipt.attempts]
     if joins_of(events) != response.joins:
@@ -266,3 +268,27 @@ async def test_a_continuation_goes_to_the_next_partner_with_what_came(server: Pa
     assert response.joins == (Joined(broken="first", recipient="second", how="continue"),)
     assert b"Once upon" in server.gemini.seen()[0].body
     assert issubclass(StreamBroken, ProviderError)
+
+
+@pytest.mark.parametrize("mode", ["restart", "continue"])
+async def test_going_on_elsewhere_asks_for_it_once(server: PartnerServer, mode: str) -> None:
+    """The next partner is a recipient of its own: a person is asked, and a no ends in the broken answer."""
+    policy = policy_text(
+        {"first": at("chat", server), "second": at("gemini", server)}, fallback=["second"], on_broken_stream=mode
+    )
+    for yes in (True, False):
+        server.openai.play(Scene(text=("Once", " upon"), fault="end", fault_at=3))
+        server.gemini.play(Scene(text=(" a time.",)))
+        person = Person(says=(lambda _: True) if yes else (lambda question: question.recipient == "first"))
+        async with assistant(policy, audit=False, retry=ONCE, person=person) as asked:
+            stream = asked.stream("Hello", labels=["public"])
+            events, error = await drain(stream)
+        assert person.asked == ["first", "second"]
+        assert len(server.gemini.seen()) == yes
+        if yes:
+            assert error is None
+            assert stream.receipt is not None
+            assert stream.receipt.consented
+        else:
+            assert isinstance(error, StreamBroken)
+            assert error.partial_text == as_shown(events) == "Once upon"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 import pytest
 from tests.core.support import chain, drain, shown
@@ -58,7 +58,7 @@ class Everything(logging.Handler):
 
 
 @contextmanager
-def everything_logged() -> Iterator[Everything]:
+def everything_logged() -> Generator[Everything]:
     """All loggers at DEBUG, and a handler that keeps what they say."""
     handler = Everything()
     before = {name: logging.getLogger(name).level for name in LOGGERS}
@@ -77,6 +77,10 @@ def leaks(where: str, texts: Iterable[str], *, allowed: str = "") -> list[str]:
     return [f"{where} holds {secret}" for text in texts for secret in SECRETS if secret != allowed and secret in text]
 
 
+def texts_below(folder: Path) -> list[str]:
+    return [path.read_text() for path in folder.rglob("*") if path.is_file()]
+
+
 def reachable(error: BaseException) -> list[str]:
     """What hangs on an error as attributes, three steps deep, but for the text that is meant for the app."""
     texts: list[str] = []
@@ -93,7 +97,7 @@ def reachable(error: BaseException) -> list[str]:
         state = getattr(value, "__dict__", {}) if not isinstance(value, type) else {}
         todo += [(item, depth + 1) for name, item in state.items() if name not in {"partial_text", "response"}]
         if isinstance(value, list | tuple | set):
-            todo += [(item, depth + 1) for item in value]
+            todo += [(item, depth + 1) for item in cast("Iterable[object]", value)]
     return texts
 
 
@@ -139,10 +143,9 @@ async def test_nothing_leaks_whatever_goes_wrong(
                 if error is not None:
                     found += leaks(f"{name}: the error", [shown(error), *reachable(error)])
                 found += [f"{name}: {fault}" for fault in key_faults(api, server)]
-            del error
             gc.collect()
     found += leaks("a log record", handler.texts)
-    found += leaks("the audit log", [path.read_text() for path in tmp_path.rglob("*") if path.is_file()])
+    found += leaks("the audit log", texts_below(tmp_path))
     assert sorted(set(found)) == []
     assert "openai" in handler.loggers or api == "gemini", handler.loggers
 
@@ -194,5 +197,5 @@ async def test_an_answer_with_a_canary_in_a_call_stays_out_of_the_record(
     async with assistant(policy_text({"first": at(api, server)}), tmp_path) as asked:
         response = await asked.respond(PROMPT, labels=["public"])
     assert leaks("the receipt", [repr(response.receipt), repr(response), repr(response.message)]) == []
-    assert leaks("the audit log", [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]) == []
+    assert leaks("the audit log", texts_below(tmp_path)) == []
     assert body(backend(api, server).seen()[0])

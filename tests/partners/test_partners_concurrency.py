@@ -45,7 +45,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="the 
 
 async def ask(asked: AsyncAssistant, api: Api, number: int, *, streamed: bool) -> Response[Any]:
     """The double answers a schema with an instance of it, so each request has an answer of its own."""
-    schema = {
+    schema: dict[str, Any] = {
         "type": "object",
         "properties": {"word": {"type": "string", "enum": [f"{api}-{number}"]}},
         "required": ["word"],

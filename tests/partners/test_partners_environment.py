@@ -143,9 +143,7 @@ def hostile(trap: Trap, tmp_path: Path) -> dict[str, str]:
     certificates.write_text("no certificate\n")
     pip = tmp_path / "adc.json"
     pip.write_text(json.dumps({"type": "authorized_user", "client_id": "x", "token_uri": url, "refresh_token": evil}))
-    proxies = {
-        name: url for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
-    }
+    proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"), url)
     named = {
         "OPENAI_BASE_URL": f"{url}/v1",
         "OPENAI_API_KEY": evil,

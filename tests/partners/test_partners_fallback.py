@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 from tests.core.support import drain, records
@@ -46,10 +46,10 @@ def error_name(api: Api, kind: ErrorKind) -> str:
     return ERRORS["gemini" if api == "gemini" else "openai"][kind]
 
 
-async def ask(asked: AsyncAssistant, text: str, *, streamed: bool, **options: Any) -> Response[None]:
+async def ask(asked: AsyncAssistant, text: str, *, streamed: bool) -> Response[None]:
     if not streamed:
-        return await asked.respond(text, **options)
-    stream = asked.stream(text, **options)
+        return await asked.respond(text, labels=["public"])
+    stream = asked.stream(text, labels=["public"])
     events, error = await drain(stream)
     if error is not None:
         raise error
@@ -73,7 +73,7 @@ async def test_a_refusal_ends_in_the_declared_fallback(
         other.play(Scene(text=("From the", " other.")))
         person = Person()
         async with assistant(policy, tmp_path / kind, person=person) as asked:
-            response = await ask(asked, "Hello there", streamed=streamed, labels=["public"])
+            response = await ask(asked, "Hello there", streamed=streamed)
         tries = 2 if kind in RETRYABLE else 1
         attempts = [(one.recipient, one.error) for one in response.receipt.attempts]
         expected: list[tuple[str, str | None]] = [("first", error_name(api, kind))] * tries
@@ -101,7 +101,7 @@ async def test_without_a_fallback_the_error_is_the_partners(server: PartnerServe
         for kind in KINDS:
             backend(api, server).play(Scene(error=kind))
             try:
-                await ask(asked, "Hello there", streamed=streamed, labels=["public"])
+                await ask(asked, "Hello there", streamed=streamed)
             except RingfenceError as error:
                 if type(error).__name__ != error_name(api, kind) or getattr(error, "recipient", None) != "first":
                     faults.append(f"{kind}: {error!r}")

@@ -9,7 +9,7 @@ import pytest
 from tests.core.support import drain
 from tests.partners.support import APIS, DEVICE, ONCE, Api, Person, assistant, at, backend, body, partner, policy_text
 
-from ringfence import AsyncAssistant, tool
+from ringfence import tool
 from ringfence.request import ReasoningPart, ToolCallPart
 from ringfence.response import Event, Response, ToolFinished, TurnStarted
 from ringfence.testing import PartnerServer, Scene, Script, ScriptedProvider
@@ -173,7 +173,7 @@ async def test_a_session_that_falls_back_takes_no_reasoning_along(
 async def test_reasoning_of_one_company_does_not_go_to_another_behind_the_same_provider(
     server: PartnerServer,
 ) -> None:
-    """`openai` serves OpenAI and every compatible server: a state that one of them encrypted means nothing elsewhere."""
+    """`openai` serves OpenAI and every compatible server; what one of them encrypted means nothing elsewhere."""
     with PartnerServer() as elsewhere:
         server.openai.play(
             Scene(text=(), reasoning=("I should look.",), tool_calls=CALLS), Scene(error="authentication")
