@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from tests.benchmarks.clock import Work, differences, median, ratios, take_turns
 from tests.benchmarks.partner_wire import CHUNKS, PartnerWire
@@ -138,7 +138,8 @@ def _gemini(url: str) -> tuple[_Do, _Do]:
     from google import genai
     from google.genai import types
 
-    client = genai.Client(api_key=KEY, vertexai=False, http_options=types.HttpOptions(base_url=url))
+    # The SDK's annotations name types of packages that are not installed.
+    client: Any = genai.Client(api_key=KEY, vertexai=False, http_options=types.HttpOptions(base_url=url))
 
     async def call() -> None:
         response = await client.aio.models.generate_content(model=MODEL, contents=QUESTION)

@@ -644,12 +644,11 @@ async def test_a_tool_that_flow_lets_through_only_with_consent_needs_approval(an
         return "out"
 
     text = DETECTING.replace("publish: {ring: house}", "publish: {ring: partner}")
-    approve = None if answer is None else (lambda _: answer)
+    options: Any = {} if answer is None else {"approve": lambda _: answer}  # pyright: ignore[reportUnknownLambdaType]
     provider = ScriptedProvider(calls(("publish", {"text": "hello"})), "Done.")
     async with AsyncAssistant(
         read_policy(text), providers={"first": provider}, audit=False, consent=lambda _: True
     ) as it:
-        options: Any = {} if approve is None else {"approve": approve}
         await it.respond("x", tools=[publish], **options)
     assert ran == (["hello"] if answer else [])
     assert results(provider)[0].is_error is not bool(answer)
