@@ -14,6 +14,7 @@ QUESTION = "Name one thing that people take to the beach. Answer with one word."
 
 
 def ask_the_user(asked: ConsentRequest) -> bool:
+    """Shows where it would go, and exactly what."""
     print(f"May this go to {asked.recipient} ({asked.ring})? Labels: {', '.join(asked.labels)}")
     print(f"    {asked.preview}")
     return input("[y/N] ").strip().lower() == "y"

@@ -635,6 +635,16 @@ async def test_a_declared_tool_gets_only_what_the_policy_lets_it_reach(
     assert result.text == ("out" if allowed else "the policy does not let this conversation reach this tool")
 
 
+class SaysIt:
+    """An app that answers every question alike."""
+
+    def __init__(self, answer: bool) -> None:
+        self.answer = answer
+
+    def __call__(self, call: ToolCallPart) -> bool:
+        return self.answer
+
+
 @pytest.mark.parametrize("answer", [True, False, None], ids=["approved", "refused", "nobody to ask"])
 async def test_a_tool_that_flow_lets_through_only_with_consent_needs_approval(answer: bool | None) -> None:
     ran: list[str] = []
@@ -644,7 +654,7 @@ async def test_a_tool_that_flow_lets_through_only_with_consent_needs_approval(an
         return "out"
 
     text = DETECTING.replace("publish: {ring: house}", "publish: {ring: partner}")
-    options: Any = {} if answer is None else {"approve": lambda _: answer}  # pyright: ignore[reportUnknownLambdaType]
+    options: Any = {} if answer is None else {"approve": SaysIt(answer)}
     provider = ScriptedProvider(calls(("publish", {"text": "hello"})), "Done.")
     async with AsyncAssistant(
         read_policy(text), providers={"first": provider}, audit=False, consent=lambda _: True

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ringfence.testing.partners import PartnerServer
     from ringfence.testing.replay import recording, replaying
     from ringfence.testing.scenes import Backend, Scene, Seen
-    from ringfence.testing.scripted import Script, ScriptedProvider, failing, text_events
+    from ringfence.testing.scripted import Script, ScriptedProvider, call_events, failing, text_events
 
 _HOMES = {
     "Backend": "scenes",
@@ -21,6 +21,7 @@ _HOMES = {
     "Script": "scripted",
     "ScriptedProvider": "scripted",
     "Seen": "scenes",
+    "call_events": "scripted",
     "failing": "scripted",
     "forbid_real_requests": "forbid",
     "recording": "replay",
@@ -47,6 +48,7 @@ __all__ = [
     "Script",
     "ScriptedProvider",
     "Seen",
+    "call_events",
     "failing",
     "forbid_real_requests",
     "recording",

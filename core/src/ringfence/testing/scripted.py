@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -21,7 +22,18 @@ from ringfence.provider import (
 )
 from ringfence.recipient import Recipient
 from ringfence.request import Request
-from ringfence.response import Finish, ProviderEvent, TextDelta, TextEnd, TextStart, Usage, UsageReport
+from ringfence.response import (
+    Finish,
+    ProviderEvent,
+    TextDelta,
+    TextEnd,
+    TextStart,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+    Usage,
+    UsageReport,
+)
 
 
 def text_events(*chunks: str, finish: Finish | None = None) -> tuple[ProviderEvent, ...]:
@@ -32,6 +44,17 @@ def text_events(*chunks: str, finish: Finish | None = None) -> tuple[ProviderEve
         TextEnd(0),
         UsageReport(usage=Usage(input_tokens=1, output_tokens=len(chunks))),
         finish or Finish("stop", "stop"),
+    )
+
+
+def call_events(name: str, /, **arguments: object) -> tuple[ProviderEvent, ...]:
+    """The events of an answer that calls the tool `name` once."""
+    return (
+        ToolCallStart(0, f"call-{name}", name),
+        ToolCallDelta(0, json.dumps(arguments)),
+        ToolCallEnd(0),
+        UsageReport(usage=Usage(input_tokens=1, output_tokens=1)),
+        Finish("tool_calls", "tool_calls"),
     )
 
 
