@@ -7,10 +7,11 @@ import json
 import socket
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.core.support import drain
+from tests.core.support import as_shown, drain
 from tests.partners.support import (
     APIS,
     DEVICE,
@@ -28,10 +29,15 @@ from tests.partners.support import (
 
 from ringfence import Timeouts
 from ringfence.errors import RateLimited, RingfenceError, StreamBroken, TimedOut
+from ringfence.request import ToolCallPart
 from ringfence.response import UsageReport
 from ringfence.testing import PartnerServer, Scene
+from ringfence.testing.partners import gemini_content, openai_chat, openai_responses
 
 pytestmark = pytest.mark.usefixtures("server")
+
+
+_EVENT_STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
 @asynccontextmanager
@@ -200,10 +206,9 @@ async def test_an_answer_that_comes_byte_by_byte_is_the_same(api: Api) -> None:
         ]
     body = b"".join(b"data: " + json.dumps(one, ensure_ascii=False).encode() + b"\r\n\r\n" for one in events)
     body += b"data: [DONE]\r\n\r\n" if api == "chat" else b""
-    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
     pieces = [b"1\r\n" + bytes([byte]) + b"\r\n" for byte in body]
     async with (
-        serving(head, *pieces, b"0\r\n\r\n") as origin,
+        serving(_EVENT_STREAM, *pieces, b"0\r\n\r\n") as origin,
         assistant(policy_text({"first": named(api, origin)}), audit=False, retry=ONCE) as asked,
         asked.stream("Hello", labels=["public"]) as stream,
     ):
@@ -211,10 +216,94 @@ async def test_an_answer_that_comes_byte_by_byte_is_the_same(api: Api) -> None:
     assert response.text == text
 
 
+UNFINISHED = {
+    "responses": {"output": [{"type": "message", "content": [{"type": "output_text", "text": "Once upon"}]}]},
+    "chat": {
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "Once upon"}, "finish_reason": None}]
+    },
+    "gemini": {"candidates": [{"index": 0, "content": {"role": "model", "parts": [{"text": "Once upon"}]}}]},
+}
+
+
+@pytest.mark.parametrize(
+    "api",
+    [
+        "responses",
+        pytest.param(
+            "chat",
+            marks=pytest.mark.xfail(
+                strict=True, reason="a whole answer without a finish reason passes; a stream does not"
+            ),
+        ),
+        "gemini",
+    ],
+)
+async def test_a_whole_answer_that_does_not_say_it_is_complete_is_broken(api: Api) -> None:
+    async with serving(whole("200 OK", json.dumps(UNFINISHED[api]).encode())) as origin:
+        error = await error_of(api, origin, streamed=False)
+    assert isinstance(error, StreamBroken)
+
+
+CALL = ToolCallPart("call_1", "weather", '{"city":"Ulm"}')
+CUT = {
+    "text": Scene(text=("Once", " upon", " a time.")),
+    "calls": Scene(text=("Let me look.",), tool_calls=(CALL, replace(CALL, id="call_2"))),
+    "reasoning": Scene(reasoning=("First", " this."), text=("So it is.",)),
+}
+
+
+def events_of(api: Api, scene: Scene) -> tuple[bytes, ...]:
+    """The wire events of `scene`, as the double would send them."""
+    body: dict[str, object] = {"model": "m", "stream": True, "stream_options": {"include_usage": True}}
+    if api == "gemini":
+        answer = gemini_content.answer("m", scene, stream=True, sse=True)
+    else:
+        answer = (openai_chat if api == "chat" else openai_responses).answer(body, scene)
+    assert answer.events is not None
+    return answer.events
+
+
+@pytest.mark.parametrize("scene", CUT)
+@pytest.mark.parametrize("api", APIS)
+async def test_a_body_that_ends_in_order_but_too_early_is_broken(api: Api, scene: str) -> None:
+    """As a proxy ends it: HTTP is complete, the answer is not. Cut before each event, and in its middle."""
+    events = events_of(api, CUT[scene])
+    faults: list[str] = []
+    for count, last in enumerate(events):
+        for half in (b"", last[: len(last) // 2]):
+            sent = b"".join(events[:count]) + half
+            chunk = b"%x\r\n%s\r\n" % (len(sent), sent) if sent else b""
+            async with (
+                serving(_EVENT_STREAM, chunk, b"0\r\n\r\n") as origin,
+                assistant(policy_text({"first": named(api, origin)}), audit=False, retry=ONCE) as asked,
+            ):
+                events_seen, error = await drain(asked.stream("Hello", labels=["public"]))
+            if not isinstance(error, StreamBroken) or error.partial_text != as_shown(events_seen):
+                faults.append(f"{count} of {len(events)} and {len(half)} bytes: {error!r}")
+    assert faults == []
+
+
+@pytest.mark.parametrize("api", APIS)
+async def test_a_whole_body_that_is_cut_is_broken(api: Api) -> None:
+    """At every place, though its length is announced to be just that."""
+    body: dict[str, object] = {"model": "m"}
+    scene = Scene(text=("Hello",), reasoning=("Hm.",), tool_calls=(CALL,))
+    if api == "gemini":
+        whole_answer = gemini_content.answer("m", scene, stream=False, sse=False).body
+    else:
+        whole_answer = (openai_chat if api == "chat" else openai_responses).answer(body, scene).body
+    faults: list[str] = []
+    for length in range(0, len(whole_answer.rstrip()), 23):
+        async with serving(whole("200 OK", whole_answer[:length])) as origin:
+            error = await error_of(api, origin, streamed=False)
+        if not isinstance(error, StreamBroken):
+            faults.append(f"{length} of {len(whole_answer)} bytes: {error!r}")
+    assert faults == []
+
+
 @pytest.mark.parametrize("api", APIS)
 async def test_signs_of_life_alone_are_no_first_event(api: Api) -> None:
-    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-    async with serving(head, *[b"7\r\n: ping\n\r\n"] * 200, pause_s=0.02) as origin:
+    async with serving(_EVENT_STREAM, *[b"7\r\n: ping\n\r\n"] * 200, pause_s=0.02) as origin:
         limits = Timeouts(connect_s=20, first_event_s=0.8)
         async with assistant(policy_text({"first": named(api, origin)}), audit=False, timeouts=limits) as asked:
             _, error = await drain(asked.stream("Hello", labels=["public"]))
