@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import openai as sdk
 import pytest
 
@@ -87,6 +88,35 @@ async def test_the_key_is_read_anew_for_each_request(kit: Any, monkeypatch: pyte
     monkeypatch.setenv("TEST_OPENAI_KEY", "sk-rotated")
     await kit.ask("Hello", Scene())
     assert kit.last().headers["authorization"] == "Bearer sk-rotated"
+
+
+async def test_every_request_of_a_route_goes_out_alike(kit: Any) -> None:
+    sent: list[dict[str, str]] = []
+    for text in ("Hello", "Hello again, with more to say"):
+        await kit.ask(text, Scene())
+        headers = dict(kit.last().headers)
+        assert int(headers.pop("content-length")) > len(text)
+        sent.append(headers)
+    assert sent[0] == sent[1]
+
+
+async def test_what_goes_out_is_what_the_sdk_would_send(kit: Any) -> None:
+    await kit.ask("Hello", Scene())
+    ours = set(kit.last().headers)
+    seen: list[httpx2.Request] = []
+
+    def keep(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request)
+        return httpx2.Response(200, json={})
+
+    http = httpx2.AsyncClient(transport=httpx2.MockTransport(keep))
+    await sdk.AsyncOpenAI(api_key="sk-x", base_url=kit.recipient.url, http_client=http).post(
+        kit.last().path.removeprefix("/v1"), cast_to=object, body={}
+    )
+    # The SDK tells about the machine too, and how long it will wait.
+    theirs = {name for name in seen[0].headers if not name.startswith("x-stainless-")}
+    assert ours - {"x-stainless-retry-count"} == theirs
+    assert seen[0].url.path == kit.last().path
 
 
 async def test_organization_and_project_are_options(kit: Any) -> None:
