@@ -226,7 +226,7 @@ async def test_a_fault_of_a_whole_answer_goes_to_the_fallback(server: PartnerSer
     double = backend(api, server)
     double.play(Scene(fault=fault))
     policy = policy_text({"first": at(api, server), "local": DEVICE}, fallback=["local"])
-    limits = Timeouts(connect_s=0.5) if fault == "stall" else Timeouts()
+    limits = Timeouts(first_event_s=1.5) if fault == "stall" else Timeouts()
     async with assistant(policy, audit=False, retry=ONCE, timeouts=limits) as asked:
         response = await asked.respond("Hello", labels=["public"])
     assert response.text == LOCAL
