@@ -34,6 +34,19 @@ async def test_a_request_arrives_as_the_caller_made_it() -> None:
     assert seen.header("x-own") == ["va, lue"]
 
 
+async def test_a_long_answer_comes_in_pieces_of_which_the_first_is_small() -> None:
+    body = bytes(range(256)) * 2**13
+
+    async def answer(exchange: Exchange) -> None:
+        await exchange.answer(body)
+
+    async with serving(answer) as server, reaching(server) as out, out.stream() as response:
+        pieces = [piece async for piece in response.aiter_raw()]
+    assert b"".join(pieces) == body
+    assert len(pieces[0]) <= 2**16
+    assert max(map(len, pieces)) > len(pieces[0])
+
+
 async def test_nothing_is_added_but_what_http_needs() -> None:
     async with serving() as server, reaching(server) as out:
         await out.request("GET", "/models")

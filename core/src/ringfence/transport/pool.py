@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 IDLE_S = 15.0
 """How long a connection is kept that nobody uses."""
 
+_FIRST_PIECE_BYTES = 2**14
+_LARGEST_PIECE_BYTES = 2**18
+_NOTHING = memoryview(b"")
+
 
 class Wire:
     """What one request travels on. `current` leads the pool to it."""
@@ -102,10 +106,15 @@ def _note_connected() -> None:
         grant.connected = True
 
 
-class _Line(asyncio.Protocol):
-    """One connection for its whole life. It is `wire`'s, or idle: then whatever comes ends it."""
+class _Line(asyncio.BufferedProtocol):
+    """One connection for its whole life. It is `wire`'s, or idle: then whatever comes ends it.
+
+    An answer is read in pieces that grow: the first event of a long one need not wait until the rest is parsed.
+    """
 
     def __init__(self, transport: asyncio.Transport, user: ResponseHandler) -> None:
+        self._buffer = _NOTHING
+        self._piece_bytes = _FIRST_PIECE_BYTES
         self._transport = transport
         self._user = user
         self._wire: Wire | None = None
@@ -116,6 +125,7 @@ class _Line(asyncio.Protocol):
         if self._used and (self._transport.is_closing() or _readable(self._transport)):
             return False
         self._used = True
+        self._piece_bytes = _FIRST_PIECE_BYTES
         self._wire = wire
         wire.run_over(self._transport)
         return True
@@ -124,10 +134,19 @@ class _Line(asyncio.Protocol):
         """Called when the pool takes the connection back, to keep it or to close it."""
         self._wire = None
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  (the loop's interface)
+        # A new one each time, so that an idle connection holds none.
+        self._buffer = memoryview(bytearray(self._piece_bytes))
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        data = bytes(self._buffer[:nbytes])
+        self._buffer = _NOTHING
         if self._wire is None:
             self._transport.abort()
             return
+        if nbytes == self._piece_bytes < _LARGEST_PIECE_BYTES:
+            self._piece_bytes *= 4
         self._user.data_received(data)
         if self._transport.is_closing():
             # What came is malformed. A mere close would wait until the request is written.
