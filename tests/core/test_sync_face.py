@@ -20,6 +20,7 @@ import pytest
 from tests.core.support import ONCE, Acting, policy, policy_text, records
 
 from ringfence import Assistant
+from ringfence.assistant.portal import Draw, Portal
 from ringfence.errors import Closed, Denied, Overloaded, RingfenceError
 from ringfence.grant import Grant
 from ringfence.provider import Plan
@@ -93,6 +94,28 @@ def test_a_stream_gives_events_text_and_response(it: Assistant) -> None:
     with it.stream("x") as stream:
         assert next(stream).type == "text_start"
         assert stream.response().text == "Hello"
+
+
+def test_the_first_item_is_with_the_caller_before_more_are_made() -> None:
+    """A loop that is busy with the rest would keep the interpreter from the caller for a while."""
+    portal = Portal()
+    waiting: list[int] = []
+
+    async def items() -> AsyncGenerator[int, None]:
+        yield 1
+        waiting.append(draw._pump.items.qsize())  # pyright: ignore[reportPrivateUsage]
+        yield 2
+
+    async def close() -> None:
+        pass
+
+    try:
+        for _ in range(20):
+            draw = Draw(portal, items, close)
+            assert list(draw) == [1, 2]
+    finally:
+        portal.stop()
+    assert waiting == [0] * 20
 
 
 def test_an_error_reaches_the_caller_as_it_is() -> None:

@@ -106,14 +106,22 @@ class _Pump(Generic[T]):
         self.closing = False
         self._make = make
         self._close = close
+        self._first_taken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def _run(self) -> None:
         try:
             async for item in self._make():
                 self.items.put(item)
+                if not self._first_taken.is_set():
+                    # Busy with the rest, this thread would keep the interpreter from the one that waits, for 5 ms.
+                    await self._first_taken.wait()
         finally:
             await self._close()
+
+    def first_taken(self) -> None:
+        """The first item is with the consumer, on the loop."""
+        self._first_taken.set()
 
     def start(self) -> None:
         """Begins, on the loop."""
@@ -147,6 +155,7 @@ class Draw(Iterator[T]):
         self._portal = portal
         self._pump = _Pump(make, close)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._began = False
         self._ended = False
 
     def __next__(self) -> T:
@@ -158,6 +167,10 @@ class Draw(Iterator[T]):
             loop.call_soon_threadsafe(self._pump.start)
         item = self._pump.items.get()
         if not isinstance(item, _Ended):
+            if not self._began:
+                self._began = True
+                with contextlib.suppress(RuntimeError):  # the loop was closed just now
+                    loop.call_soon_threadsafe(self._pump.first_taken)
             return item
         self._pump.items.put(item)  # another thread may wait for it too
         self._ended = True
