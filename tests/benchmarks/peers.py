@@ -1,6 +1,6 @@
 """`python -m tests.benchmarks.peers FILE [--chart FILE]`: the README's table and chart of the peers.
 
-FILE is what the client bench wrote (`run.py --json FILE`); `adapters` beside this module has what it needs of Ringfence.
+FILE is what the client bench wrote (`run.py --json FILE`); `adapters` beside this module are its side of Ringfence.
 """
 
 from __future__ import annotations

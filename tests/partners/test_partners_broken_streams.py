@@ -234,7 +234,6 @@ async def test_a_fault_of_a_whole_answer_goes_to_the_fallback(server: PartnerSer
     assert [one.recipient for one in response.receipt.attempts] == ["first", "local"]
 
 
-@pytest.mark.xfail(strict=True, reason="the error names the recipient that was tried last, not the one that broke")
 async def test_a_stream_that_breaks_twice_names_the_partner_it_broke_at(server: PartnerServer) -> None:
     """The second recipient never began; it is not its stream that broke."""
     server.openai.play(Scene(text=("Once", " upon"), fault="end", fault_at=6))

@@ -206,9 +206,6 @@ def test_the_environment_leads_nowhere(server: PartnerServer, trap: Trap, tmp_pa
     assert not any("evil" in path.read_text() for path in kept)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the vendor's SDK imports aiohttp before the core does, which makes its TLS contexts then"
-)
 @pytest.mark.parametrize("where", ["writable", "missing"])
 @pytest.mark.parametrize("api", ["responses", "gemini"])
 def test_the_file_for_tls_keys_is_not_opened(server: PartnerServer, tmp_path: Path, api: Api, where: str) -> None:

@@ -167,9 +167,6 @@ async def test_a_session_that_falls_back_takes_no_reasoning_along(
         assert '"type":"reasoning"' not in sent
 
 
-@pytest.mark.xfail(
-    strict=True, reason="reasoning is tagged with the provider, so one company's opaque state goes to another's server"
-)
 async def test_reasoning_of_one_company_does_not_go_to_another_behind_the_same_provider(
     server: PartnerServer,
 ) -> None:

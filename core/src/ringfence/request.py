@@ -160,15 +160,20 @@ class ToolResultPart:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ReasoningPart:
-    """Reasoning of one provider. `state` is opaque, replayed only to `provider` and dropped for any other."""
+    """Reasoning of one recipient: `provider`, and its own `url` as `origin`, `None` for the vendor's address.
+
+    `state` is opaque. The part is replayed only to where it came from, and dropped for any other: one provider can
+    serve the servers of several companies.
+    """
 
     provider: str
     text: str = ""
     state: str | None = field(default=None, kw_only=True)
+    origin: str | None = field(default=None, kw_only=True)
     labels: frozenset[str] = field(default=NO_LABELS, kw_only=True)
 
     def __post_init__(self) -> None:
-        _require_text("the fields of a reasoning part", self.provider, self.text, self.state or "")
+        _require_text("the fields of a reasoning part", self.provider, self.text, self.state or "", self.origin or "")
         object.__setattr__(self, "labels", label_set(self.labels))
 
     def __repr__(self) -> str:

@@ -95,7 +95,7 @@ class Gate:
             raise GateError(f"recipient '{recipient}' needs '{unmet[0]}', which this version cannot do")
         declared = self.policy.recipients[recipient]
         request = _without_foreign_options(cleared.request, declared.provider)
-        request, dropped = _without_foreign_reasoning(request, declared.provider)
+        request, dropped = _without_foreign_reasoning(request, declared)
         adjustments = (_DROPPED,) if dropped else ()
         return Prepared(self, request, declared, cleared.decision.labels, CONSENT in step.obligations, adjustments)
 
@@ -130,7 +130,7 @@ class Gate:
         return Grant(_MINT, prepared.request, recipient=prepared.recipient)
 
 
-_DROPPED = Adjustment(setting="reasoning", action="ignored", detail="reasoning of another provider is never replayed")
+_DROPPED = Adjustment(setting="reasoning", action="ignored", detail="reasoning of another recipient is never replayed")
 
 
 def _without_foreign_options(request: Request, provider: str) -> Request:
@@ -140,9 +140,10 @@ def _without_foreign_options(request: Request, provider: str) -> Request:
     return replace(request, provider_options={provider: options[provider]} if provider in options else {})
 
 
-def _without_foreign_reasoning(request: Request, provider: str) -> tuple[Request, bool]:
+def _without_foreign_reasoning(request: Request, to: Recipient) -> tuple[Request, bool]:
+    # INVARIANT: the reasoning of one company's server goes to no other, also where one provider speaks to both.
     def foreign(part: Part) -> bool:
-        return isinstance(part, ReasoningPart) and part.provider != provider
+        return isinstance(part, ReasoningPart) and (part.provider, part.origin) != (to.provider, to.url)
 
     if not any(type(part) is not TextPart and foreign(part) for message in request.messages for part in message.parts):
         return request, False

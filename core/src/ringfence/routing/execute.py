@@ -70,6 +70,7 @@ class Execution:
         self._assembler: Assembler | None = None
         self._joins: list[Joined] = []
         self._broken: str | None = None
+        self._break: RingfenceError | None = None
         self._prefix = ""
         self._came = ""
         self.response: Response[object] | None = None
@@ -132,8 +133,8 @@ class Execution:
         runtime, record, watchdog = self._runtime, self._record, self._watchdog
         assert watchdog is not None  # noqa: S101  (events() made it)
         send = Send(runtime.gate, runtime.providers, cleared, step, self._kind)
-        provider_name = runtime.gate.policy.recipients[step.recipient].provider
-        assembler = self._assembler = Assembler(provider_name, frozenset(cleared.decision.labels))
+        to = runtime.gate.policy.recipients[step.recipient]
+        assembler = self._assembler = Assembler(to.provider, frozenset(cleared.decision.labels), to.url)
         failure: BaseException | None = None
         first = True
         watchdog.start()
@@ -184,7 +185,7 @@ class Execution:
         worst = self._record.failed(error)
         wait_s = walk.after(error, sent=sent)
         if wait_s is None:
-            raise worst if self._broken is None else _stream_broken(recipient, error, self._came)
+            raise worst if self._broken is None or self._break is None else self._broken_for_good(recipient, error)
         if self._watchdog.ends_within(wait_s):
             raise TimedOut("the request took longer than its total limit", limit="total", phase="before_first_event")
         await asyncio.sleep(wait_s)
@@ -202,7 +203,7 @@ class Execution:
         continuable = self._assembler.only_text and self._request.output is None
         if how == "fail" or (how == "continue" and not continuable):
             raise _stream_broken(recipient, error, text) from error
-        self._broken = recipient
+        self._broken, self._break = recipient, error
         if how == "restart" or not text:
             return cleared
         self._prefix = text
@@ -214,6 +215,13 @@ class Execution:
         return self._runtime.gate.clear_again(
             cleared, replace(self._request, messages=(*self._request.messages, *told))
         )
+
+    def _broken_for_good(self, recipient: str, error: RingfenceError) -> StreamBroken:
+        """What the app is told when a stream broke and `recipient`, where it was to go on, failed with `error`."""
+        assert self._broken is not None and self._break is not None  # noqa: S101, PT018  (the caller looked)
+        broken = _stream_broken(self._broken, self._break, self._came)
+        broken.message += f"; then recipient '{recipient}' failed: {error.message}"
+        return broken
 
     def _join(self, broken: str, recipient: str) -> Joined:
         joined = Joined(broken=broken, recipient=recipient, how="continue" if self._prefix else "restart")

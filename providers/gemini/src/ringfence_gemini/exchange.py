@@ -60,6 +60,8 @@ class Exchanges:
             Closed: the provider was closed.
         """
         if not self._loaded:
+            # First the core's client: it takes care of what the libraries below both read from the environment.
+            self._http(grant.recipient)
             await asyncio.to_thread(load)
             self._loaded = True
             _import_prices_meanwhile()

@@ -5,6 +5,7 @@ Nothing of a foreign exception or of a body goes into the result: both may quote
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -103,7 +104,7 @@ def as_provider_error(error: Exception, phase: Phase) -> RingfenceError:
         return error
     if isinstance(error, httpx2.TransportError):
         return _of_transport(error, phase)
-    if isinstance(error, msgspec.DecodeError | httpx2.DecodingError | UnicodeDecodeError):
+    if isinstance(error, msgspec.DecodeError | httpx2.DecodingError | UnicodeDecodeError | RecursionError):
         return StreamBroken("Gemini answered something that cannot be read", phase=phase)
     if isinstance(error, httpx2.HTTPError | httpx2.StreamError | httpx2.InvalidURL | httpx2.CookieConflict):
         return StreamBroken(f"the exchange with Gemini failed ({type(error).__name__})", phase=phase)
@@ -118,8 +119,8 @@ def _of_transport(error: httpx2.TransportError, phase: Phase) -> ProviderError:
         return RequestRejected(
             f"the request cannot be sent ({name})", phase=phase, way_out="check url: of the recipient"
         )
-    if phase in {"connect", "before_first_event"}:
-        # Nothing of an answer came: it may be tried again.
+    if phase == "connect":
+        # Not even the head of an answer came: it may be tried again.
         return ConnectFailed(f"the connection to Gemini broke before an answer ({name})", phase="before_first_event")
     return StreamBroken(f"the connection to Gemini broke ({name})", phase=phase)
 
@@ -165,8 +166,12 @@ def _retry_after_s(value: str | None) -> float | None:
     """Seconds from a `Retry-After` header: a number, or an HTTP date (RFC 9110, section 10.2.3)."""
     if value is None:
         return None
-    if value.strip().isdigit():
-        return float(value)
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = math.nan
+    if 0 <= seconds < math.inf:
+        return seconds
     try:
         at = parsedate_to_datetime(value)
     except ValueError:

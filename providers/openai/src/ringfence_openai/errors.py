@@ -85,7 +85,7 @@ def as_provider_error(  # noqa: PLR0911  (one error a case)
     match error:
         case RingfenceError():
             return error
-        case Malformed():
+        case Malformed() | RecursionError():
             return StreamBroken("the recipient sent an answer that its API does not allow", phase=phase)
         case Refused():
             return _by_codes(error.codes, phase, context_tokens)

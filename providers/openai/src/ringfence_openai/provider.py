@@ -223,11 +223,13 @@ class OpenAIProvider(Provider):
             raise closed_error()
         client = self._clients.get(recipient)
         if client is None:
+            # First the core's client: it takes care of what the libraries below both read from the environment.
+            http = context.http(recipient)
             # The vendor's SDK, on first use: half a second, in which the loop goes on.
             sdk = await asyncio.to_thread(import_module, "ringfence_openai.sdk")
             if self._context is not context:
                 raise closed_error()
-            client = self._clients.get(recipient) or sdk.Client(self._settled(recipient), context.http(recipient))
+            client = self._clients.get(recipient) or sdk.Client(self._settled(recipient), http)
             self._clients[recipient] = client
         return client
 

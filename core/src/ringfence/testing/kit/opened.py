@@ -129,7 +129,7 @@ class Opened:
         outcome.embeddings = await provider.embed(ready.plan, ready.grant)
 
     async def _run(self, ready: Ready, outcome: Outcome) -> None:
-        assembler = Assembler(self.provider.manifest.name, _LABELS)
+        assembler = Assembler(self.provider.manifest.name, _LABELS, ready.grant.recipient.url)
         async with aclosing(self.provider.run(ready.plan, ready.grant)) as run:
             async for event in run:
                 expect(ready.grant.spent, "an event came before the grant was spent")

@@ -141,7 +141,7 @@ def whole(body: bytes, media_type: str) -> Sequence[ProviderEvent]:  # noqa: ARG
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise Malformed from None
     choice = next((choice for choice in answer.choices if choice.index == 0), None)
-    if choice is None:
+    if choice is None or choice.finish_reason is None:
         raise Malformed
     decoder = ChatDecoder()
     events = decoder.take(choice.message, choice.finish_reason)
