@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ringfence_gemini.models import facts_of
 
 if TYPE_CHECKING:
+    from genai_prices.types import PriceCalculation
+
     from ringfence.recipient import Recipient
     from ringfence.response import Usage
 
@@ -32,4 +35,17 @@ def _calculated(model: str, usage: Usage) -> float:
         output_tokens=usage.output_tokens,
         cache_read_tokens=usage.cached_input_tokens,
     )
-    return float(genai_prices.calc_price(counted, model, provider_id="google").total_price)
+    found = _found(model)
+    return float(found.model.calc_price(counted, found.provider).total_price)
+
+
+@lru_cache(maxsize=256)
+def _found(model: str) -> PriceCalculation:
+    """Where the table has `model`. Finding it takes as long as the calculation.
+
+    Raises:
+        LookupError: it has not.
+    """
+    import genai_prices  # noqa: PLC0415  (as above)
+
+    return genai_prices.calc_price(genai_prices.Usage(input_tokens=0, output_tokens=0), model, provider_id="google")
