@@ -6,11 +6,11 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ringfence.errors import ProtocolViolated, Unsupported, describe
-from ringfence.provider import CountsTokens, Embeddings, Embeds, Prices
+from ringfence.provider import CountsTokens, Embeddings, Embeds
 from ringfence.receipt import Attempt
 from ringfence.response import Finish, ProviderEvent, Usage, UsageReport
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ringfence.privacy.consent import Consent, Consents
     from ringfence.privacy.gate import Cleared, Gate, Prepared
     from ringfence.provider import Plan, Provider
+    from ringfence.recipient import Recipient
     from ringfence.response import Adjustment
     from ringfence.routing.providers import Providers
 
@@ -125,13 +126,15 @@ class Send:
         """What `usage` costs at this recipient; `None` where nobody knows."""
         if self.step.ring == "device":
             return 0.0
-        provider, prepared = self._provider, self._prepared
+        prepared = self._prepared
+        # What `isinstance(…, Prices)` asks, in a twentieth of its time.
+        asked: Callable[[Recipient, Usage], float | None] | None = getattr(self._provider, "price_usd", None)
         # A count has input tokens too, but nobody answers for them.
-        if self._kind == "count" or usage is None or prepared is None or not isinstance(provider, Prices):
+        if self._kind == "count" or usage is None or prepared is None or asked is None:
             return None
         price: float | None = None
         try:
-            price = provider.price_usd(prepared.recipient, usage)
+            price = asked(prepared.recipient, usage)
         except Exception as error:  # noqa: BLE001  (a plugin may raise anything; an answer is not lost for a price)
             _log.warning(
                 "the provider of %s raised %s while it was asked a price", self.step.recipient, describe(error)
