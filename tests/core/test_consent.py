@@ -250,3 +250,34 @@ async def test_when_the_labels_grow_the_question_is_asked_again_and_never_when_t
         prepared = _prepared(gate, labels)
         gate.grant(prepared, await gate.consent(prepared, consents))
     assert [one.labels for one in person.asked] == [("public",), ("contact", "public")]
+
+
+async def test_a_no_stands_whatever_the_ring_is_agreed_to_afterwards() -> None:
+    text = _POLICY.replace("PER", "consent:\n  partner: {per: ring}\n  first: {per: recipient}\n")
+    rules = read_policy(text)
+    gate, person = Gate(rules, Labeller(rules)), Person(False, True)
+    consents = Consents(person)
+    prepared = _prepared(gate)
+    with pytest.raises(ConsentRefused):
+        await gate.consent(prepared, consents)
+    second = gate.prepare(gate.clear(prepared.request), "second")
+    gate.grant(second, await gate.consent(second, consents))
+    with pytest.raises(ConsentRefused, match="refused before"):
+        await gate.consent(_prepared(gate), consents)
+    assert person.names == ["first", "second"]
+
+
+async def test_a_yes_for_a_ring_covers_no_recipient_with_options_that_were_not_shown() -> None:
+    rules = _policy("consent:\n  partner: {per: ring}\n")
+    gate, person = Gate(rules, Labeller(rules)), Person(True, True)
+    request = Request(
+        messages=(Message("user", (TextPart("x", labels=frozenset({"public"})),)),),
+        labels=frozenset({"public"}),
+        provider_options={"second": {"user": "somebody"}},
+    )
+    consents = Consents(person)
+    for name in ("first", "second"):
+        prepared = gate.prepare(gate.clear(request), name)
+        gate.grant(prepared, await gate.consent(prepared, consents))
+    assert person.names == ["first", "second"]
+    assert [dict(one.payload.provider_options) for one in person.asked] == [{}, {"second": {"user": "somebody"}}]

@@ -42,6 +42,7 @@ from ringfence.privacy.audit import AuditLog
 from ringfence.response import (
     Event,
     Finish,
+    FinishReason,
     ProviderEvent,
     TextDelta,
     TextEnd,
@@ -662,6 +663,21 @@ async def test_a_tool_that_flow_lets_through_only_with_consent_needs_approval(an
         await it.respond("x", tools=[publish], **options)
     assert ran == (["hello"] if answer else [])
     assert results(provider)[0].is_error is not bool(answer)
+
+
+@pytest.mark.parametrize("reason", ["length", "content_filter", "refusal", "error", "other"])
+async def test_a_call_of_an_answer_that_was_cut_is_not_run(reason: FinishReason) -> None:
+    ran: list[str] = []
+
+    def purge(folder: str = "everything") -> str:
+        ran.append(folder)
+        return "gone"
+
+    cut = (ToolCallStart(0, "1", "purge"), ToolCallEnd(0), Finish(reason))
+    async with assistant(policy("first"), first=ScriptedProvider(cut, "never")) as it:
+        response = await it.respond("x", tools=[purge])
+    assert ran == []
+    assert response.finish_reason == reason
 
 
 async def test_the_result_of_an_undeclared_tool_is_unknown() -> None:

@@ -80,6 +80,11 @@ class Grant:
         """Whether anything may have been sent."""
         return self._state in {"spent", "over"}
 
+    @property
+    def over(self) -> bool:
+        """Whether its run has ended, so that nothing more may leave."""
+        return self._state in {"over", "revoked"}
+
     def __repr__(self) -> str:
         return f"Grant(recipient={self.recipient.name}, ring={self.recipient.ring}, {self._state})"
 

@@ -29,6 +29,10 @@ _LARGE_CHARACTERS = 20_000
 """More text than this is scanned in a thread, so that the loop goes on."""
 
 
+_COMPLETE = frozenset({"tool_calls", "stop"})
+"""The finish reasons of an answer that said all it meant to."""
+
+
 class ToolLoop:
     """One request with tools on its way, with the face of an `Execution`.
 
@@ -99,7 +103,8 @@ class ToolLoop:
         Raises:
             ToolLimitReached: there are too many.
         """
-        calls = answer.tool_calls
+        # INVARIANT: an answer that was cut calls nothing: its last call may be half of one.
+        calls = answer.tool_calls if answer.finish.reason in _COMPLETE else ()
         if any(call.name in self._plain for call in calls):
             return ()
         limits = self._toolbox.limits

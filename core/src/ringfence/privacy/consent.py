@@ -90,11 +90,12 @@ class Consents:
             ConsentRefused: a person said no, now or before, or there is nobody to ask.
         """
         wanted = frozenset(labels)
+        # INVARIANT: a no holds for the rest of the request, whatever is agreed to before or after it.
+        if recipient.name in self._refused:
+            raise ConsentRefused(f"consent for recipient '{recipient.name}' was refused before")
         for given in self._given:
             if given.covers(recipient.name, wanted):
                 return given
-        if recipient.name in self._refused:
-            raise ConsentRefused(f"consent for recipient '{recipient.name}' was refused before")
         if self._ask is None:
             raise ConsentRefused(
                 f"recipient '{recipient.name}' needs consent, and there is nobody to ask",
@@ -112,7 +113,7 @@ class Consents:
             show=rule.show,
             payload=payload,
         )
-        # INVARIANT: a no holds for the rest of the request; only True is a yes.
+        covered -= self._refused
         self._refused |= covered
         await _answered_yes(self._ask, asked)
         self._refused -= covered

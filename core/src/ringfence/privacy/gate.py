@@ -44,6 +44,8 @@ class Prepared:
     recipient: Recipient
     labels: tuple[str, ...]
     needs_consent: bool
+    private: frozenset[str]
+    """The providers that get options of their own, which no other's payload shows."""
     adjustments: tuple[Adjustment, ...]
 
     def __repr__(self) -> str:
@@ -94,10 +96,13 @@ class Gate:
             # Nothing attests in this version.
             raise GateError(f"recipient '{recipient}' needs '{unmet[0]}', which this version cannot do")
         declared = self.policy.recipients[recipient]
+        private = frozenset(cleared.request.provider_options)
         request = _without_foreign_options(cleared.request, declared.provider)
         request, dropped = _without_foreign_reasoning(request, declared)
         adjustments = (_DROPPED,) if dropped else ()
-        return Prepared(self, request, declared, cleared.decision.labels, CONSENT in step.obligations, adjustments)
+        return Prepared(
+            self, request, declared, cleared.decision.labels, CONSENT in step.obligations, private, adjustments
+        )
 
     async def consent(self, prepared: Prepared, consents: Consents) -> Consent | None:
         """The consent that sending `prepared` needs, asked for unless it was given; `None` where none is needed.
@@ -111,7 +116,10 @@ class Gate:
         rule = self.policy.consent_rule(to.name)
         covered = frozenset({to.name})
         if rule.per == "ring":
-            covered = frozenset(one.name for one in self.policy.recipients.values() if one.ring == to.ring)
+            # INVARIANT: a yes covers nothing that was not shown, so nobody with options of its own.
+            unseen = prepared.private - {to.provider}
+            ring = (one for one in self.policy.recipients.values() if one.ring == to.ring)
+            covered = frozenset(one.name for one in ring if one.provider not in unseen)
         return await consents.obtain(to, rule, payload=prepared.request, labels=prepared.labels, covered=covered)
 
     def grant(self, prepared: Prepared, consent: Consent | None = None) -> Grant:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 import aiohttp
 
+from ringfence.errors import GateError
 from ringfence.grant import sending_grant
 
 if TYPE_CHECKING:
@@ -94,16 +95,28 @@ class Pool(aiohttp.TCPConnector):
             line = _line_of(connection)
             if line is not None and line.take(wire):
                 connection.add_callback(line.rest)
-                _note_connected()
+                try:
+                    _note_connected()
+                except GateError:
+                    connection.close()
+                    raise
                 return connection
             connection.close()
 
 
 def _note_connected() -> None:
-    """From here on the backend takes its time, and no longer the network."""
+    """From here on the backend takes its time, and no longer the network.
+
+    Raises:
+        GateError: the run has ended while the connection was made.
+    """
     grant = sending_grant()
-    if grant is not None:
-        grant.connected = True
+    if grant is None:
+        return
+    # INVARIANT: nothing is written after the end of the run, also where connecting took longer than that.
+    if grant.over:
+        raise GateError(f"the run under the grant for recipient '{grant.recipient.name}' has ended")
+    grant.connected = True
 
 
 class _Line(asyncio.BufferedProtocol):
