@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import aiohttp
 import httpx2
 import pytest
 from tests.transport.support import REQUEST, grant_for, manifest, plainly, reaching, recipient, serving
@@ -379,3 +380,28 @@ async def test_a_refusal_holds_nothing_of_the_request() -> None:
                 "https://hidden-host.example/hidden-path?q=hidden", content=b"hidden", headers={"x-k": "hidden"}
             )
         assert "hidden" not in f"{refusal.value!r} {refusal.value} {refusal.value.__context__!r}"
+
+
+async def test_a_run_that_ends_while_its_connection_is_made_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plugin's task may outlive the run; a slow look-up must not let bytes out afterwards."""
+    looked_up, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(aiohttp.ThreadedResolver):
+        async def resolve(self, host: str, *arguments: Any, **named: Any) -> Any:
+            looked_up.set()
+            await go_on.wait()
+            return await super().resolve(host, *arguments, **named)
+
+    monkeypatch.setattr("ringfence.transport.engine.aiohttp.ThreadedResolver", Slow)
+    async with serving() as server:
+        to = recipient(server.url.replace("127.0.0.1", "localhost"))
+        clients, grant = Clients(), grant_for(to)
+        with grant.spend(REQUEST):
+            stray = asyncio.create_task(clients.client(to, manifest()).post(f"{to.url}/x", content=b"words"))
+            await looked_up.wait()
+        grant.revoke()
+        go_on.set()
+        with pytest.raises(GateError, match="has ended"):
+            await stray
+        await clients.aclose()
+        assert server.requests == []
