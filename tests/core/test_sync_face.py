@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 import time
+import weakref
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -116,6 +117,26 @@ def test_the_first_item_is_with_the_caller_before_more_are_made() -> None:
     finally:
         portal.stop()
     assert waiting == [0] * 20
+
+
+def test_an_error_that_was_caught_keeps_nothing_alive() -> None:
+    """Memory stays flat without the collector of cycles."""
+    portal = Portal()
+
+    async def fails() -> None:
+        raise Overloaded("no room")
+
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.raises(Overloaded) as caught:
+            portal.call(fails())
+        error = weakref.ref(caught.value)
+        del caught
+        wait_for(lambda: error() is None)
+    finally:
+        gc.enable()
+        portal.stop()
 
 
 def test_an_error_reaches_the_caller_as_it_is() -> None:
