@@ -39,7 +39,7 @@ from ringfence.errors import (
     StreamBroken,
     Unavailable,
 )
-from ringfence_openai.faults import Malformed, Refused
+from ringfence_openai.faults import Cut, Malformed, Refused
 
 _LINK_ERRORS = (
     httpx2.RequestError,
@@ -85,6 +85,12 @@ def as_provider_error(  # noqa: PLR0911  (one error a case)
     match error:
         case RingfenceError():
             return error
+        case Cut():
+            return StreamBroken(
+                "the answer was cut inside a tool call",
+                phase="mid_stream",
+                way_out="raise max_output_tokens, or ask for less in one call",
+            )
         case Malformed() | RecursionError():
             return StreamBroken("the recipient sent an answer that its API does not allow", phase=phase)
         case Refused():

@@ -7,6 +7,10 @@ class Malformed(Exception):
     """The backend sent what its API does not say. It holds nothing of what was sent."""
 
 
+class Cut(Malformed):
+    """The answer ended inside a tool call. Half of a call never passes for a whole one."""
+
+
 class Refused(Exception):
     """The backend said inside its answer that it failed. `codes` are its words for why, from structured fields."""
 
@@ -15,4 +19,4 @@ class Refused(Exception):
         self.codes = tuple(code for code in codes if isinstance(code, str))
 
 
-__all__ = ["Malformed", "Refused"]
+__all__ = ["Cut", "Malformed", "Refused"]

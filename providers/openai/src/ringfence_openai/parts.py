@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Literal, TypeAlias
 
+import msgspec
+
 from ringfence.response import (
     ProviderEvent,
     ReasoningDelta,
@@ -30,11 +32,15 @@ _ENDS: dict[Kind, type[TextEnd | ReasoningEnd | ToolCallEnd]] = {
 class Parts:
     """Gives every part its index; `key` is how the API names it. No empty text part and no empty delta is made."""
 
-    __slots__ = ("_next", "_open", "called", "refused")
+    __slots__ = ("_arguments", "_next", "_open", "called", "done", "refused")
 
     def __init__(self) -> None:
         self._next = 0
         self._open: dict[Hashable, tuple[int, Kind]] = {}
+        self._arguments: dict[Hashable, list[str]] = {}
+        """What came of the arguments of each call."""
+        self.done: set[Hashable] = set()
+        """The calls that the backend itself said are complete."""
         self.called = False
         """Whether a tool was called."""
         self.refused = False
@@ -74,12 +80,32 @@ class Parts:
     def call(self, key: Hashable, call_id: str, name: str) -> list[ProviderEvent]:
         """A tool is called."""
         self.called = True
+        self._arguments[key] = []
         return [ToolCallStart(self._start(key, "tool_call"), call_id, name)]
 
     def arguments(self, key: Hashable, arguments: str) -> list[ProviderEvent]:
         """More of the arguments of the call `key`; nothing where there is no such call."""
         part = self._open.get(key)
-        return [ToolCallDelta(part[0], arguments)] if part is not None and arguments else []
+        if part is None or not arguments:
+            return []
+        self._arguments[key].append(arguments)
+        return [ToolCallDelta(part[0], arguments)]
+
+    def arguments_of(self, key: Hashable) -> str:
+        """What came of the arguments of the call `key`."""
+        return "".join(self._arguments.get(key, ()))
+
+    def has_half_a_call(self, *, cut: bool) -> bool:
+        """Whether a call is not known to be complete, now that the answer has ended, or was `cut`.
+
+        A whole object as its arguments shows it, or the word of the backend where it takes none. In an answer that was
+        not cut that is asked of open calls only.
+        """
+        return any(
+            not (is_object(arguments) or (cut and not arguments and key in self.done))
+            for key, arguments in ((key, self.arguments_of(key)) for key in self._arguments)
+            if cut or key in self._open
+        )
 
     def end(self, key: Hashable, state: str | None = None) -> list[ProviderEvent]:
         """The part `key` is complete; nothing where it never started."""
@@ -95,4 +121,12 @@ class Parts:
         return [event for key in keys for event in self.end(key)]
 
 
-__all__ = ["Parts"]
+def is_object(arguments: str) -> bool:
+    """Whether `arguments` is one complete JSON object."""
+    try:
+        return isinstance(msgspec.json.decode(arguments), dict)
+    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
+        return False
+
+
+__all__ = ["Parts", "is_object"]

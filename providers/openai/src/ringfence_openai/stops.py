@@ -15,6 +15,7 @@ from ringfence.response import (
     ToolCallEnd,
     ToolCallStart,
 )
+from ringfence_openai.faults import Cut
 from ringfence_openai.native import Decoder
 
 
@@ -36,7 +37,11 @@ class Stopping:
         self.finished = False
 
     def feed(self, data: bytes) -> Sequence[ProviderEvent]:
-        """The events that `data` stands for, as far as they are before a stop sequence."""
+        """The events that `data` stands for, as far as they are before a stop sequence.
+
+        Raises:
+            Cut: one comes in a text while a call is open. In the arguments of a call none is looked for.
+        """
         out: list[ProviderEvent] = []
         for event in self._decoder.feed(data):
             self._take(event, out)
@@ -76,13 +81,14 @@ class Stopping:
             self._held[index] = text[keep:]
 
     def _cut(self, out: list[ProviderEvent]) -> None:
+        # INVARIANT: half of a call never passes for a whole one.
+        if any(isinstance(start, ToolCallStart) for start in self._open.values()):
+            raise Cut
         self.cut = self.finished = True
         for index, start in sorted(self._open.items()):
             match start:
                 case ReasoningStart():
                     out.append(ReasoningEnd(index))
-                case ToolCallStart():
-                    out.append(ToolCallEnd(index))
                 case _:
                     if index in self._held:
                         out.append(TextDelta(index, self._held.pop(index)))

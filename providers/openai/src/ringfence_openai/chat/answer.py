@@ -8,7 +8,7 @@ import msgspec
 
 from ringfence.response import Finish, FinishReason, ProviderEvent, Usage, UsageReport
 from ringfence_openai.chat import wire
-from ringfence_openai.faults import Malformed, Refused
+from ringfence_openai.faults import Cut, Malformed, Refused
 from ringfence_openai.parts import Parts
 
 _DONE = b"[DONE]"
@@ -21,6 +21,9 @@ _REASONS: dict[str, FinishReason] = {
     "function_call": "tool_calls",
     "content_filter": "content_filter",
 }
+
+_COMPLETE: frozenset[FinishReason] = frozenset({"stop", "tool_calls"})
+"""What the model ended by itself, with its calls."""
 
 
 class ChatDecoder:
@@ -96,13 +99,21 @@ class ChatDecoder:
     def _end(self) -> Sequence[ProviderEvent]:
         if self._finish_reason is None:
             raise Malformed
+        events = self.ending(self._usage)
         self.finished = True
-        return self.ending(self._usage)
+        return events
 
     def ending(self, usage: wire.UsageBody | None) -> Sequence[ProviderEvent]:
-        """The events at the end of the answer."""
+        """The events at the end of the answer.
+
+        Raises:
+            Cut: it ended inside a call.
+        """
         raw = self._finish_reason
         reason: FinishReason = _REASONS.get(raw or "", "other")
+        # INVARIANT: half of a call never passes for a whole one.
+        if reason not in _COMPLETE and self._parts.has_half_a_call(cut=True):
+            raise Cut
         if reason == "stop" and self._parts.called:
             reason = "tool_calls"
         if reason == "stop" and self._parts.refused:

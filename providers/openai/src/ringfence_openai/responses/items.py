@@ -5,13 +5,14 @@ from __future__ import annotations
 import msgspec
 
 from ringfence.response import Finish, FinishReason, ProviderEvent, Usage, UsageReport
-from ringfence_openai.faults import Malformed, Refused
-from ringfence_openai.parts import Parts
+from ringfence_openai.faults import Cut, Malformed, Refused
+from ringfence_openai.parts import Parts, is_object
 from ringfence_openai.responses import wire
 
 BETWEEN = "\n\n"
 """Between two summaries of one reasoning item."""
 
+_ENDS = ("completed", "incomplete", None)
 _INCOMPLETE: dict[str | None, FinishReason] = {"max_output_tokens": "length", "content_filter": "content_filter"}
 
 
@@ -29,12 +30,25 @@ def whole_item(parts: Parts, place: int, item: bytes) -> list[ProviderEvent]:
             return [
                 *parts.call(place, call.call_id, call.name),
                 *parts.arguments(place, call.arguments),
-                *parts.end(place),
+                *end_call(parts, place, call),
             ]
         case "reasoning":
             return [*parts.reasoning(place, _reasoning_text(item)), *parts.end(place, item.decode())]
         case _:
             return opaque_item(parts, place, item)
+
+
+def end_call(parts: Parts, place: int, call: wire.FunctionCall) -> list[ProviderEvent]:
+    """The call at `place` has come as far as it does.
+
+    Raises:
+        Cut: the backend says that it is not complete, and it is not.
+    """
+    if call.status == "completed":
+        parts.done.add(place)
+    elif call.status is not None and not is_object(parts.arguments_of(place)):
+        raise Cut
+    return parts.end(place)
 
 
 def opaque_item(parts: Parts, place: int, item: bytes) -> list[ProviderEvent]:
@@ -63,7 +77,11 @@ def ending(parts: Parts, ended: wire.Ended) -> list[ProviderEvent]:
     Raises:
         Refused: the backend failed, or stopped the answer.
         Malformed: it says that this is not the end.
+        Cut: it ended inside a call.
     """
+    # INVARIANT: half of a call never passes for a whole one.
+    if ended.status in _ENDS and parts.has_half_a_call(cut=ended.status == "incomplete"):
+        raise Cut
     usage = [UsageReport(usage=usage_of(ended.usage))] if ended.usage is not None else []
     match ended.status:
         case "completed" | None:
@@ -110,4 +128,4 @@ def whole(body: bytes, media_type: str) -> list[ProviderEvent]:  # noqa: ARG001 
     return [*events, *ending(parts, answer)]
 
 
-__all__ = ["BETWEEN", "ending", "opaque_item", "usage_of", "whole", "whole_item"]
+__all__ = ["BETWEEN", "end_call", "ending", "opaque_item", "usage_of", "whole", "whole_item"]

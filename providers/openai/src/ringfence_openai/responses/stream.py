@@ -10,7 +10,7 @@ from ringfence.response import ProviderEvent
 from ringfence_openai.faults import Malformed, Refused
 from ringfence_openai.parts import Parts
 from ringfence_openai.responses import wire
-from ringfence_openai.responses.items import BETWEEN, ending, whole_item
+from ringfence_openai.responses.items import BETWEEN, end_call, ending, whole_item
 
 _NOTHING: tuple[ProviderEvent, ...] = ()
 
@@ -63,8 +63,9 @@ class ResponsesDecoder:
             case wire.ItemDone():
                 return self._done(event.output_index, bytes(event.item))
             case wire.Completed() | wire.Incomplete() | wire.Failed():
+                events = ending(self._parts, event.response)
                 self.finished = True
-                return ending(self._parts, event.response)
+                return events
             case wire.ErrorEvent():
                 error = event.error or wire.ErrorBody()
                 raise Refused(event.code, error.code, error.type)
@@ -89,8 +90,9 @@ class ResponsesDecoder:
             return whole_item(self._parts, place, item)
         if kind != "function_call":
             return self._parts.end(place, item.decode())
-        arguments = "" if place in self._argued else wire.decode_call(item).arguments
-        return [*self._parts.arguments(place, arguments), *self._parts.end(place)]
+        call = wire.decode_call(item)
+        arguments = "" if place in self._argued else call.arguments
+        return [*self._parts.arguments(place, arguments), *end_call(self._parts, place, call)]
 
     def _end_message(self, place: int, item: bytes) -> Sequence[ProviderEvent]:
         contents = range(len(wire.decode_message(item).content))

@@ -166,6 +166,7 @@ class FunctionCall(Struct):
     name: str
     call_id: str
     arguments: str = ""
+    status: str | None = None
 
 
 class Content(Struct):
