@@ -207,7 +207,7 @@ CASES: dict[str, tuple[Request, Any, dict[str, Any]]] = {
 @pytest.mark.parametrize("case", CASES)
 async def test_a_body_is_what_the_sdk_sends(wire: Wire, case: str) -> None:
     request, contents, config = CASES[case]
-    await wire.events(request, recipient())
+    await wire.events(request, recipient(options={"server_tools": ["googleSearch"]}))
     path, body = sdk_sends(contents, **config)
     assert in_one_spelling(wire.body) == in_one_spelling(body)
     assert wire.requests[0].url.path == path.replace(":generateContent", ":streamGenerateContent")

@@ -258,6 +258,13 @@ async def test_what_cannot_be_written_as_json_is_refused(wire: Wire, request_: R
         {"generationConfig": {"temperature": 0.1}},
         {"generationConfig": {"candidateCount": 2}},
         {"toolConfig": {"functionCallingConfig": {"streamFunctionCallArguments": True}}},
+        {"generationConfig": {"candidate_count": 2}},
+        {"generationConfig": {"speechConfig": {"voice_config": {}}}},
+        {"tools": [{"codeExecution": {}, "google_search": {}}]},
+        {"tools": [{"codeExecution": {"some_thing": 1}}]},
+        {"tools": {"codeExecution": {}}},
+        {"tools": ["codeExecution"]},
+        {"tools": [{"functionDeclarations": [{"name": "ringfence"}]}]},
     ],
 )
 async def test_an_option_that_is_unknown_or_would_override_is_refused(wire: Wire, own: Json) -> None:
@@ -266,9 +273,37 @@ async def test_an_option_that_is_unknown_or_would_override_is_refused(wire: Wire
         await wire.plan(request, recipient())
 
 
+@pytest.mark.parametrize("own", [{"store": True}, {"store": "true"}, {"cachedContent": "cachedContents/x"}])
+async def test_what_the_vendor_would_keep_is_refused(wire: Wire, own: Json) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        await wire.plan(asking(provider_options={"gemini": own}), recipient())
+    assert caught.value.way_out
+
+
+async def test_what_the_vendor_must_not_keep_and_keys_of_the_app_go_out(wire: Wire) -> None:
+    own: Json = {"store": False, "labels": {"my_team": "a"}, "tools": [{"codeExecution": {}}]}
+    body, _ = await planned(wire, asking(provider_options={"gemini": own}))
+    assert {name: body[name] for name in own} == own
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["googleSearch", "urlContext", "googleMaps", "fileSearch", "computerUse", "mcpServers", "somethingNew"],
+)
+async def test_a_tool_that_hands_content_on_works_only_where_the_policy_names_it(wire: Wire, name: str) -> None:
+    request = asking(provider_options={"gemini": {"tools": [{"codeExecution": {}}, {name: {}}]}})
+    for options in ({}, {"server_tools": ["another"]}):
+        with pytest.raises(InvalidRequest) as caught:
+            await wire.plan(request, recipient(options=options))
+        assert f"server_tools: [{name}]" in str(caught.value)
+    native: Any = (await wire.plan(request, recipient(options={"server_tools": [name]}))).native
+    assert json.loads(native.body)["tools"] == [{"codeExecution": {}}, {name: {}}]
+
+
 async def test_tools_of_the_server_stand_beside_the_apps(wire: Wire) -> None:
-    body, _ = await planned(wire, asking(tools=(TOOL,), provider_options={"gemini": {"tools": [{"googleSearch": {}}]}}))
-    assert [list(tool) for tool in body["tools"]] == [["functionDeclarations"], ["googleSearch"]]
+    request = asking(tools=(TOOL,), provider_options={"gemini": {"tools": [{"codeExecution": {}}]}})
+    body, _ = await planned(wire, request)
+    assert [list(tool) for tool in body["tools"]] == [["functionDeclarations"], ["codeExecution"]]
 
 
 @pytest.mark.parametrize(
@@ -277,6 +312,10 @@ async def test_tools_of_the_server_stand_beside_the_apps(wire: Wire) -> None:
         ({"options": {"api_verzion": "v1"}}, "not_configured"),
         ({"options": {"api_version": "../v1"}}, "not_configured"),
         ({"options": {"api_version": 1}}, "not_configured"),
+        ({"options": {"server_tools": "googleSearch"}}, "not_configured"),
+        ({"options": {"server_tools": [1]}}, "not_configured"),
+        ({"options": {"server_tools": ["google_search"]}}, "not_configured"),
+        ({"options": {"server_tools": {"googleSearch": True}}}, "not_configured"),
         ({"model": "a/../b"}, "not_configured"),
         ({"model": "a?key=b"}, "not_configured"),
     ],

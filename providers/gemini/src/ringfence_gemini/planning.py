@@ -47,8 +47,8 @@ class NativePlan:
         return f"NativePlan({self.path}, {len(self.body)} bytes)"
 
 
-def make_plan(request: Request, card: ModelCard) -> Plan[object]:
-    """The plan of `request` for the model of `card`.
+def make_plan(request: Request, card: ModelCard, server_tools: frozenset[str] = frozenset()) -> Plan[object]:
+    """The plan of `request` for the model of `card`; `server_tools` are those that the policy allows.
 
     Raises:
         Unsupported: a setting, a part or the task itself is beyond this model.
@@ -61,13 +61,13 @@ def make_plan(request: Request, card: ModelCard) -> Plan[object]:
             setting="task",
             way_out="name another model, or give the recipient capabilities: in the policy",
         )
-    return _embedding(request, card) if request.task == "embed" else _generating(request, card)
+    return _embedding(request, card) if request.task == "embed" else _generating(request, card, server_tools)
 
 
 # ---------------------------------------------------------------- answers
 
 
-def _generating(request: Request, card: ModelCard) -> Plan[object]:
+def _generating(request: Request, card: ModelCard, server_tools: frozenset[str]) -> Plan[object]:
     facts = facts_of(card.name)
     contents = Contents(card, signs_calls=facts.signs_calls)
     contents.add(request.messages)
@@ -81,7 +81,7 @@ def _generating(request: Request, card: ModelCard) -> Plan[object]:
     if made.config:
         body["generationConfig"] = made.config
     if own := request.provider_options.get("gemini"):
-        merge(body, own, embedding=False)
+        merge(body, own, embedding=False, server_tools=server_tools)
     native = NativePlan(
         kind="generate",
         model=(model := model_path(card.name)),

@@ -26,7 +26,7 @@ from ringfence_gemini.embedding import count_of, embeddings_of
 from ringfence_gemini.exchange import Exchanges
 from ringfence_gemini.failures import as_provider_error
 from ringfence_gemini.models import KNOWN_MODELS, card_of
-from ringfence_gemini.options import model_path, place_of
+from ringfence_gemini.options import model_path, place_of, server_tools_of
 from ringfence_gemini.planning import NativePlan, make_plan
 from ringfence_gemini.prices import price_usd
 from ringfence_gemini.reading import Streamed, Whole
@@ -96,13 +96,13 @@ class GeminiProvider(Provider):
 
     # ------------------------------------------------------------ requests
 
-    def plan(self, request: Request, recipient: Recipient, card: ModelCard) -> Plan[object]:  # noqa: ARG002
+    def plan(self, request: Request, recipient: Recipient, card: ModelCard) -> Plan[object]:
         """Translates; pure.
 
         Raises:
             Unsupported: a setting, part or tool that this model cannot honour.
         """
-        return make_plan(request, card)
+        return make_plan(request, card, server_tools_of(recipient))
 
     async def run(self, plan: Plan[object], grant: Grant) -> AsyncGenerator[ProviderEvent, None]:
         """Answers `plan` under `grant`; closing the generator cuts the connection at once."""
