@@ -12,6 +12,25 @@ from ringfence_openai.responses import wire
 BETWEEN = "\n\n"
 """Between two summaries of one reasoning item."""
 
+REPLAYED = frozenset(
+    {
+        "reasoning",
+        "compaction",
+        "code_interpreter_call",
+        "file_search_call",
+        "image_generation_call",
+        "mcp_call",
+        "mcp_list_tools",
+        "program",
+        "program_output",
+        "shell_call",
+        "shell_call_output",
+        "web_search_call",
+    }
+)
+"""Items that the vendor makes and runs by itself, and takes back. What an app says or approves, what another item
+stands for, and what brings tools along is none of them: an answer cannot put those into the next request."""
+
 _ENDS = ("completed", "incomplete", None)
 _INCOMPLETE: dict[str | None, FinishReason] = {"max_output_tokens": "length", "content_filter": "content_filter"}
 
@@ -128,4 +147,4 @@ def whole(body: bytes, media_type: str) -> list[ProviderEvent]:  # noqa: ARG001 
     return [*events, *ending(parts, answer)]
 
 
-__all__ = ["BETWEEN", "end_call", "ending", "opaque_item", "usage_of", "whole", "whole_item"]
+__all__ = ["BETWEEN", "REPLAYED", "end_call", "ending", "opaque_item", "usage_of", "whole", "whole_item"]

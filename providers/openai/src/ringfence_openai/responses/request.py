@@ -26,7 +26,7 @@ from ringfence_openai.content import data_url, encoded, file_name, no_part, no_s
 from ringfence_openai.extras import image_detail, merged
 from ringfence_openai.native import Decoder, Native
 from ringfence_openai.options import RecipientOptions
-from ringfence_openai.responses.items import whole
+from ringfence_openai.responses.items import REPLAYED, whole
 from ringfence_openai.responses.stream import ResponsesDecoder
 from ringfence_openai.stops import Stopping
 from ringfence_openai.structured import function, output_format
@@ -201,10 +201,16 @@ class _Builder:
             item: object = msgspec.json.decode(part.state or "")
         except msgspec.DecodeError:
             item = None
-        if isinstance(item, dict) and isinstance(item.get("type"), str):  # pyright: ignore[reportUnknownMemberType]
+        # INVARIANT: an answer never speaks for the app: only what the vendor makes by itself goes back.
+        if isinstance(item, dict) and _kind(item) in REPLAYED:  # pyright: ignore[reportUnknownArgumentType]
             return item  # pyright: ignore[reportUnknownVariableType]  (JSON)
         self._adjust("reasoning", "ignored", _REPLAYED)
         return None
+
+
+def _kind(item: dict[str, JsonValue]) -> str:
+    kind = item.get("type")
+    return kind if isinstance(kind, str) else ""
 
 
 def _message(role: str, content: list[JsonValue]) -> Iterator[JsonValue]:
