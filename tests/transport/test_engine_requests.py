@@ -47,6 +47,16 @@ async def test_a_long_answer_comes_in_pieces_of_which_the_first_is_small() -> No
     assert max(map(len, pieces)) > len(pieces[0])
 
 
+@pytest.mark.parametrize("written", ["plain", "ü in UTF-8"])
+async def test_a_field_of_the_answer_is_read_as_it_was_written(written: str) -> None:
+    async def answer(exchange: Exchange) -> None:
+        lines = f"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-said: {written}\r\n\r\nok"
+        await exchange.send(lines.encode())
+
+    async with serving(answer) as server, reaching(server) as out:
+        assert (await out.post()).headers["x-said"] == written
+
+
 async def test_nothing_is_added_but_what_http_needs() -> None:
     async with serving() as server, reaching(server) as out:
         await out.request("GET", "/models")

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import AsyncIterator
 from functools import lru_cache
 from io import BytesIO
+from itertools import chain
 from typing import cast
 from weakref import WeakSet
 
@@ -133,12 +134,16 @@ def _incoming(response: aiohttp.ClientResponse, wire: Wire) -> httpx2.Response:
         response.close()
         raise httpx2.RemoteProtocolError("the answer is compressed, which was not asked for")
     wire.follow(response.content)
-    return httpx2.Response(
+    answer = httpx2.Response(
         response.status,
         headers=list(response.raw_headers),
         stream=_Answer(response, wire),
         extensions={"http_version": b"HTTP/1.1", "reason_phrase": (response.reason or "").encode("latin-1", "replace")},
     )
+    if b"".join(chain.from_iterable(response.raw_headers)).isascii():
+        # What httpx2 would find out by decoding every field, at the first look at one.
+        answer.headers.encoding = "ascii"
+    return answer
 
 
 class _Answer(httpx2.AsyncByteStream):
