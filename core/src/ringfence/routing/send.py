@@ -29,6 +29,8 @@ _log = logging.getLogger("ringfence")
 _CLOSE_S = 5.0
 """How long a provider may take to end a run before that is cancelled too."""
 
+_CANCELLED = (GeneratorExit, asyncio.CancelledError)
+
 Yielded: TypeAlias = ProviderEvent | Embeddings
 """What a send draws from a provider: the events of an answer, or the vectors of an `embed` request."""
 
@@ -162,11 +164,13 @@ class Send:
     def attempt(self, failure: BaseException | None) -> Attempt:
         """The record of this send, which `failure` ended."""
         error = None if failure is None else type(failure).__name__
+        if isinstance(failure, _CANCELLED):
+            error = "cancelled"
         return Attempt(
             recipient=self.step.recipient,
             ring=self.step.ring,
             duration_s=time.perf_counter() - self._began,
-            error="cancelled" if isinstance(failure, GeneratorExit | asyncio.CancelledError) else error,
+            error=error,
             phase=getattr(failure, "phase", None),
         )
 
