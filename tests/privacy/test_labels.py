@@ -26,6 +26,7 @@ from ringfence.request import (
     Part,
     ReasoningPart,
     Request,
+    Settings,
     TextPart,
     Tool,
     ToolCallPart,
@@ -485,3 +486,31 @@ def test_modality_is_of_the_input_and_of_what_is_asked_for(
     parts: tuple[Part, ...], task: str, modality: set[str], declaring: Policy
 ) -> None:
     assert Labeller(declaring).facts(_ask(*parts, task=task), frozenset()).modality == modality
+
+
+# ---------------------------------------------------------------- what is said beside the parts
+
+BESIDE: list[dict[str, Any]] = [
+    {"settings": Settings(stop=("John Doe",))},
+    {"provider_options": {"openai": {"metadata": {"note": "John Doe"}}}},
+]
+
+
+@pytest.mark.parametrize("beside", BESIDE, ids=["stop", "options"])
+def test_what_is_said_beside_the_parts_is_as_the_parts_are(beside: dict[str, Any], declaring: Policy) -> None:
+    labeller = Labeller(declaring)
+    declared = TextPart(PLAIN, labels=frozenset({"health"}))
+    assert labeller.label(_ask(declared, **beside)) == {"health"}
+    assert labeller.label(_ask(declared, TextPart(PLAIN), **beside)) == {"health", "unclassified"}
+
+
+@pytest.mark.parametrize("beside", BESIDE, ids=["stop", "options"])
+def test_input_tokens_count_what_is_said_beside_the_parts(beside: dict[str, Any], declaring: Policy) -> None:
+    labeller = Labeller(declaring)
+    plain = labeller.facts(_ask(TextPart(PLAIN)), frozenset({"public"})).input_tokens
+    assert labeller.facts(_ask(TextPart(PLAIN), **beside), frozenset({"public"})).input_tokens >= plain + 2
+
+
+def test_input_tokens_count_options_as_json(declaring: Policy) -> None:
+    request = _ask(TextPart("x"), settings=Settings(stop=("ä",)), provider_options={"a": {"b": 1}})
+    assert Labeller(declaring).facts(request, frozenset({"public"})).input_tokens == -(-(1 + 2 + 15) // 3)

@@ -5,13 +5,14 @@ No answer, a failing callback and nobody to ask all mean no.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from ringfence import threads
 from ringfence.errors import ConsentRefused, describe
-from ringfence.privacy.material import request_texts
+from ringfence.privacy.material import output_material, request_texts, settings_material, tool_material
+from ringfence.request import FilePart, ImagePart, ReasoningPart
 
 if TYPE_CHECKING:
     from ringfence.policy.decision import ConsentRule
@@ -39,8 +40,12 @@ class ConsentRequest:
 
     @property
     def preview(self) -> str:
-        """Every text that would be sent, and a line for each attachment; one after the other."""
-        return "\n".join((*request_texts(self.payload), *_attachments(self.payload)))
+        """Every text that would be sent, then a line for each thing that no text shows; one after the other.
+
+        Texts are those of the messages, tools, output schema, stop sequences and provider options. Attachments and
+        opaque states of reasoning have a line with their size.
+        """
+        return "\n".join((*request_texts(self.payload), *_opaque(self.payload)))
 
     def __repr__(self) -> str:
         return f"ConsentRequest({self.recipient}, labels={list(self.labels)})"
@@ -50,9 +55,21 @@ ConsentCallback: TypeAlias = Callable[[ConsentRequest], bool | Awaitable[bool]]
 """Asks a person. Only `True` is a yes. A plain function is called in a thread, so it may wait for a key press."""
 
 
-def _attachments(request: Request) -> list[str]:
-    parts = (part for message in request.messages for part in message.parts)
-    return [repr(part) for part in parts if hasattr(part, "data")]
+def _opaque(request: Request) -> Iterator[str]:
+    """A line for each thing of `request` that is sent and of which no text, or not all of it, can be shown."""
+    for message in request.messages:
+        for part in message.parts:
+            if isinstance(part, ImagePart | FilePart):
+                yield repr(part)
+            elif isinstance(part, ReasoningPart) and part.state is not None:
+                yield f"opaque reasoning of {part.provider}, {len(part.state)} characters"
+    for tool in request.tools:
+        if not tool_material(tool).complete:
+            yield f"the parameters of tool {tool.name}, which are not JSON"
+    if request.output is not None and not output_material(request.output).complete:
+        yield "an output schema, which is not JSON"
+    if not settings_material(request).complete:
+        yield f"options for {', '.join(request.provider_options)}, which are not JSON"
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ class Labeller:
         if request.output is not None:
             found |= self._schema_labels(output_material(request.output), request.output.labels)
         if self._kinds and (request.settings.stop or request.provider_options):
-            # Settings are no part: they carry what is found in them, and are neither clean nor declared.
+            # INVARIANT: settings are no part; they carry what all beside them carries, and what is found in them.
             found |= self._found(settings_material(request))
         return frozenset(found) or self._unknown
 

@@ -143,6 +143,8 @@ def request_texts(request: Request) -> Iterator[str]:
         yield from tool_material(tool).texts
     if request.output is not None:
         yield from output_material(request.output).texts
+    if request.settings.stop or request.provider_options:
+        yield from settings_material(request).texts
 
 
 def modality_of(request: Request) -> frozenset[Modality]:
