@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +17,7 @@ from ringfence.response import Finish, TextDelta
 if TYPE_CHECKING:
     from providers.gemini.tests.conftest import Wire
 
+    from ringfence.provider import Capability
     from ringfence.request import Request
 
 FLASH = "gemini-3.8-flash"
@@ -99,6 +101,7 @@ async def test_a_setting_that_means_nothing_is_told(wire: Wire, settings: Settin
         (asking(), "gemini-embedding-001", "task"),
         (asking(task="transcribe"), FLASH, "parts"),
         (asking(tools=(TOOL,)), "gemini-2.5-flash-image", "tools"),
+        (asking(tools=(TOOL,), tool_choice="required", output=OutputSchema(schema=SCHEMA)), OLDER, "output"),
         (asking(output=OutputSchema(schema=SCHEMA)), "gemini-2.5-flash-image", "output"),
         (asking(messages=(Message("user", (ImagePart(b"x"),)),)), "some-other-model", "image"),
         (asking(messages=(Message("user", (FilePart(b"x"),)),)), "some-other-model", "file"),
@@ -185,14 +188,52 @@ async def test_the_answer_by_that_tool_is_text_and_no_call(wire: Wire) -> None:
     assert events[-1] == Finish("stop", "STOP")
 
 
-@pytest.mark.parametrize(("choice", "tools"), [("required", ["weather"]), ("none", ["weather"])])
-async def test_where_a_tool_must_or_must_not_be_called_no_tool_stands_in(
-    wire: Wire, choice: Any, tools: list[str]
+async def test_where_no_tool_may_be_called_none_stands_in(wire: Wire) -> None:
+    request = asking(tools=(TOOL,), tool_choice="none", output=OutputSchema(schema=SCHEMA))
+    body, told = await planned(wire, request, OLDER)
+    assert [tool["name"] for tool in body["tools"][0]["functionDeclarations"]] == ["weather"]
+    assert body["generationConfig"]["responseJsonSchema"] == SCHEMA
+    assert told == []
+
+
+async def test_a_newer_model_must_call_a_tool_and_has_the_schema(wire: Wire) -> None:
+    request = asking(tools=(TOOL,), tool_choice="required", output=OutputSchema(schema=SCHEMA))
+    body, _ = await planned(wire, request)
+    assert body["toolConfig"] == {"functionCallingConfig": {"mode": "ANY"}}
+    assert body["generationConfig"]["responseJsonSchema"] == SCHEMA
+
+
+@pytest.mark.parametrize("model", [FLASH, OLDER])
+async def test_the_name_of_the_tool_that_stands_in_is_taken(wire: Wire, model: str) -> None:
+    with pytest.raises(InvalidRequest, match="ringfence_output"):
+        await wire.plan(asking(tools=(TOOL, Tool(name="ringfence_output"))), recipient(model))
+
+
+@pytest.mark.parametrize("task", ["embed", "image", "speak"])
+@pytest.mark.parametrize(
+    ("changes", "setting"),
+    [
+        ({"tools": (TOOL,)}, "tools"),
+        ({"tools": (TOOL,), "tool_choice": "required"}, "tools"),
+        ({"output": OutputSchema(schema=SCHEMA)}, "output"),
+    ],
+)
+async def test_tools_and_a_schema_are_refused_where_they_mean_nothing(
+    wire: Wire, task: Any, changes: Json, setting: str
 ) -> None:
-    request = asking(tools=(TOOL,), tool_choice=choice, output=OutputSchema(schema=SCHEMA))
-    body, _ = await planned(wire, request, OLDER)
-    assert [tool["name"] for tool in body["tools"][0]["functionDeclarations"]] == tools
-    assert ("responseJsonSchema" in body.get("generationConfig", {})) is (choice == "none")
+    able: frozenset[Capability] = frozenset({"text", "tools", "output_schema", "draw", "speak", "embed"})
+    card = replace(await wire.provider.card(recipient()), capabilities=able)
+    with pytest.raises(Unsupported) as caught:
+        wire.provider.plan(asking(task=task, **changes), recipient(), card)
+    assert caught.value.setting == setting
+
+
+async def test_a_transcript_may_have_a_schema_and_tools(wire: Wire) -> None:
+    sound = Message("user", (FilePart(b"RIFF", media_type="audio/wav"),))
+    request = asking(task="transcribe", messages=(sound,), tools=(TOOL,), output=OutputSchema(schema=SCHEMA))
+    body, _ = await planned(wire, request)
+    assert body["generationConfig"]["responseJsonSchema"] == SCHEMA
+    assert body["tools"]
 
 
 async def test_keywords_that_the_api_does_not_know_are_left_out_and_named(wire: Wire) -> None:
@@ -248,25 +289,25 @@ async def test_what_cannot_be_written_as_json_is_refused(wire: Wire, request_: R
 # ------------------------------------------------------------ provider options
 
 
-@pytest.mark.parametrize(
-    "own",
-    [
-        {"contents": []},
-        {"model": "other"},
-        {"systemInstruction": {}},
-        {"safetySetings": []},
-        {"generationConfig": {"temperature": 0.1}},
-        {"generationConfig": {"candidateCount": 2}},
-        {"toolConfig": {"functionCallingConfig": {"streamFunctionCallArguments": True}}},
-        {"generationConfig": {"candidate_count": 2}},
-        {"generationConfig": {"speechConfig": {"voice_config": {}}}},
-        {"tools": [{"codeExecution": {}, "google_search": {}}]},
-        {"tools": [{"codeExecution": {"some_thing": 1}}]},
-        {"tools": {"codeExecution": {}}},
-        {"tools": ["codeExecution"]},
-        {"tools": [{"functionDeclarations": [{"name": "ringfence"}]}]},
-    ],
-)
+REFUSED_OPTIONS: list[Json] = [
+    {"contents": []},
+    {"model": "other"},
+    {"systemInstruction": {}},
+    {"safetySetings": []},
+    {"generationConfig": {"temperature": 0.1}},
+    {"generationConfig": {"candidateCount": 2}},
+    {"toolConfig": {"functionCallingConfig": {"streamFunctionCallArguments": True}}},
+    {"generationConfig": {"candidate_count": 2}},
+    {"generationConfig": {"speechConfig": {"voice_config": {}}}},
+    {"tools": [{"codeExecution": {}, "google_search": {}}]},
+    {"tools": [{"codeExecution": {"some_thing": 1}}]},
+    {"tools": {"codeExecution": {}}},
+    {"tools": ["codeExecution"]},
+    {"tools": [{"functionDeclarations": [{"name": "ringfence"}]}]},
+]
+
+
+@pytest.mark.parametrize("own", REFUSED_OPTIONS)
 async def test_an_option_that_is_unknown_or_would_override_is_refused(wire: Wire, own: Json) -> None:
     request = asking(settings=Settings(temperature=0.5), provider_options={"gemini": own})
     with pytest.raises(InvalidRequest):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from ringfence.errors import Unsupported
+from ringfence.errors import InvalidRequest, Unsupported
 from ringfence.provider import ModelCard, Plan
 from ringfence.request import FilePart, Request, Settings, TextPart
 from ringfence.response import Adjustment
@@ -61,7 +61,20 @@ def make_plan(request: Request, card: ModelCard, server_tools: frozenset[str] = 
             setting="task",
             way_out="name another model, or give the recipient capabilities: in the policy",
         )
+    _only_where_it_counts(request)
     return _embedding(request, card) if request.task == "embed" else _generating(request, card, server_tools)
+
+
+def _only_where_it_counts(request: Request) -> None:
+    """Refuses tools and a schema in tasks whose answer is neither text nor a call; a transcript may have both."""
+    if request.task not in _NEEDS or request.task == "transcribe":
+        return
+    given = {"tools": request.tools, "output": request.output, "tool_choice": request.tool_choice == "required"}
+    for setting, value in given.items():
+        if value:
+            raise Unsupported(
+                f"'{setting}' means nothing for the task '{request.task}'", setting=setting, way_out="leave it out"
+            )
 
 
 # ---------------------------------------------------------------- answers
@@ -118,7 +131,13 @@ def _tools(request: Request, card: ModelCard, facts: Facts, made: Generation, bo
             made.adjust("output", "changed", f"the model is not held to the keywords {named}")
         if not (stands_in and request.tool_choice != "none"):
             made.config |= {"responseMimeType": "application/json", "responseJsonSchema": schema}
-        elif request.tool_choice == "auto":
+        elif request.tool_choice == "required":
+            raise Unsupported(
+                f"the model '{card.name}' cannot be made to call a tool and have a schema in one request",
+                setting="output",
+                way_out='tool_choice="auto", or name a newer model',
+            )
+        else:
             made.adjust(
                 "output", "emulated", "this model cannot have tools and a schema, so the answer is one more tool"
             )
@@ -144,6 +163,8 @@ def _declared(request: Request, card: ModelCard, made: Generation) -> list[dict[
     declared: list[dict[str, Any]] = []
     dropped: set[str] = set()
     for tool in request.tools:
+        if tool.name == OUTPUT_TOOL:
+            raise InvalidRequest(f"the name '{OUTPUT_TOOL}' is taken", way_out="give the tool another name")
         schema, left_out = for_the_api(tool.parameters)
         dropped |= left_out
         declared.append(_function(tool.name, tool.description, schema))
