@@ -12,6 +12,7 @@ from ringfence.errors import InvalidRequest
 from ringfence.recipient import Recipient
 from ringfence.request import FilePart, Message, Settings, Tool
 from ringfence.testing.scenes import Scene
+from ringfence_openai.options import OptionFault, read_options
 
 VALUES: dict[str, Any] = {
     "max_output_tokens": 77,
@@ -125,7 +126,17 @@ async def test_what_the_request_decides_is_not_the_apps_to_set(kit: Any, name: s
             await kit.plan(kit.request(provider_options={"openai": own}))
 
 
-@pytest.mark.parametrize("name", ["background", "conversation", "previous_response_id"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "background",
+        "background_options",
+        "conversation",
+        "previous_response_id",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+    ],
+)
 async def test_what_makes_the_vendor_keep_the_answer_needs_the_recipients_word(responses: Any, name: str) -> None:
     own = {"openai": {name: "x"}}
     with pytest.raises(InvalidRequest):
@@ -133,7 +144,71 @@ async def test_what_makes_the_vendor_keep_the_answer_needs_the_recipients_word(r
     assert (await _vendor_body(responses, {"store": True}, provider_options=own))[name] == "x"
 
 
+@pytest.mark.parametrize("name", ["Store", "Previous_Response_ID", "MODEL"])
+async def test_a_name_in_other_letters_is_the_same_name(responses: Any, name: str) -> None:
+    with pytest.raises(InvalidRequest):
+        await _vendor_body(responses, provider_options={"openai": {"extra_body": {name: "x"}}})
+
+
+async def test_the_background_of_a_picture_is_a_colour(responses: Any) -> None:
+    plan = await responses.plan(
+        responses.request(task="image", provider_options={"openai": {"background": "transparent"}})
+    )
+    assert plan.native.body["background"] == "transparent"
+
+
+MCP = {"type": "mcp", "server_label": "x", "server_url": "https://elsewhere.example/mcp"}
+FAR = [
+    (MCP, "mcp"),
+    ({"type": "mcp", "server_label": "x", "connector_id": "connector_gmail"}, "mcp"),
+    ({"type": "web_search"}, "web_search"),
+    ({"type": "web_search_preview_2025_03_11"}, "web_search"),
+    ({"type": "code_interpreter", "container": {"type": "auto"}}, "code_interpreter"),
+    ({"type": "shell"}, "shell"),
+    ({"type": "shop:search"}, "shop:search"),
+    ({"type": "namespace", "name": "n", "tools": [MCP]}, "mcp"),
+]
+
+
+@pytest.mark.parametrize(("tool", "kind"), FAR)
+async def test_a_tool_that_reaches_further_needs_the_recipients_word(responses: Any, tool: Any, kind: str) -> None:
+    for own in ({"tools": [tool]}, {"extra_body": {"tools": [tool]}}):
+        given = {"openai": own}
+        with pytest.raises(InvalidRequest) as caught:
+            await _vendor_body(responses, {"server_tools": ["file_search"]}, provider_options=given)
+        assert "server_tools" in str(caught.value.way_out)
+        assert (await _vendor_body(responses, {"server_tools": [kind]}, provider_options=given))["tools"] == [tool]
+
+
+@pytest.mark.parametrize("tools", [3, ["web_search"], [{"name": "no type"}], {"type": "web_search"}])
+async def test_what_is_no_list_of_tools_is_not_sent(responses: Any, tools: Any) -> None:
+    with pytest.raises(InvalidRequest):
+        await _vendor_body(responses, provider_options={"openai": {"tools": tools}})
+
+
+async def test_searching_the_web_needs_the_recipients_word_by_chat_too(chat: Any) -> None:
+    own: dict[str, Any] = {"openai": {"web_search_options": {}}}
+    with pytest.raises(InvalidRequest):
+        await chat.plan(chat.request(provider_options=own))
+    allowed = chat.at(options={"server_tools": ["web_search"]})
+    assert (await allowed.plan(allowed.request(provider_options=own))).native.body["web_search_options"] == {}
+
+
+@pytest.mark.parametrize("kind", ["function", "custom", "image_generation", "file_search"])
+async def test_a_tool_that_stays_where_it_is_needs_nobodys_word(responses: Any, kind: str) -> None:
+    own = {"openai": {"tools": [{"type": kind}]}}
+    assert (await _vendor_body(responses, provider_options=own))["tools"] == [{"type": kind}]
+
+
+@pytest.mark.parametrize("value", ["web_search", [3], [""], {"web_search": True}, None])
+def test_the_tools_of_a_server_are_a_list_of_kinds(value: Any) -> None:
+    to = Recipient(name="far", ring="partner", provider="openai", model="m", options={"server_tools": value})
+    with pytest.raises(OptionFault):
+        read_options(to)
+
+
 async def test_other_fields_are_merged(responses: Any) -> None:
+    responses = responses.at(options={"server_tools": ["web_search"]})
     own = {
         "tools": [{"type": "web_search"}],
         "metadata": {"a": "b"},

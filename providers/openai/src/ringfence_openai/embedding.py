@@ -41,9 +41,7 @@ def plan_embed(request: Request, recipient: Recipient, card: ModelCard, options:
     _, adjustments = settings.apply_settings(request.settings, settings.NONE, what="embedding")
     # The vendor's base64 is a quarter of the JSON numbers; not every other server knows it.
     coding = "base64" if options.vendor else "float"
-    body = merged(
-        ROUTE, {"model": recipient.model, "input": inputs, "encoding_format": coding}, request, store=options.store
-    )
+    body = merged(ROUTE, {"model": recipient.model, "input": inputs, "encoding_format": coding}, request, options)
     native = Native(recipient=recipient, route=ROUTE, body=body, content=encoded(body), whole=_no_events)
     return Plan(request=request, card=card, native=native, adjustments=tuple(adjustments))
 

@@ -7,7 +7,9 @@ from typing import TypeGuard
 
 from ringfence.errors import InvalidRequest
 from ringfence.request import JsonValue, Request
-from ringfence_openai.fields import FIELDS, PROTECTED, STORED
+from ringfence_openai.fields import FIELDS, PROTECTED, keeps
+from ringfence_openai.options import RecipientOptions
+from ringfence_openai.server_tools import check_server_tools
 
 PROVIDER = "openai"
 IMAGE_DETAIL = "image_detail"
@@ -36,11 +38,15 @@ def image_detail(request: Request) -> str | None:
     raise InvalidRequest(f"the provider option {IMAGE_DETAIL} of openai is one of: {', '.join(_DETAILS)}")
 
 
-def merged(route: str, body: Mapping[str, JsonValue], request: Request, *, store: bool) -> dict[str, JsonValue]:
+def merged(
+    route: str, body: Mapping[str, JsonValue], request: Request, options: RecipientOptions
+) -> dict[str, JsonValue]:
     """`body` and the app's fields: lists are joined, objects are merged one level deep, nothing is overridden.
 
     Raises:
-        InvalidRequest: a field that the route does not know, that the request itself decides, or that it sets too.
+        InvalidRequest: a field that the route does not know, that the request itself decides, or that it sets too;
+            one that makes the vendor keep something, or a tool of the server, that the recipient's options do not
+            allow.
     """
     out = dict(body)
     own = own_options(request)
@@ -56,11 +62,14 @@ def merged(route: str, body: Mapping[str, JsonValue], request: Request, *, store
         if name == EXTRA_BODY:
             continue
         # INVARIANT: the app cannot make the vendor keep what the operator did not let it keep.
-        if name in PROTECTED or (name in STORED and not store):
+        # Some servers read names without regard to case.
+        plain = name.lower()
+        if plain in PROTECTED or (keeps(route, plain) and not options.store):
             raise InvalidRequest(
                 f"the provider option '{name}' of openai is not the app's to set",
                 way_out="leave it out; the request and the recipient's options decide it",
             )
+        check_server_tools(plain, value, options.server_tools)
         out[name] = _joined(name, out[name], value) if name in out else value
     return out
 

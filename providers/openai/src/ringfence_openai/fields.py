@@ -38,7 +38,22 @@ PROTECTED = frozenset(
 )
 """What the request and the recipient's options decide."""
 
-STORED = frozenset({"background", "background_options", "conversation", "previous_response_id"})
-"""They make the vendor keep the answer, or read one that it keeps."""
+STORED = frozenset(
+    {
+        "background_options",
+        "conversation",
+        "previous_response_id",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+    }
+)
+"""They make the vendor keep the prompt or the answer, or read one that it keeps; `background` does where it is no
+colour."""
 
-__all__ = ["FIELDS", "PROTECTED", "STORED"]
+
+def keeps(route: str, name: str) -> bool:
+    """Whether the field `name` makes the vendor keep something, or read what it keeps."""
+    return name in STORED or (name == "background" and route != "/images/generations")
+
+
+__all__ = ["FIELDS", "PROTECTED", "STORED", "keeps"]

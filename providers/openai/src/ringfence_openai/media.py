@@ -52,7 +52,7 @@ def plan_image(request: Request, recipient: Recipient, card: ModelCard, options:
     if len(request.messages) > 1:
         detail = "the API takes one text, so all turns stand in it one after the other"
         adjustments.append(Adjustment(setting="messages", action="emulated", detail=detail))
-    body = merged(_IMAGES, {"model": recipient.model, "prompt": prompt, **fields}, request, store=options.store)
+    body = merged(_IMAGES, {"model": recipient.model, "prompt": prompt, **fields}, request, options)
     return _plan(request, recipient, card, _IMAGES, body, pictures_of, adjustments)
 
 
@@ -133,7 +133,7 @@ def plan_speak(request: Request, recipient: Recipient, card: ModelCard, options:
         _SPEECH,
         {"model": recipient.model, "input": _texts(request, "user", "assistant"), **fields},
         request,
-        store=options.store,
+        options,
     )
     return _plan(request, recipient, card, _SPEECH, body, partial(sound_of, _format(body)), adjustments)
 
@@ -176,7 +176,7 @@ def plan_transcribe(request: Request, recipient: Recipient, card: ModelCard, opt
         fields["prompt"] = prompt
     if request.stream:
         fields["stream"] = True
-    body = merged(_TRANSCRIPTIONS, {"model": recipient.model, **fields}, request, store=options.store)
+    body = merged(_TRANSCRIPTIONS, {"model": recipient.model, **fields}, request, options)
     native = Native(
         recipient=recipient,
         route=_TRANSCRIPTIONS,

@@ -27,6 +27,7 @@ _CHOICES: Mapping[str, tuple[object, ...]] = {
     "extended_sampling": (True, False),
 }
 _NAMES = ("organization", "project")
+_KINDS = "server_tools"
 _MOST_CHARACTERS = 256
 
 
@@ -44,7 +45,8 @@ class RecipientOptions:
     """What holds for one recipient. `vendor`: it is OpenAI itself, and not a server that speaks the same API.
 
     `store`: whether the vendor may keep the answer. `stream_usage`: whether the server is asked for usage in a stream.
-    `extended_sampling`: whether it takes `top_k`, `min_p` and `repetition_penalty`.
+    `extended_sampling`: whether it takes `top_k`, `min_p` and `repetition_penalty`. `server_tools`: the kinds of tools
+    that run at the server and reach further, as far as an app may use them.
     """
 
     base_url: str
@@ -57,6 +59,7 @@ class RecipientOptions:
     extended_sampling: bool
     organization: str | None
     project: str | None
+    server_tools: frozenset[str]
 
 
 def is_vendor(recipient: Recipient) -> bool:
@@ -74,7 +77,7 @@ def read_options(recipient: Recipient) -> RecipientOptions:
         OptionFault: one is unknown or ill-typed.
     """
     given = recipient.options
-    known = (*_CHOICES, *_NAMES)
+    known = (*_CHOICES, *_NAMES, _KINDS)
     for name in given:
         if name not in known:
             raise OptionFault(_unknown(name, known), f"options of openai: {', '.join(known)}")
@@ -92,6 +95,7 @@ def read_options(recipient: Recipient) -> RecipientOptions:
         extended_sampling=bool(_choice(given, "extended_sampling", default=False)),
         organization=_name(given, "organization"),
         project=_name(given, "project"),
+        server_tools=_kinds(given),
     )
 
 
@@ -120,6 +124,13 @@ def _name(given: Mapping[str, object], name: str) -> str | None:
     if not value.isascii() or not value.isprintable():
         raise OptionFault(f"the option '{name}' of openai holds something that cannot be an id", f"{name}: …")
     return value
+
+
+def _kinds(given: Mapping[str, object]) -> frozenset[str]:
+    value = given.get(_KINDS, ())
+    if not isinstance(value, list | tuple) or not all(isinstance(kind, str) and kind for kind in value):  # pyright: ignore[reportUnknownVariableType]
+        raise OptionFault(f"the option '{_KINDS}' of openai is a list of kinds of tools", f"{_KINDS}: [web_search]")
+    return frozenset(cast("list[str]", value))
 
 
 def _unknown(name: str, known: tuple[str, ...]) -> str:

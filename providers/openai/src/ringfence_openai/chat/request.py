@@ -90,7 +90,7 @@ class _Builder:
         if self._request.stream and self._options.stream_usage:
             body["stream_options"] = {"include_usage": True}
         self._output(body, messages)
-        return merged(ROUTE, body, self._request, store=self._options.store)
+        return merged(ROUTE, body, self._request, self._options)
 
     def _adjust(self, setting: str, action: str, detail: str) -> None:
         made = Adjustment(setting=setting, action=action, detail=detail)  # type: ignore[arg-type]

@@ -110,7 +110,7 @@ class _Builder:
             **self._tools(),
         }
         self._output(body)
-        return merged(ROUTE, body, self._request, store=self._options.store)
+        return merged(ROUTE, body, self._request, self._options)
 
     def _adjust(self, setting: str, action: str, detail: str) -> None:
         made = Adjustment(setting=setting, action=action, detail=detail)  # type: ignore[arg-type]
