@@ -186,3 +186,28 @@ def test_events_are_the_same_however_the_bytes_are_cut(
     found += [] if last is None else [last]
     assert [one.rstrip(b"\r") for one in found] == data
     assert events.stray == b""
+
+
+def fed(body: bytes, size: int) -> tuple[Events, list[bytes]]:
+    events = Events()
+    found = [one for start in range(0, len(body), size) for one in events.feed(body[start : start + size])]
+    return events, found
+
+
+def test_a_long_line_in_small_pieces_takes_time_in_proportion() -> None:
+    line = b"A" * 16 * 2**20
+    began = time.process_time()
+    _, found = fed(b"data:" + line + b"\n\n", 16_384)
+    # Copying what is there for every piece would move 8 GiB.
+    assert time.process_time() - began < 3
+    assert found == [line]
+
+
+def test_of_what_is_no_event_only_the_beginning_is_kept() -> None:
+    began = time.process_time()
+    events, found = fed(b"x" * 999 + b"\n" + b"y\n" * 2**19, 16_384)
+    assert time.process_time() - began < 3
+    assert found == []
+    assert events.end() is None
+    assert len(events.stray) == 65_536
+    assert events.stray.startswith(b"x" * 999 + b"\ny\n")

@@ -41,7 +41,7 @@ class Streamed:
         if (data := self._events.end()) is not None:
             yield from self._answer.feed(decode(data))
         if self._events.stray:
-            raise _broken_off(self._events.stray)
+            raise _broken_off(bytes(self._events.stray))
         yield from self._answer.end()
 
 
