@@ -52,7 +52,7 @@ from ringfence.response import (
 from ringfence.testing import PartnerServer, Scene, Script, ScriptedProvider, failing, recording, replaying, text_events
 from ringfence.testing.replay.event_json import event_from_plain, event_to_plain
 from ringfence.testing.replay.fingerprint import differences, fingerprint
-from ringfence.testing.replay.scrub import Rule, length_class, placeholder, scrubbed_events
+from ringfence.testing.replay.scrub import Rule, fitted_events, length_class, placeholder, scrubbed_events
 from ringfence_openai.provider import OpenAIProvider
 
 POLICY = read_policy("""\
@@ -220,6 +220,65 @@ async def test_a_scrubbed_structured_answer_still_fits_its_schema(path: Path) ->
 
 
 @pytest.mark.parametrize(
+    "labelled",
+    [
+        {"tools": (Tool(name="chart", description="x", labels=frozenset({"health"})),)},
+        {
+            "tools": [
+                Tool(name="a", labels=frozenset({"public"})),
+                Tool(name="b", labels=frozenset({"health", "public"})),
+            ]
+        },
+        {"output": OutputSchema(schema={"type": "object"}, labels=frozenset({"health"}))},
+    ],
+    ids=["a tool", "one of two tools", "a schema"],
+)
+def test_an_answer_carries_the_labels_of_tools_and_schemas_too(labelled: dict[str, Any]) -> None:
+    request = Request(messages=(Message("user", (TextPart("hi", labels=frozenset({"public"})),)),), **labelled)
+    assert not Rule(allow_labels=frozenset({"public"})).keeps_all(request)
+    assert Rule(allow_labels=frozenset({"public", "health"})).keeps_all(request)
+
+
+async def test_the_answer_to_a_request_with_a_labelled_tool_is_not_written(path: Path) -> None:
+    provider = recording(ScriptedProvider(SECRET), path, allow_labels={"public"})
+    await asked(provider, labels={"public"}, tools=[Tool(name="chart", labels=frozenset({"health"}))])
+    assert len(lines(path)) == 2
+    assert SECRET not in text_of(path)
+
+
+def test_an_unlabelled_tool_counts_as_an_unlabelled_part() -> None:
+    labelled = Message("user", (TextPart("hi", labels=frozenset({"public"})),))
+    request = Request(messages=(labelled,), tools=(WEATHER,))
+    assert not Rule(allow_labels=frozenset({"public"})).keeps_all(request)
+    assert Rule(allow_labels=frozenset({"public"}), allow_unlabelled=True).keeps_all(request)
+
+
+@pytest.mark.parametrize("word", ["enum", "const", "default"])
+async def test_the_texts_of_a_scrubbed_schema_are_not_written_and_still_answered(path: Path, word: str) -> None:
+    value = [SECRET] if word == "enum" else SECRET
+    schema: Any = {"type": "object", "properties": {SECRET: {"type": "string", word: value}}, "required": [SECRET]}
+    said: list[object] = []
+    for provider in (recording(ScriptedProvider(json.dumps({SECRET: SECRET})), path), replaying):
+        made: Any = assistant(provider if isinstance(provider, Provider) else provider(path))
+        async with made:
+            said.append((await made.respond("hello", output=schema, labels={"health"})).output)
+    assert len(lines(path)) == 2
+    assert SECRET not in text_of(path)
+    assert said == [{SECRET: SECRET}] * 2
+
+
+async def test_the_name_of_a_scrubbed_tool_is_not_written_and_still_called(path: Path) -> None:
+    called = (ToolCallStart(0, "1", SECRET), ToolCallDelta(0, "{}"), ToolCallEnd(0), Finish("tool_calls", "tool_calls"))
+    names: list[str] = []
+    for provider in (recording(ScriptedProvider(called), path), replaying):
+        made = assistant(provider if isinstance(provider, Provider) else provider(path))
+        async with made, made.stream("hello", tools=[Tool(name="other"), Tool(name=SECRET)]) as stream:
+            names += [event.name async for event in stream if isinstance(event, ToolCallStart)]
+    assert SECRET not in text_of(path)
+    assert names == [SECRET, SECRET]
+
+
+@pytest.mark.parametrize(
     ("changed", "kinds"),
     [
         ({"settings": Settings(temperature=0.1)}, "setting temperature"),
@@ -381,7 +440,12 @@ def test_a_scrubbed_answer_keeps_its_shape_and_no_chunk() -> None:
     assert [event.type for event in scrubbed if not event.type.endswith("delta")] == [
         event.type for event in ANSWER if not event.type.endswith("delta")
     ]
-    assert [event.name for event in scrubbed if isinstance(event, ToolCallStart)] == ["weather", "scrubbed"]
+    assert [event.name for event in scrubbed if isinstance(event, ToolCallStart)] == [
+        "scrubbed: tool 1",
+        "scrubbed",
+    ]
+    fitted = [event.name for event in fitted_events(scrubbed, request) if isinstance(event, ToolCallStart)]
+    assert fitted == ["weather", "scrubbed"]
     texts = [event for event in scrubbed if isinstance(event, TextDelta)]
     assert [len(event.text) for event in texts] == [length_class(f"It is {SECRET}, surely")]
 

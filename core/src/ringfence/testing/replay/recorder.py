@@ -30,7 +30,7 @@ from ringfence.response import Finish, ProviderEvent, Usage
 from ringfence.testing.replay import file
 from ringfence.testing.replay.event_json import Plain, described_to_plain, event_to_plain
 from ringfence.testing.replay.fingerprint import fingerprint
-from ringfence.testing.replay.scrub import Rule, scrubbed_embeddings, scrubbed_events
+from ringfence.testing.replay.scrub import SCRUBBED, Rule, scrubbed_embeddings, scrubbed_events
 
 
 def recording(
@@ -42,9 +42,9 @@ def recording(
 ) -> Provider:
     """`provider`, recording each complete answer at the end of the file at `path`.
 
-    An answer is written as it is only if every part of its request carries labels, all of them in `allow_labels`;
-    `allow_unlabelled` lets parts pass that carry none. Labels are those that the app declares: what detectors find does
-    not reach a provider. What failed or was cut off is not recorded.
+    An answer is written as it is only if every part, tool and output schema of its request carries labels, all of them
+    in `allow_labels`; `allow_unlabelled` lets those pass that carry none. Labels are those that the app declares: what
+    detectors find does not reach a provider. What failed or was cut off is not recorded.
 
     Raises:
         InvalidRequest: the file is of another provider, or was made under other labels.
@@ -89,8 +89,10 @@ class _Recorder(Provider):
                 events.append(event)
                 if isinstance(event, Finish):
                     # Now, because nobody need draw another event after the last.
-                    kept = events if self._rule.keeps_all(plan.request) else scrubbed_events(events, plan.request)
-                    self._write(plan, grant, {"events": [event_to_plain(one) for one in kept]})
+                    whole = self._rule.keeps_all(plan.request)
+                    kept = events if whole else scrubbed_events(events, plan.request)
+                    marked: Plain = {} if whole else {SCRUBBED: True}
+                    self._write(plan, grant, {**marked, "events": [event_to_plain(one) for one in kept]})
                 yield event
 
     async def embed(self, plan: Plan[object], grant: Grant) -> Embeddings:

@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeAlias, cast
+from typing import ClassVar, Literal, TypeAlias, cast
 
 from ringfence.errors import Unavailable
 from ringfence.grant import Grant
@@ -34,7 +34,7 @@ from ringfence.testing.replay.event_json import (
     event_from_plain,
 )
 from ringfence.testing.replay.fingerprint import Fingerprint, differences, fingerprint
-from ringfence.testing.replay.scrub import Rule
+from ringfence.testing.replay.scrub import SCRUBBED, Rule, fitted_events
 
 _Kind: TypeAlias = Literal["events", "embeddings", "tokens"]
 _WAY_OUT = "record it: recording(provider, path) in place of replaying(path)"
@@ -109,18 +109,20 @@ class _Replayer(Provider):
         )
 
     async def run(self, plan: Plan[object], grant: Grant) -> AsyncGenerator[ProviderEvent, None]:
-        for event in self._take(plan, grant, "events"):
-            yield event_from_plain(event)
+        exchange = self._take(plan, grant, "events")
+        events = [event_from_plain(event) for event in exchange["events"]]
+        for event in fitted_events(events, plan.request) if exchange.get(SCRUBBED) else events:
+            yield event
 
     async def embed(self, plan: Plan[object], grant: Grant) -> Embeddings:
-        return embeddings_from_plain(self._take(plan, grant, "embeddings"))
+        return embeddings_from_plain(self._take(plan, grant, "embeddings")["embeddings"])
 
     async def count_tokens(self, plan: Plan[object], grant: Grant) -> int:
-        tokens: int = self._take(plan, grant, "tokens")
+        tokens: int = self._take(plan, grant, "tokens")["tokens"]
         return tokens
 
-    def _take(self, plan: Plan[object], grant: Grant, kind: _Kind) -> Any:
-        """The next answer of this kind to the planned request."""
+    def _take(self, plan: Plan[object], grant: Grant, kind: _Kind) -> Plain:
+        """The exchange with the next answer of this kind to the planned request."""
         grant.spend(plan.request)
         found = [exchange for exchange in cast("list[Plain]", plan.native) if kind in exchange]
         if not found:
@@ -134,4 +136,4 @@ class _Replayer(Provider):
         key = (json.dumps(found[0]["request"], sort_keys=True), kind)
         turn = self._played.get(key, 0)
         self._played[key] = turn + 1
-        return found[min(turn, len(found) - 1)][kind]
+        return found[min(turn, len(found) - 1)]

@@ -29,6 +29,8 @@ from ringfence.testing.partners.silence import pixel_png
 from ringfence.testing.partners.vectors import vector_of
 
 SCRUBBED = "scrubbed"
+SCHEMA_INSTANCE = "scrubbed: an instance of the schema"
+"""The text of a scrubbed structured answer. A replay makes the instance, from the schema that it is asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +42,20 @@ class Rule:
 
     def keeps(self, request: Request, part: Part) -> bool:
         """Whether `part` may be written. The labels of its conversation are its own too."""
-        labels = part.labels | request.labels
-        return labels <= self.allow_labels if labels else self.allow_unlabelled
+        return self._allows(part.labels | request.labels)
 
     def keeps_all(self, request: Request) -> bool:
-        """Whether the answer may be written: it carries the labels of everything that was asked."""
-        return all(self.keeps(request, part) for message in request.messages for part in message.parts)
+        """Whether the answer may be written: it carries the labels of everything that was asked.
+
+        The definitions of tools and the output schema are asked with: they count like parts.
+        """
+        if not all(self.keeps(request, part) for message in request.messages for part in message.parts):
+            return False
+        definitions = (*request.tools, *((request.output,) if request.output is not None else ()))
+        return all(self._allows(one.labels | request.labels) for one in definitions)
+
+    def _allows(self, labels: frozenset[str]) -> bool:
+        return labels <= self.allow_labels if labels else self.allow_unlabelled
 
 
 def length_class(text: str) -> int:
@@ -59,16 +69,37 @@ def placeholder(text: str) -> str:
 
 
 def scrubbed_events(events: Sequence[ProviderEvent], request: Request) -> list[ProviderEvent]:
-    """The same answer without its content, which still fits what was asked.
+    """The same answer without its content, and without that of the request.
 
-    Each part comes in one piece, because the lengths of pieces tell words: a text of its length class, or an instance
-    of the schema that was asked for; a call of the same tool without arguments; a grey pixel.
+    Each part comes in one piece, because the lengths of pieces tell words: a text of its length class, or
+    `SCHEMA_INSTANCE` where a schema was asked for; a call of the same tool, told by its place among the tools, without
+    arguments; a grey pixel.
     """
     grown = {event.index: "" for event in events if isinstance(event, TextStart | ReasoningStart)}
     for event in events:
         if isinstance(event, TextDelta | ReasoningDelta):
             grown[event.index] = grown.get(event.index, "") + event.text
     return [new for event in events for new in _scrubbed(event, grown, request)]
+
+
+def fitted_events(events: Sequence[ProviderEvent], request: Request) -> list[ProviderEvent]:
+    """Scrubbed `events` made to fit `request`: with an instance of its schema, and the names of its tools."""
+    return [_fitted(event, request) for event in events]
+
+
+def _fitted(event: ProviderEvent, request: Request) -> ProviderEvent:
+    match event:
+        case TextDelta(index, text) if text == SCHEMA_INSTANCE and request.output is not None:
+            return TextDelta(index, json.dumps(instance_of(request.output.schema)))
+        case ToolCallStart(index, call, name):
+            named = {_place(number): tool.name for number, tool in enumerate(request.tools, 1)}
+            return ToolCallStart(index, call, named.get(name, name))
+        case _:
+            return event
+
+
+def _place(number: int) -> str:
+    return f"{SCRUBBED}: tool {number}"
 
 
 def _scrubbed(event: ProviderEvent, grown: dict[int, str], request: Request) -> list[ProviderEvent]:
@@ -84,8 +115,8 @@ def _scrubbed(event: ProviderEvent, grown: dict[int, str], request: Request) -> 
             new = [ReasoningEnd(index)]
         case ToolCallStart(index, _, name):
             # A name that the app did not offer was made up by the model: content.
-            known = name in {tool.name for tool in request.tools}
-            new = [ToolCallStart(index, f"call_{index}", name if known else SCRUBBED), ToolCallDelta(index, "{}")]
+            places = {tool.name: _place(number) for number, tool in enumerate(request.tools, 1)}
+            new = [ToolCallStart(index, f"call_{index}", places.get(name, SCRUBBED)), ToolCallDelta(index, "{}")]
         case Media(index, part):
             new = [Media(index, _medium(part))]
         case TextEnd() | ToolCallEnd() | UsageReport() | Finish():
@@ -102,7 +133,8 @@ def _delta(delta: TextDelta | ReasoningDelta) -> list[ProviderEvent]:
 def _text(text: str, request: Request) -> str:
     if request.output is None or not text:
         return placeholder(text)
-    return json.dumps(instance_of(request.output.schema))
+    # INVARIANT: nothing of a schema is written; its texts are content like those of a part.
+    return SCHEMA_INSTANCE
 
 
 def _medium(part: ImagePart | FilePart) -> ImagePart | FilePart:
