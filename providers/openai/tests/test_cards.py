@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from openai.types.shared.chat_model import ChatModel
 from ringfence.recipient import Recipient
 from ringfence.response import Usage
 from ringfence_openai.cards import NAMED, card_of
+from ringfence_openai.prices import PLACES
 from ringfence_openai.provider import OpenAIProvider
 
 
@@ -90,10 +92,48 @@ def test_a_price_is_that_of_the_tables(openai: OpenAIProvider) -> None:
         (_recipient("gpt-4o"), Usage()),
         (_recipient("gpt-4o"), Usage(input_tokens=1, output_tokens=1, cached_input_tokens=5)),
         (_recipient("gpt-4o"), Usage(input_tokens=-1, output_tokens=1)),
+        (_recipient("gpt-4o"), Usage(input_tokens=1000)),
+        (_recipient("gpt-4o"), Usage(output_tokens=1000)),
+        (_recipient("gpt-4o"), Usage(input_tokens=0, output_tokens=0)),
+        (_recipient("gpt-image-1"), USAGE),
+        (_recipient("openai/gpt-4o-mini-tts", url="https://openrouter.ai/api/v1"), USAGE),
+        (_recipient("gemini-2.5-flash-image", url="https://generativelanguage.googleapis.com/v1beta/openai"), USAGE),
+        (_recipient("gpt-4o-transcribe"), USAGE),
+        (_recipient("gpt-transcribe"), USAGE),
+        (_recipient("whisper-1"), USAGE),
+        (_recipient("gpt-4o-mini-tts"), USAGE),
+        (_recipient("gpt-4o", url="https://api.openai.com.evil.example/v1"), USAGE),
+        (_recipient("gpt-4o", url="https://evil.example/api.openai.com"), USAGE),
+        (_recipient("deepseek-chat", url="https://api.deepseek.com.evil.example/v1"), USAGE),
+        (_recipient("deepseek-chat", url="https://api.deepseek.com@evil.example/v1"), USAGE),
+        (_recipient("deepseek-chat", url="http://api.deepseek.com/v1"), USAGE),
     ],
 )
 def test_a_price_that_nobody_knows_is_none(openai: OpenAIProvider, to: Recipient, usage: Usage) -> None:
     assert openai.price_usd(to, usage) is None
+
+
+def test_a_price_at_another_vendor_is_that_of_its_host(openai: OpenAIProvider) -> None:
+    from genai_prices import Usage as Counted
+    from genai_prices import calc_price
+
+    counted = Counted(input_tokens=1000, output_tokens=100, cache_read_tokens=10)
+    expected = float(calc_price(counted, "deepseek-chat", provider_id="deepseek").total_price)
+    assert expected > 0
+    assert openai.price_usd(_recipient("deepseek-chat", url="https://api.deepseek.com/v1"), USAGE) == expected
+
+
+def test_vectors_cost_by_their_texts_alone(openai: OpenAIProvider) -> None:
+    price = openai.price_usd(_recipient("text-embedding-3-small"), Usage(input_tokens=1000))
+    assert price is not None
+    assert price > 0
+
+
+def test_every_place_is_one_of_the_tables() -> None:
+    from genai_prices.data_snapshot import get_snapshot
+
+    patterns = {provider.id: provider.api_pattern for provider in get_snapshot().providers}
+    assert all(re.match(patterns[place], f"https://{host}/v1") for host, place in PLACES.items())
 
 
 def test_a_price_starts_no_thread_and_opens_no_connection() -> None:

@@ -18,6 +18,7 @@ _THINKS: tuple[Capability, ...] = (*_SEES, "reasoning")
 
 _TABLE: tuple[tuple[str, tuple[Capability, ...]], ...] = (
     ("*-image-*", ("draw",)),
+    ("*-image", ("draw",)),
     ("text-embedding-*", ("embed",)),
     ("*-transcribe*", ("transcribe",)),
     ("whisper-*", ("transcribe",)),
@@ -68,7 +69,7 @@ _CAUTIOUS_TOKENS = 8_192
 def card_of(model: str, *, vendor: bool, api: Api) -> ModelCard:
     """The facts of `model`; a model that is not known can work with text, and the policy can say what else."""
     name = model.lower()
-    capabilities = next((found for pattern, found in _TABLE if fnmatchcase(name, pattern)), _TEXT) if vendor else _TEXT
+    capabilities = capabilities_of(name) if vendor else _TEXT
     if api == "responses" and vendor and "text" in capabilities:
         capabilities = (*capabilities, "count_tokens")
     return ModelCard(
@@ -76,6 +77,13 @@ def card_of(model: str, *, vendor: bool, api: Api) -> ModelCard:
         context_tokens=(vendor and _known_context_tokens(name)) or _CAUTIOUS_TOKENS,
         capabilities=frozenset(capabilities),
     )
+
+
+@cache
+def capabilities_of(model: str) -> tuple[Capability, ...]:
+    """What the table says that the vendor's `model` can; text, tools and schemas for one that is not in it."""
+    name = model.lower()
+    return next((found for pattern, found in _TABLE if fnmatchcase(name, pattern)), _TEXT)
 
 
 @cache
@@ -89,4 +97,4 @@ def _known_context_tokens(model: str) -> int | None:
     return found.context_window
 
 
-__all__ = ["NAMED", "card_of"]
+__all__ = ["NAMED", "capabilities_of", "card_of"]
