@@ -83,6 +83,13 @@ def test_a_price_is_that_of_the_table() -> None:
         (recipient("gemini-2.5-flash-image"), Usage(input_tokens=1, output_tokens=1)),
         (recipient("gemini-2.5-flash", url="https://proxy.example"), Usage(input_tokens=1)),
         (recipient("gemini-2.5-flash"), Usage(input_tokens=1, cached_input_tokens=2)),
+        (recipient("gemini-2.5-flash-preview-tts"), Usage(input_tokens=1000, output_tokens=1000)),
+        (recipient("gemini-2.5-flash", capabilities=frozenset({"speak"})), Usage(input_tokens=1, output_tokens=1)),
+        (recipient("gemini-2.5-flash", capabilities=frozenset({"transcribe"})), Usage(input_tokens=1)),
+        (recipient("gemma-3"), Usage(input_tokens=1000, output_tokens=1000)),
+        (recipient("gemini-2.5-flash"), Usage()),
+        (recipient("gemini-2.5-flash"), Usage(output_tokens=1000)),
+        (recipient("gemini-2.5-flash"), Usage(input_tokens=0, output_tokens=0)),
     ],
 )
 def test_a_price_that_is_not_known_is_none(to: Any, usage: Usage) -> None:

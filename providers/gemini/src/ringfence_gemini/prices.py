@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from ringfence_gemini.models import facts_of
 
+_PRICED_BY_KIND = frozenset({"draw", "speak"})
+
 if TYPE_CHECKING:
     from genai_prices.types import PriceCalculation
 
@@ -17,14 +19,21 @@ if TYPE_CHECKING:
 def price_usd(recipient: Recipient, usage: Usage) -> float | None:
     """The price of `usage` at the vendor's own address in US dollars; `None` where it is not known.
 
-    Pictures are priced by tokens of another kind than text, and `usage` does not tell them apart: `None`.
+    Tokens of pictures and of sound have other prices than those of text, and `usage` does not tell them apart: `None`
+    for models that draw, speak, or only transcribe. A price of 0 is taken for one that is not known.
     """
-    if recipient.url is not None or "draw" in facts_of(recipient.model).capabilities:
+    if recipient.url is not None or not usage.input_tokens or _is_priced_by_kind(recipient):
         return None
     try:
-        return _calculated(recipient.model.removeprefix("models/"), usage)
+        return _calculated(recipient.model.removeprefix("models/"), usage) or None
     except (ImportError, LookupError, ValueError, TypeError, ArithmeticError):
         return None
+
+
+def _is_priced_by_kind(recipient: Recipient) -> bool:
+    known = facts_of(recipient.model).capabilities
+    able = known if recipient.capabilities is None else recipient.capabilities
+    return not _PRICED_BY_KIND.isdisjoint(known | able) or ("transcribe" in able and "text" not in able)
 
 
 def _calculated(model: str, usage: Usage) -> float:
