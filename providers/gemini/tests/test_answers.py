@@ -140,6 +140,40 @@ async def test_arguments_are_the_numbers_and_words_of_the_api_in_one_line(wire: 
     assert message.parts == (ToolCallPart("i", "f", text),)
 
 
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    ("call", "finish"),
+    [
+        ({"name": "purge", "partialArgs": [{"jsonPath": "$.folder", "stringValue": "tm"}]}, "STOP"),
+        ({"name": "purge", "args": {"folder": "t"}, "willContinue": True}, "STOP"),
+        ({"name": "purge", "willContinue": True}, "MAX_TOKENS"),
+        ({"name": "purge"}, "MAX_TOKENS"),
+        ({"name": "purge", "args": {}}, "SAFETY"),
+        ({"name": "purge", "args": None}, "MAX_TOKENS"),
+    ],
+)
+async def test_a_call_that_was_cut_is_no_call(wire: Wire, call: Json, finish: str, *, stream: bool) -> None:
+    answer = chunk({"functionCall": call}, finish=finish)
+    wire.replies = [streamed(answer) if stream else httpx2.Response(200, json=answer)]
+    with pytest.raises(StreamBroken, match="cut inside a tool call"):
+        await wire.events(asking(stream=stream), recipient())
+
+
+@pytest.mark.parametrize(
+    ("call", "finish"),
+    [
+        ({"name": "purge", "args": {"folder": "tmp"}}, "MAX_TOKENS"),
+        ({"name": "purge", "willContinue": False}, "STOP"),
+    ],
+)
+async def test_a_call_with_whole_arguments_is_a_call(wire: Wire, call: Json, finish: str) -> None:
+    wire.replies = [streamed(chunk({"functionCall": call}, finish=finish))]
+    message = await wire.message(asking(), recipient())
+    (part,) = message.parts
+    assert isinstance(part, ToolCallPart)
+    assert json.loads(part.arguments) == call.get("args", {})
+
+
 async def test_a_call_that_came_to_nothing_is_an_error_and_no_call(wire: Wire) -> None:
     wire.replies = [streamed(chunk(finish="MALFORMED_FUNCTION_CALL"))]
     assert await wire.events(asking(), recipient()) == [Finish("error", "MALFORMED_FUNCTION_CALL")]

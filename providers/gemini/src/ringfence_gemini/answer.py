@@ -46,6 +46,7 @@ _ABOUT = {
     "logprobs_result": "logprobsResult",
     "continuation_token": "continuationToken",
 }
+_CUT = frozenset({"length", "content_filter"})
 _Open: TypeAlias = Literal["text", "reasoning"]
 
 
@@ -68,6 +69,7 @@ class Answer:
 
     __slots__ = (
         "_about",
+        "_bare_call",
         "_block",
         "_calls",
         "_finish",
@@ -86,6 +88,7 @@ class Answer:
         self._length = 0
         self._marks: list[Mark] = []
         self._calls = 0
+        self._bare_call = False
         self._finish: str | None = None
         self._block: str | None = None
         self._usage: UsageMetadata | None = None
@@ -120,6 +123,9 @@ class Answer:
         # INVARIANT: an answer that broke off never passes for a complete one.
         if self._finish is None and self._block is None:
             raise StreamBroken("the stream ended without a finish reason")
+        # INVARIANT: nor does a call. Arguments that were cut off before they began look like none.
+        if self._bare_call and self._last().reason in _CUT:
+            raise _cut_in_a_call()
         events: list[ProviderEvent] = []
         self._close(events)
         if self._recording is not None and (sound := self._recording.file()) is not None:
@@ -148,6 +154,7 @@ class Answer:
                 self._about[wire_name] = raw
 
     def _part(self, part: Part, events: list[ProviderEvent]) -> None:
+        self._bare_call = False
         text = part.text
         if text is not None and part.thought_signature is None and not part.rest:
             if text:
@@ -198,9 +205,12 @@ class Answer:
             self._opaque(State(part=whole), events)
 
     def _call(self, call: FunctionCall, part: Part, events: list[ProviderEvent]) -> None:
+        if call.partial_args or call.will_continue:
+            raise _cut_in_a_call()
         # The API lays a whole answer out over lines, and a streamed one not: the arguments are the same.
         arguments = bytes(msgspec.json.format(call.args, indent=-1)).decode()
         arguments = "{}" if arguments == "null" else arguments
+        self._bare_call = arguments == "{}"
         if call.name == OUTPUT_TOOL:
             self._marked(arguments, "text", part, events)
             return
@@ -237,6 +247,10 @@ class Answer:
         index = self._index
         self._index += 1
         return index
+
+
+def _cut_in_a_call() -> StreamBroken:
+    return StreamBroken("the answer was cut inside a tool call")
 
 
 def _whole(part: Part) -> dict[str, Raw]:

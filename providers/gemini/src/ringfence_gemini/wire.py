@@ -20,11 +20,16 @@ _EMPTY: list[Any] = []
 class FunctionCall(
     msgspec.Struct, rename="camel", forbid_unknown_fields=True, omit_defaults=True, frozen=True, gc=False
 ):
-    """A call the model asks for; `args` is the JSON text of an object, as the API wrote it."""
+    """A call the model asks for; `args` is the JSON text of an object, as the API wrote it.
+
+    `partial_args` and `will_continue` are of a call that comes in pieces, which is never asked for here.
+    """
 
     name: str = ""
     args: Raw = Raw(b"{}")
     id: str | None = None
+    partial_args: list[Raw] = _EMPTY
+    will_continue: bool = False
 
 
 class Blob(msgspec.Struct, rename="camel", forbid_unknown_fields=True, omit_defaults=True, frozen=True, gc=False):
