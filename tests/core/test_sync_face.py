@@ -97,8 +97,9 @@ def test_a_stream_gives_events_text_and_response(it: Assistant) -> None:
         assert stream.response().text == "Hello"
 
 
-def test_the_first_item_is_with_the_caller_before_more_are_made() -> None:
+def test_the_first_item_is_with_the_caller_before_more_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
     """A loop that is busy with the rest would keep the interpreter from the caller for a while."""
+    monkeypatch.setattr("ringfence.assistant.portal._FIRST_S", 20.0)
     portal = Portal()
     waiting: list[int] = []
 
@@ -117,6 +118,26 @@ def test_the_first_item_is_with_the_caller_before_more_are_made() -> None:
     finally:
         portal.stop()
     assert waiting == [0] * 20
+
+
+def test_a_caller_that_is_slow_with_the_first_item_holds_nothing_up() -> None:
+    portal = Portal()
+    done: list[bool] = []
+
+    async def items() -> AsyncGenerator[int, None]:
+        yield 1
+        yield 2
+
+    async def close() -> None:
+        done.append(True)
+
+    try:
+        draw = Draw(portal, items, close)
+        assert next(draw) == 1
+        wait_for(lambda: bool(done))
+        assert list(draw) == [2]
+    finally:
+        portal.stop()
 
 
 def test_an_error_that_was_caught_keeps_nothing_alive() -> None:

@@ -20,6 +20,9 @@ from ringfence.errors import Closed, InvalidRequest
 T = TypeVar("T")
 
 _CLOSE_TIMEOUT_S = 5.0
+_FIRST_S = 0.005
+"""How long the consumer of a stream has for its first item, if it does not ask for more: as long as it would have had
+to wait for the interpreter otherwise (`sys.getswitchinterval`)."""
 
 
 class Portal:
@@ -158,22 +161,29 @@ class _Pump(Generic[T]):
         self.closing = False
         self._make = make
         self._close = close
-        self._first_taken = asyncio.Event()
+        self._first_used = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def _run(self) -> None:
         try:
             async for item in self._make():
                 self.items.put(item)
-                if not self._first_taken.is_set():
-                    # Busy with the rest, this thread would keep the interpreter from the one that waits, for 5 ms.
-                    await self._first_taken.wait()
+                if not self._first_used.is_set():
+                    await self._first()
         finally:
             await self._close()
 
-    def first_taken(self) -> None:
-        """The first item is with the consumer, on the loop."""
-        self._first_taken.set()
+    async def _first(self) -> None:
+        """Leaves the interpreter to the consumer, from which a thread that is busy with the rest would keep it."""
+        enough = asyncio.get_running_loop().call_later(_FIRST_S, self._first_used.set)
+        try:
+            await self._first_used.wait()
+        finally:
+            enough.cancel()
+
+    def first_used(self) -> None:
+        """The consumer has the first item and wants the next, on the loop."""
+        self._first_used.set()
 
     def start(self) -> None:
         """Begins, on the loop."""
@@ -217,12 +227,12 @@ class Draw(Iterator[T]):
         if self._loop is None:
             self._loop = loop
             loop.call_soon_threadsafe(self._pump.start)
+        elif not self._began:
+            self._began = True
+            with contextlib.suppress(RuntimeError):  # the loop was closed just now
+                loop.call_soon_threadsafe(self._pump.first_used)
         item = self._pump.items.get()
         if not isinstance(item, _Ended):
-            if not self._began:
-                self._began = True
-                with contextlib.suppress(RuntimeError):  # the loop was closed just now
-                    loop.call_soon_threadsafe(self._pump.first_taken)
             return item
         self._pump.items.put(item)  # another thread may wait for it too
         self._ended = True
