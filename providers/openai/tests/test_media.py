@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ringfence.errors import StreamBroken, Unsupported
-from ringfence.request import FilePart, ImagePart, Message, TextPart
+from ringfence.request import FilePart, ImagePart, Message, OutputSchema, TextPart, Tool
 from ringfence.response import Finish, Media, TextDelta, Usage
 from ringfence.testing.scenes import Scene
 from ringfence_openai.embedding import embeddings
@@ -226,6 +226,24 @@ async def test_the_chat_api_counts_nothing(chat: Any) -> None:
     plan = await chat.plan(chat.request())
     with pytest.raises(Unsupported):
         await chat.provider.count_tokens(plan, chat.grant(plan.request))
+
+
+@pytest.mark.parametrize("task", ["image", "speak", "transcribe", "embed"])
+@pytest.mark.parametrize(
+    ("setting", "given"),
+    [
+        ("tools", {"tools": (Tool(name="note"),)}),
+        ("tools", {"tools": (Tool(name="note"),), "tool_choice": "required"}),
+        ("output", {"output": OutputSchema(schema={"type": "object", "properties": {"a": {"type": "string"}}})}),
+    ],
+)
+async def test_a_task_that_has_no_tools_and_no_schema_refuses_them(
+    kit: Any, task: str, setting: str, given: Any
+) -> None:
+    parts = (WAV,) if task == "transcribe" else (TextPart("Hi"),)
+    with pytest.raises(Unsupported) as caught:
+        await kit.plan(kit.request(messages=(Message("user", parts),), task=task, **given))
+    assert caught.value.setting == setting
 
 
 @pytest.mark.parametrize("task", ["image", "speak", "transcribe", "embed"])

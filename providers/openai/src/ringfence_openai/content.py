@@ -10,7 +10,7 @@ import msgspec
 
 from ringfence.errors import InvalidRequest, Unsupported
 from ringfence.provider import Capability, ModelCard
-from ringfence.request import FilePart, ImagePart, JsonValue, Part, ToolResultPart
+from ringfence.request import FilePart, ImagePart, JsonValue, Part, Request, ToolResultPart
 
 _TEXT_TYPES = ("text/", "application/json")
 _encode = msgspec.json.Encoder().encode
@@ -43,6 +43,21 @@ def require(card: ModelCard, capability: Capability, setting: str, what: str) ->
             setting=setting,
             way_out="name another recipient, or say what it can do with capabilities:",
         )
+
+
+def no_tools(request: Request) -> None:
+    """Does nothing if the request asks for no tools and no schema, for which its task has no words.
+
+    Raises:
+        Unsupported: it asks for one. A `tool_choice` of `none` is kept by itself, and `required` comes with tools.
+    """
+    for setting, given in (("tools", request.tools), ("output", request.output)):
+        if given:
+            raise Unsupported(
+                f"the task {request.task} takes no {setting}",
+                setting=setting,
+                way_out=f"leave {setting} out, or ask a model that answers in text",
+            )
 
 
 def data_url(part: ImagePart | FilePart) -> str:

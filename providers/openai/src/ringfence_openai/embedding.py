@@ -18,7 +18,7 @@ from ringfence.recipient import Recipient
 from ringfence.request import JsonValue, Request, TextPart
 from ringfence.response import ProviderEvent
 from ringfence_openai import settings
-from ringfence_openai.content import encoded, require
+from ringfence_openai.content import encoded, no_tools, require
 from ringfence_openai.extras import merged
 from ringfence_openai.faults import Malformed
 from ringfence_openai.native import Native
@@ -31,9 +31,10 @@ def plan_embed(request: Request, recipient: Recipient, card: ModelCard, options:
     """The plan of a request for vectors.
 
     Raises:
-        Unsupported: the model makes none, or there is something else than texts.
+        Unsupported: the model makes none, or there is something else than texts; tools or a schema.
     """
     require(card, "embed", "task", "embed")
+    no_tools(request)
     parts = [part for message in request.messages for part in message.parts]
     inputs: list[JsonValue] = [part.text for part in parts if isinstance(part, TextPart)]
     if len(inputs) < len(parts):

@@ -16,7 +16,7 @@ from ringfence.recipient import Recipient
 from ringfence.request import FilePart, ImagePart, JsonValue, Request, Role, TextPart
 from ringfence.response import Adjustment, Finish, Media, ProviderEvent, Usage, UsageReport
 from ringfence_openai import settings
-from ringfence_openai.content import encoded, file_name, require, texts
+from ringfence_openai.content import encoded, file_name, no_tools, require, texts
 from ringfence_openai.extras import merged
 from ringfence_openai.faults import Malformed
 from ringfence_openai.native import Native, Upload
@@ -44,9 +44,10 @@ def plan_image(request: Request, recipient: Recipient, card: ModelCard, options:
     """The plan of a request for pictures.
 
     Raises:
-        Unsupported: the model draws none, or the request holds something else than text.
+        Unsupported: the model draws none, or the request holds something else than text; tools or a schema.
     """
     require(card, "draw", "task", "draw")
+    no_tools(request)
     fields, adjustments = settings.apply_settings(request.settings, settings.IMAGE, what="drawing")
     prompt = texts([_texts(request, "system"), _texts(request, "user", "assistant")])
     if len(request.messages) > 1:
@@ -119,9 +120,10 @@ def plan_speak(request: Request, recipient: Recipient, card: ModelCard, options:
     """The plan of a request for speech. What the system says is how to speak; what the user says is spoken.
 
     Raises:
-        Unsupported: the model does not speak, or the request holds something else than text.
+        Unsupported: the model does not speak, or the request holds something else than text; tools or a schema.
     """
     require(card, "speak", "task", "speak")
+    no_tools(request)
     fields, adjustments = settings.apply_settings(request.settings, settings.SPEECH, what="speech")
     if "voice" not in fields:
         fields["voice"] = _DEFAULT_VOICE
@@ -162,9 +164,10 @@ def plan_transcribe(request: Request, recipient: Recipient, card: ModelCard, opt
     """The plan of a request for a transcript of the one sound in it. What is said beside the sound guides the model.
 
     Raises:
-        Unsupported: the model does not transcribe, or there is not one sound.
+        Unsupported: the model does not transcribe, or there is not one sound; tools or a schema.
     """
     require(card, "transcribe", "task", "transcribe")
+    no_tools(request)
     sounds = [part for message in request.messages for part in message.parts if isinstance(part, FilePart)]
     if len(sounds) != 1:
         raise Unsupported(
