@@ -136,6 +136,12 @@ async def test_vectors_that_do_not_fit_the_texts_are_no_answer(wire: Wire, body:
         await embedded(wire, body)
 
 
+@pytest.mark.parametrize("values", [[0, 0], [5e-324, 5e-324], [1e308, 1e308, 1e308, 1e308]])
+async def test_a_vector_that_no_scale_makes_norm_one_is_no_answer(wire: Wire, values: list[float]) -> None:
+    with pytest.raises(StreamBroken):
+        await embedded(wire, {"embeddings": [{"values": values}, {"values": values}]})
+
+
 async def test_tokens_are_counted_of_the_very_request(wire: Wire) -> None:
     request = asking(
         messages=(Message("system", (TextPart("Be brief."),)), *asking().messages), tools=(Tool(name="clock"),)

@@ -196,6 +196,10 @@ async def test_what_the_guard_raises_passes_as_it_is(wire: Wire) -> None:
         (refusal(429, "", {"@type": f"{TYPES}.RetryInfo", "retryDelay": "soon"}), None),
         (httpx2.Response(429, headers={"retry-after": "12"}), 12.0),
         (httpx2.Response(429, headers={"retry-after": "whenever"}), None),
+        (httpx2.Response(429, headers={"retry-after": "9" * 400}), None),
+        (httpx2.Response(429, headers={"retry-after": "-1"}), None),
+        (httpx2.Response(429, headers={"retry-after": "Fri, 31 Dec 9999999999 23:59:59 GMT"}), None),
+        (refusal(429, "", {"@type": f"{TYPES}.RetryInfo", "retryDelay": "9" * 400 + "s"}), None),
         (httpx2.Response(429), None),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -44,9 +45,16 @@ def count_of(body: bytes) -> int:
 
 
 def _normal(values: Sequence[float]) -> tuple[float, ...]:
-    """`values` scaled to norm 1: the API does so only at its full number of dimensions."""
+    """`values` scaled to norm 1: the API does so only at its full number of dimensions.
+
+    Raises:
+        StreamBroken: no scale makes it so.
+    """
     norm = math.hypot(*values)
-    return tuple(value / norm for value in values) if norm else tuple(values)
+    # INVARIANT: a vector has norm 1. None without a direction, or beyond what a number holds, can have it.
+    if values and not sys.float_info.min <= norm < math.inf:
+        raise StreamBroken("Gemini answered a vector that has no direction", phase="before_first_event")
+    return tuple(value / norm for value in values)
 
 
 def _decoded(body: bytes, kind: type[_T]) -> _T:
