@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint, entry_points
@@ -145,6 +146,50 @@ def test_the_caches_of_the_interpreter_change_nothing(site: Site) -> None:
     (site.info / "RECORD").write_text(f"{PACKAGE}/__init__.py,,\nringfence_padlocked-1.0.dist-info/RECORD,,\n")
     (site.info / "INSTALLER").write_text("another\n")
     assert site.fingerprint() == before
+
+
+_FORGED = """
+import importlib.util, importlib._bootstrap_external as external, os, pathlib, sys
+source = pathlib.Path(sys.argv[1])
+cached = pathlib.Path(importlib.util.cache_from_source(str(source)))
+cached.parent.mkdir(exist_ok=True)
+code = compile("print('forged')\\n" + source.read_text(), str(source), "exec")
+status = source.stat()
+if sys.argv[2] == "unchecked":
+    data = external._code_to_hash_pyc(code, b"x" * 8, False)
+elif sys.argv[2] == "checked":
+    data = external._code_to_hash_pyc(code, importlib.util.source_hash(source.read_bytes()), True)
+else:
+    data = external._code_to_timestamp_pyc(code, int(status.st_mtime), status.st_size)
+cached.write_bytes(data)
+"""
+_LOAD = f"""
+import sys
+from ringfence import registry
+from ringfence.lock import NO_LOCK, find_lock
+registry.load("{NAME}", lock=NO_LOCK if sys.argv[1] == "none" else find_lock(sys.argv[1]))
+import {PACKAGE}.later
+"""
+
+
+def _run(site: Site, code: str, *arguments: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(site.package.parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize("kind", ["unchecked", "checked", "timestamp"])
+@pytest.mark.parametrize("module", ["__init__.py", "later.py"])
+def test_bytecode_that_was_put_in_the_place_of_the_cached_one_does_not_run(site: Site, kind: str, module: str) -> None:
+    (site.package / "later.py").write_text("LATER = 1\n")
+    site.lock()
+    _run(site, _FORGED, str(site.package / module), kind)
+    assert "forged" not in _run(site, _LOAD, str(site.folder / "my.lock.toml"))
+    assert site.was_imported
+    # Without a lock it runs, so it was there to be run.
+    assert "forged" in _run(site, _LOAD, "none")
 
 
 def test_other_entry_points_are_another_fingerprint(site: Site) -> None:

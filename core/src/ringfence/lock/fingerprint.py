@@ -24,8 +24,8 @@ def fingerprint(distribution: Distribution) -> str:
 
     It covers the entry points, every file that the installer recorded, and every file in the packages that the entry
     points name, where they would be imported from: so also for an editable install, and for a folder earlier on the
-    import path. Left out are `__pycache__`, what installers write about themselves, and files outside the folder of
-    packages, such as scripts.
+    import path. Left out are `__pycache__`, of which nothing runs under a lock, what installers write about
+    themselves, and files outside the folder of packages, such as scripts.
 
     Raises:
         PluginBroken: a file cannot be read.

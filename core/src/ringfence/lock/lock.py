@@ -34,7 +34,9 @@ class Lock:
         return self.plugins is not None
 
     def check(self, entry: EntryPoint) -> None:
-        """Does nothing if the plugin that `entry` declares is approved as it is now. Imports nothing of it.
+        """Returns if the plugin that `entry` declares is approved as it is now. Imports nothing of it.
+
+        From then on this process imports modules of its distribution from their sources alone, never from a cache.
 
         Raises:
             PluginLocked: it is not in the lock, or its version or files changed; says which.
@@ -48,6 +50,10 @@ class Lock:
             raise self._locked(f"{what} is not in the plugin lock")
         if changes := changes_since(approved, entry.dist):
             raise self._locked(f"{what} changed since it was locked: {', '.join(changes)}")
+        from ringfence.lock.sources import import_from_source  # noqa: PLC0415  (only where there is a lock)
+
+        # INVARIANT: what runs is what was hashed. Bytecode is not hashed, so it does not run.
+        import_from_source(entry.dist)
 
     def check_ring(self, recipient: Recipient) -> None:
         """Does nothing if the provider of `recipient` may stand on its ring, or is in no lock.
