@@ -11,7 +11,17 @@ from providers.gemini.tests.conftest import Json, asking, chunk, recipient, stre
 
 from ringfence.errors import InvalidRequest, Unsupported
 from ringfence.provider import NotAvailable
-from ringfence.request import FilePart, ImagePart, Message, OutputSchema, Settings, TextPart, Tool
+from ringfence.request import (
+    FilePart,
+    ImagePart,
+    Message,
+    OutputSchema,
+    Settings,
+    TextPart,
+    Tool,
+    ToolCallPart,
+    ToolResultPart,
+)
 from ringfence.response import Finish, TextDelta
 
 if TYPE_CHECKING:
@@ -156,6 +166,23 @@ async def test_instructions_between_the_turns_are_moved_and_that_is_told(wire: W
     assert told == [("messages", "changed")]
 
 
+async def test_text_in_a_turn_of_a_tool_is_the_users_and_that_is_told(wire: Wire) -> None:
+    called = Message("assistant", (ToolCallPart("c", "weather", "{}"),))
+    answered = Message("tool", (TextPart("before"), ToolResultPart("c", "weather", "sunny"), TextPart("after")))
+    body, told = await planned(wire, asking(messages=(*asking().messages, called, answered)), OLDER)
+    assert [list(part) for part in body["contents"][-1]["parts"]] == [["text"], ["functionResponse"], ["text"]]
+    assert body["contents"][-1]["role"] == "user"
+    assert told == [("messages", "changed")]
+
+
+async def test_text_around_a_result_in_a_turn_of_the_user_stays_where_it_is(wire: Wire) -> None:
+    called = Message("assistant", (ToolCallPart("c", "weather", "{}"),))
+    answered = Message("user", (TextPart("before"), ToolResultPart("c", "weather", "sunny"), TextPart("after")))
+    body, told = await planned(wire, asking(messages=(*asking().messages, called, answered)), OLDER)
+    assert [list(part) for part in body["contents"][-1]["parts"]] == [["text"], ["functionResponse"], ["text"]]
+    assert told == []
+
+
 # ------------------------------------------------------------ tools and schemas
 
 
@@ -265,6 +292,14 @@ async def test_keywords_that_the_api_does_not_know_are_left_out_and_named(wire: 
     (told,) = plan.adjustments
     assert (told.setting, told.action) == ("output", "changed")
     assert told.detail.endswith("minLength, multipleOf, pattern")
+
+
+@pytest.mark.parametrize("schema", [{"const": 1, "enum": [1, 2]}, {"enum": [1, 2], "const": 1}])
+async def test_one_value_beside_an_enumeration_stays_one(wire: Wire, schema: Json) -> None:
+    given: Json = {"type": "object", "properties": {"a": schema}}
+    body, told = await planned(wire, asking(output=OutputSchema(schema=given)))
+    assert body["generationConfig"]["responseJsonSchema"]["properties"] == {"a": {"enum": [1]}}
+    assert told == []
 
 
 async def test_a_property_named_like_a_keyword_is_a_property(wire: Wire) -> None:

@@ -58,6 +58,8 @@ class Contents:
             elif message.role == "assistant":
                 self._turn("model", self._said(message.parts))
             else:
+                if message.role == "tool" and any(isinstance(part, TextPart) and part.text for part in message.parts):
+                    self._adjust("messages", "changed", "text in a turn of a tool is sent as the user's")
                 self._turn("user", [self._part(part) for part in message.parts if not _is_empty(part)])
         if not self.turns:
             raise Unsupported("Gemini needs a turn of the user", setting="messages", way_out="add a user message")

@@ -53,11 +53,11 @@ def _object(schema: Mapping[str, Any], left_out: set[str]) -> dict[str, Any]:
             kept[key] = [_any(one, left_out) for one in _list(value)]
         elif key in _NAMED and isinstance(value, Mapping):
             kept[key] = {name: _any(one, left_out) for name, one in cast("Mapping[str, Any]", value).items()}
-        elif key == "const":
-            # One value is an enumeration of one.
-            kept.setdefault("enum", [value])
-        elif key not in _SILENT:
+        elif key != "const" and key not in _SILENT:
             left_out.add(key)
+    if "const" in schema:
+        # One value is an enumeration of one, and no wider for an enumeration beside it.
+        kept["enum"] = [schema["const"]]
     return kept
 
 
