@@ -20,6 +20,9 @@ def ask_the_user(asked: ConsentRequest) -> bool:
     return input("[y/N] ").strip().lower() == "y"
 
 
+if len(sys.argv) != 2:
+    sys.exit("name a policy file: python app.py device.yaml")
+
 with Assistant(Path(sys.argv[1]), consent=ask_the_user) as assistant:
     response = assistant.respond(QUESTION, instructions="", settings=Settings(max_output_tokens=200))
     print(response.text)

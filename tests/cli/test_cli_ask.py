@@ -299,7 +299,7 @@ def _with_earlier(machine: Machine, recipient: str, flow: str = "") -> None:
     ("recipient", "why"),
     [
         ("{ring: house, provider: nowhere, model: x}", "was unavailable (provider 'nowhere' is not installed)"),
-        ("{ring: house, provider: tiny, model: homeless}", "was unavailable"),
+        ("{ring: house, provider: tiny, model: homeless}", "was unavailable (no memory)"),
     ],
 )
 def test_a_recipient_that_was_passed_over_is_said_before_the_receipt(

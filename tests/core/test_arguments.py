@@ -288,3 +288,11 @@ async def test_a_required_call_without_a_tool_is_refused() -> None:
         with pytest.raises(InvalidRequest, match="there is no tool"):
             await it.respond("x", tool_choice="required")
     assert provider.requests == []
+
+
+async def test_options_for_a_provider_that_nobody_knows_are_refused() -> None:
+    provider = ScriptedProvider("x")
+    async with assistant(policy("first"), first=provider) as it:
+        with pytest.raises(InvalidRequest, match="there is no provider 'opnai'"):
+            await it.respond("x", provider_options={"opnai": {"user": "somebody"}})
+    assert provider.requests == []

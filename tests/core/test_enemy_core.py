@@ -66,8 +66,8 @@ async def test_a_request_cancelled_while_its_provider_cleans_up_is_on_record_as_
 async def test_the_options_for_one_provider_never_reach_another() -> None:
     provider = ScriptedProvider("an answer")
     async with AsyncAssistant(read_policy(policy_text()), providers={"first": provider}, audit=False) as assistant:
-        await assistant.respond("hello", provider_options={"first": {"fast": True}, "second": {"user": "someone"}})
-        await assistant.respond("hello", provider_options={"second": {"user": "someone"}})
+        await assistant.respond("hello", provider_options={"first": {"fast": True}, "openai": {"user": "someone"}})
+        await assistant.respond("hello", provider_options={"openai": {"user": "someone"}})
     assert [request.provider_options for request in provider.requests] == [{"first": {"fast": True}}, {}]
 
 

@@ -90,7 +90,17 @@ def test_a_plugin_that_is_not_installed_says_how_to_install_it() -> None:
     for ask in (registry.manifest, registry.load):
         with pytest.raises(PluginNotInstalled) as caught:
             ask("missing")
-        assert caught.value.way_out == "pip install ringfence-missing"
+        # Its package could be anybody's.
+        assert caught.value.way_out is not None
+        assert caught.value.way_out.startswith("check provider: in the policy; installed: ")
+        assert "pip install" not in caught.value.way_out
+
+
+def test_a_plugin_of_ours_that_is_not_installed_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_entry_points", dict)
+    with pytest.raises(PluginNotInstalled) as caught:
+        registry.manifest("openai")
+    assert caught.value.way_out == "pip install ringfence-openai"
 
 
 @pytest.mark.parametrize(
@@ -151,6 +161,60 @@ def test_a_manifest_with_a_fault_is_refused_and_nothing_is_imported(site: Site, 
         with pytest.raises(PluginBroken):
             ask("bad")
     assert not site.was_imported(package)
+
+
+_HEAD = 'name = "bad"\ninterface = 1\nsummary = "s"\n'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        _HEAD + "capabilities = 5\n",
+        _HEAD + "capabilities = true\n",
+        _HEAD + f"capabilities = [{'[' * 5_000}{']' * 5_000}]\n",
+        _HEAD + "capabilities = [{a = 1}]\n",
+        _HEAD + "capabilities = []\nhosts = 5\n",
+        _HEAD + "capabilities = []\nhosts = [[1]]\n",
+        _HEAD + "capabilities = []\nenvironment = 1.5\n",
+        _HEAD + "capabilities = []\nsecret = []\n",
+        _HEAD + f"capabilities = []\n{'a.' * 5_000}b = 1\n",
+    ],
+    ids=["number", "bool", "deep", "table", "hosts number", "hosts nested", "variables", "secret", "dotted"],
+)
+async def test_one_hostile_manifest_harms_no_other_plugin(site: Site, text: str) -> None:
+    package = site.add("bad", manifest=text)
+    site.add("good")
+    for ask in (registry.manifest, registry.load):
+        with pytest.raises(PluginBroken):
+            ask("bad")
+    assert registry.manifest("good").name == "good"
+    assert {"bad", "good"} <= {plugin.name for plugin in registry.installed()}
+    assert not site.was_imported(package)
+
+
+def test_an_interface_number_of_any_size_is_told(site: Site) -> None:
+    site.add("huge", manifest=MANIFEST.replace("interface = 1", f"interface = 0x{'f' * 9_000}"))
+    with pytest.raises(InterfaceMismatch, match="of no known number"):
+        registry.manifest("huge")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['"\\u001b[2Jx" = 1', 'hosts = ["a\\nb"]', 'environment = ["A\\u001b]0;x"]', 'capabilities = ["\\u202e"]'],
+)
+def test_what_a_manifest_says_is_no_order_to_a_terminal(site: Site, line: str) -> None:
+    head = _HEAD if line.startswith("capabilities") else _HEAD + "capabilities = []\n"
+    site.add("bad", manifest=f"{head}{line}\n")
+    with pytest.raises(PluginBroken) as caught:
+        registry.manifest("bad")
+    assert str(caught.value).isprintable()
+
+
+def test_a_long_text_of_a_manifest_is_cut(site: Site) -> None:
+    site.add("bad", manifest=f'{_HEAD}capabilities = ["{"x" * 10_000}"]\n')
+    with pytest.raises(PluginBroken) as caught:
+        registry.manifest("bad")
+    assert len(str(caught.value)) < 300
 
 
 def test_every_fault_of_a_manifest_is_named(site: Site) -> None:
@@ -259,7 +323,9 @@ async def test_a_plugin_that_is_missing_is_unavailable_with_the_way_to_install_i
     async with assistant(policy("absent")) as it:
         with pytest.raises(Unavailable) as caught:
             await it.respond("x")
-    assert (caught.value.reason, caught.value.way_out) == ("no_package", "pip install ringfence-absent")
+    assert caught.value.reason == "no_package"
+    assert caught.value.way_out is not None
+    assert caught.value.way_out.startswith("check provider: in the policy")
 
 
 async def test_a_plugin_whose_class_cannot_be_made_is_passed_over(site: Site) -> None:

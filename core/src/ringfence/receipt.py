@@ -10,13 +10,17 @@ Outcome: TypeAlias = Literal["answered", "denied", "failed", "cancelled"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One send to one recipient. `error` is the class name of what ended it, `phase` when; `None` if it answered."""
+    """One send to one recipient. `error` is the class name of what ended it, `phase` when; `None` if it answered.
+
+    `reason` is the typed reason of one that was not available.
+    """
 
     recipient: str
     ring: str
     duration_s: float
     error: str | None = None
     phase: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 GROUP = "ringfence.providers"
+OURS = frozenset({"mlx", "openai", "gemini"})
+"""The providers that are made with this package."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,11 @@ def _entry_points() -> dict[str, tuple[EntryPoint, ...]]:
     for entry in entry_points(group=GROUP):
         found[entry.name] = (*found.get(entry.name, ()), entry)
     return found
+
+
+def is_known(name: str) -> bool:
+    """Whether a provider of that name is installed, or made with this package."""
+    return name in OURS or name in _entry_points()
 
 
 def refresh() -> None:
@@ -78,7 +85,12 @@ def _describe(entry: EntryPoint) -> Installed:
 def _only(name: str) -> EntryPoint:
     entries = _entry_points().get(name, ())
     if not entries:
-        raise PluginNotInstalled(f"provider '{name}' is not installed", way_out=f"pip install ringfence-{name}")
+        # A name that nobody knows may be a misspelt one, and its package somebody else's.
+        here = ", ".join(sorted(_entry_points())) or "none"
+        way_out = (
+            f"pip install ringfence-{name}" if name in OURS else f"check provider: in the policy; installed: {here}"
+        )
+        raise PluginNotInstalled(f"provider '{name}' is not installed", way_out=way_out)
     if len(entries) > 1:
         owners = ", ".join(sorted(entry.dist.name if entry.dist else "?" for entry in entries))
         raise PluginBroken(
@@ -99,7 +111,8 @@ def manifest(name: str) -> Manifest:
     found = load_manifest(plugin.package)
     if found.name != name:
         raise PluginBroken(
-            f"provider '{name}': its manifest says '{found.name}'", way_out=f"tell the author of {plugin.distribution}"
+            f"provider '{name}': its manifest says {_shown(found.name)}",
+            way_out=f"tell the author of {plugin.distribution}",
         )
     return found
 
@@ -124,7 +137,7 @@ def load_manifest(package: str) -> Manifest:
 
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise PluginBroken(
             f"package '{package}' has no readable {MANIFEST_FILE}", way_out=f"reinstall the distribution of '{package}'"
         ) from None
@@ -144,21 +157,20 @@ _OPTIONAL: dict[str, type] = {
 def _manifest(package: str, table: dict[str, Any]) -> Manifest:
     version = table.get("interface")
     if isinstance(version, int) and version != INTERFACE_VERSION:
+        named = str(version) if 0 <= version <= _LAST_INTERFACE else "of no known number"
         raise InterfaceMismatch(
-            f"package '{package}' implements provider interface {version}; this ringfence speaks {INTERFACE_VERSION}",
+            f"package '{package}' implements provider interface {named}; this ringfence speaks {INTERFACE_VERSION}",
             way_out=f"upgrade {'ringfence' if version > INTERFACE_VERSION else package}",
         )
     faults = [f"'{key}' is missing" for key in _REQUIRED if key not in table]
     for key, value in table.items():
         expected = _REQUIRED.get(key) or _OPTIONAL.get(key)
         if expected is None:
-            faults.append(f"unknown key '{key}'")
+            faults.append(f"unknown key {_shown(key)}")
         elif not isinstance(value, expected) or isinstance(value, bool):
             faults.append(f"'{key}' is not of type {expected.__name__}")
         elif isinstance(value, list) and not all(isinstance(item, str) for item in cast("list[object]", value)):
             faults.append(f"'{key}' holds something other than strings")
-    known = get_args(Capability)
-    faults += [f"unknown capability '{name}'" for name in table.get("capabilities", ()) if name not in known]
     if not faults:
         faults = list(_value_faults(table))
     if faults:
@@ -180,20 +192,31 @@ def _manifest(package: str, table: dict[str, Any]) -> Manifest:
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = re.compile(rf"(?=.{{1,253}}$)({_LABEL}\.)*[a-z]([a-z0-9-]{{0,61}}[a-z0-9])?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LAST_INTERFACE = 9_999
+_MAX_SHOWN_CHARACTERS = 80
+
+
+def _shown(text: str) -> str:
+    """`text` of a manifest in quotes: one line of it, and nothing that a terminal would obey."""
+    return ascii(text if len(text) <= _MAX_SHOWN_CHARACTERS else f"{text[:_MAX_SHOWN_CHARACTERS]}…")
 
 
 def _value_faults(table: dict[str, Any]) -> Iterator[str]:
     """What is wrong with values of the right types."""
+    known = get_args(Capability)
+    for name in table["capabilities"]:
+        if name not in known:
+            yield f"unknown capability {_shown(name)}"
     for host in table.get("hosts", ()):
         if not _HOST.fullmatch(host):
-            yield f"'hosts' holds '{host}', which is no bare host name in lower case, such as api.example.com"
+            yield f"'hosts' holds {_shown(host)}, which is no bare host name in lower case, such as api.example.com"
     kind, _, variable = table.get("secret", "env:ANY").partition(":")
     if kind != "env" or not _VARIABLE.fullmatch(variable):
         # What stands there might be the secret itself, so it is not shown.
         yield "'secret' is not env:NAME"
     for name in table.get("environment", ()):
         if not _VARIABLE.fullmatch(name):
-            yield f"'environment' holds '{name}', which is no name of a variable"
+            yield f"'environment' holds {_shown(name)}, which is no name of a variable"
 
 
 def check_lock(name: str, lock: Lock) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast, overload
 
+from ringfence import registry
 from ringfence.assistant.build import (
     Input,
     RequestOptions,
@@ -229,6 +230,15 @@ class AsyncAssistant:
             raise Closed("the assistant is closed", way_out="make a new one")
         if request.to is not None:
             self._check_recipients(request.to)
+        if request.provider_options:
+            self._check_providers(frozenset(request.provider_options))
+
+    def _check_providers(self, names: frozenset[str]) -> None:
+        """Options for a provider that another policy names are kept from this one's; a misspelt name is an error."""
+        own = {recipient.provider for recipient in self.policy.recipients.values()}
+        for name in sorted(names - own):
+            if not registry.is_known(name):
+                raise InvalidRequest(f"there is no provider '{name[:64]}'", way_out=f"one of {', '.join(sorted(own))}")
 
     def _check_recipients(self, names: frozenset[str]) -> None:
         known = self.policy.recipients

@@ -13,7 +13,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from ringfence.assistant.toolcalls import ToolCalls
-from ringfence.errors import AuditError, ToolLimitReached
+from ringfence.errors import AuditError, Denied, ToolLimitReached, Unsupported
 from ringfence.request import Message, Request, ToolCallPart
 from ringfence.response import Event, Response, ToolFinished, TurnStarted, Usage
 from ringfence.routing.execute import Execution
@@ -50,6 +50,7 @@ class ToolLoop:
         self._answers: list[Response[object]] = []
         self._turns: list[Message] = []
         self._calls = 0
+        self._undeclared: set[str] = set()
         self.response: Response[object] | None = None
         self.receipt: Receipt | None = None
         """The receipt of the last model call that has ended."""
@@ -92,6 +93,15 @@ class ToolLoop:
             if error.response is not None:
                 error.response = self._whole(error.response)
             raise
+        except (Denied, Unsupported) as error:
+            if self._undeclared:
+                name = min(self._undeclared)
+                unknown = self._runtime.gate.policy.unknown
+                error.way_out = (
+                    f"declare the tool under tools: of the policy, such as {name}: {{ring: device}}; "
+                    f"the result of one that is not declared carries '{unknown}'"
+                )
+            raise
         finally:
             self.receipt = execution.receipt or self.receipt
         assert execution.response is not None  # noqa: S101  (its events have ended without an error)
@@ -129,6 +139,8 @@ class ToolLoop:
         async with aclosing(work.events()) as events:
             async for event in events:
                 yield event
+        declared = self._runtime.gate.policy.document.tools
+        self._undeclared |= {call.name for call in calls if call.name not in declared}
         # One message a result: some chat templates have room for one only.
         results = [Message("tool", (result,)) for result in work.results]
         self._turns += [answer.message, *results]

@@ -185,8 +185,23 @@ def _show(path: Path, rows: Sequence[Row], *, check: bool, same: bool) -> None:
         said = "nothing differs from" if same else "not as approved in"
         terminal.say(f"{said} {path}", fg="green" if same else "red")
         return
-    terminal.say(f"approved in {path}; a plugin that is new or changes is not loaded from now on")
+    terminal.say(f"approved in {path}")
+    if _in_force(path):
+        terminal.say("a plugin that is new or changes is not loaded from now on")
+    else:
+        terminal.say(f"it is not in force until you say so: export RINGFENCE_LOCK={path.resolve()}", fg="yellow")
     terminal.say("it covers the plugins' own files, not the packages that they depend on", dim=True)
+
+
+def _in_force(path: Path) -> bool:
+    from ringfence.errors import PluginError  # noqa: PLC0415
+    from ringfence.lock import find_lock  # noqa: PLC0415
+
+    try:
+        found = find_lock().path
+    except PluginError:
+        return False
+    return found is not None and found.resolve() == path.resolve()
 
 
 def _table(rows: Sequence[Row]) -> Table:

@@ -31,18 +31,29 @@ def passed_over(receipt: Receipt, policy: Policy, *, told: Iterable[str] = ()) -
     if receipt.outcome != "answered" or receipt.recipient is None:
         return
     # A retry ends as its last attempt did.
-    errors = {attempt.recipient: attempt.error for attempt in receipt.attempts}
-    for name, error in errors.items():
-        if error is not None and name not in (receipt.recipient, *told):
-            yield f"{name} {_why(name, error, policy)}; answered by {receipt.recipient}"
+    last = {attempt.recipient: attempt for attempt in receipt.attempts}
+    for name, attempt in last.items():
+        if attempt.error is not None and name not in (receipt.recipient, *told):
+            yield f"{name} {_why(name, attempt.error, attempt.reason, policy)}; answered by {receipt.recipient}"
 
 
-def _why(name: str, error: str, policy: Policy) -> str:
+def _why(name: str, error: str, reason: str | None, policy: Policy) -> str:
     if error == "GateError" and _needs_attesting(name, policy):
         return "needs 'attest', which this version cannot do"
     why = _BECAUSE.get(error, f"failed ({_WORD.sub(' ', error).lower()})")
     fault = _plugin_fault(policy.recipients[name].provider) if error == "Unavailable" else None
+    if fault is None and error == "Unavailable" and reason is not None:
+        fault = _key_fault(name, policy) or reason.replace("_", " ")
     return f"{why} ({fault})" if fault else why
+
+
+def _key_fault(name: str, policy: Policy) -> str | None:
+    """What is missing of the key of a recipient."""
+    from ringfence import registry  # noqa: PLC0415
+
+    recipient = policy.recipients[name]
+    secret = recipient.credential(registry.manifest(recipient.provider).secret)
+    return None if secret is None or secret.present() else f"the secret '{secret.source}' is not set"
 
 
 def _needs_attesting(name: str, policy: Policy) -> bool:

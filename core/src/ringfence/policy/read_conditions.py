@@ -20,7 +20,7 @@ from ringfence.policy.conditions import (
     TaskIn,
     TokensIn,
 )
-from ringfence.policy.faults import Faults, did_you_mean, quoted
+from ringfence.policy.faults import Faults, did_you_mean, listed, quoted
 from ringfence.policy.keys import FACT_PREFIX, LATER_FACTS, MODALITIES, OTHER_TASK, RANGE, WHEN, WHEN_LATER
 from ringfence.policy.place import Position
 from ringfence.policy.tree import Entry, Node
@@ -94,7 +94,7 @@ class ConditionReader:
         known = {*self._declared.tasks, OTHER_TASK}
         for name, at in found or ():
             if name not in known:
-                hint = did_you_mean(name, known)
+                hint = did_you_mean(name, known) or f" Known are {listed(sorted(known))}."
                 self._faults.add(at, f"task {quoted(name)} is not declared under tasks:.{hint}")
         return None if found is None else TaskIn(frozenset(name for name, _ in found))
 

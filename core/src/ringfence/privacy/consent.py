@@ -156,4 +156,9 @@ async def _answered_yes(ask: ConsentCallback, asked: ConsentRequest) -> None:
     if failure is not None:
         raise ConsentRefused(f"asking for consent for recipient '{asked.recipient}' failed: {failure}")
     if answer is not True:
-        raise ConsentRefused(f"consent for recipient '{asked.recipient}' was refused")
+        told = (
+            ""
+            if answer in (False, None)
+            else f": the callback returned {type(answer).__name__}, and only True is a yes"
+        )
+        raise ConsentRefused(f"consent for recipient '{asked.recipient}' was refused{told}")

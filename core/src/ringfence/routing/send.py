@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from ringfence.errors import ProtocolViolated, Unsupported, describe
+from ringfence.errors import ProtocolViolated, Unavailable, Unsupported, describe
 from ringfence.provider import CountsTokens, Embeddings, Embeds
 from ringfence.receipt import Attempt
 from ringfence.response import Finish, ProviderEvent, Usage, UsageReport
@@ -172,6 +172,7 @@ class Send:
             duration_s=time.perf_counter() - self._began,
             error=error,
             phase=getattr(failure, "phase", None),
+            reason=failure.reason if isinstance(failure, Unavailable) else None,
         )
 
 

@@ -19,9 +19,14 @@ def main() -> int:
     parser.add_argument("--control", action="store_true", help="take JSON lines from stdin, and end when it ends")
     parser.add_argument("command", nargs="*", help="what to run beside the partners, after --")
     given = parser.parse_args()
-    if given.command:
-        return asyncio.run(_beside(given.port, given.command))
-    asyncio.run(run(given.port, control=given.control))
+    try:
+        if given.command:
+            return asyncio.run(_beside(given.port, given.command))
+        asyncio.run(run(given.port, control=given.control))
+    except OSError as error:
+        why = (error.strerror or "unknown reason").lower()
+        sys.stderr.write(f"cannot serve or run: {why} (try: another --port)\n")
+        return 1
     return 0
 
 

@@ -80,7 +80,8 @@ class SurroundingRules(Subject):
         """Importing the provider's module costs no more than four times a handful of the standard library."""
         task = {"task": "weigh", **_place(self._kit_shipped())}
         weighed = [self._kit_child(task, {}) for _ in range(3)]
-        ratio = min(one["module_s"] / one["plain_s"] for one in weighed)
+        # The least of each: a busy machine makes both larger, and never smaller.
+        ratio = min(one["module_s"] for one in weighed) / min(one["plain_s"] for one in weighed)
         expect(ratio <= MODULE_RATIO, f"the module takes {ratio:.1f} × a plain import; {MODULE_RATIO:g} × is the bar")
 
     def test_its_manifest_is_read_without_importing_it(self) -> None:
