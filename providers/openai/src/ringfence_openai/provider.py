@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar, TypeAlias, TypeVar, cast
 
-from ringfence.errors import InvalidRequest, Phase, Unavailable, Unsupported
+from ringfence.errors import InvalidRequest, Phase, StreamBroken, Unavailable, Unsupported
 from ringfence.grant import Grant
 from ringfence.provider import (
     Availability,
@@ -251,7 +251,9 @@ class OpenAIProvider(Provider):
         response = await self._send(native, plan, grant, running)
         progress.phase = "before_first_event"
         if native.decoder is None or _media_type(response) in _WHOLE:
-            yield native.whole(await running.wait(response.aread()), _media_type(response))
+            body = await running.wait(response.aread())
+            _check_end(response)
+            yield native.whole(body, _media_type(response))
             return
         stream = Stream(response, native.decoder(), running)
         async with aclosing(stream.chunks):
@@ -311,6 +313,23 @@ def _planner(task: str, options: RecipientOptions) -> Planner:
 def _key(secret: Secret | None) -> str | None:
     """Read now, when something is sent."""
     return None if secret is None else secret.read()
+
+
+def _check_end(response: httpx2.Response) -> None:
+    """Does nothing if the end of the body is the end of the answer.
+
+    Raises:
+        StreamBroken: the body ends with the connection, and is no JSON: half of it looks like all of it.
+    """
+    headers = response.headers
+    # INVARIANT: an answer that did not say that it is complete never passes for one.
+    framed = "content-length" in headers or "chunked" in headers.get("transfer-encoding", "").lower()
+    if not framed and _media_type(response) != "application/json":
+        raise StreamBroken(
+            "nothing tells whether the answer came to its end",
+            phase="before_first_event",
+            way_out="let the server send a Content-Length, or chunks",
+        )
 
 
 def _media_type(response: httpx2.Response) -> str:
