@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ringfence.request import Message, ReasoningPart, TextPart, ToolCallPart
-from ringfence.response import Finish, ProviderEvent, Usage, UsageReport
+from ringfence.response import Finish, ProviderEvent, ToolCallStart, Usage, UsageReport
 from ringfence.routing.assemble import Assembler
 from ringfence_openai.chat.answer import ChatDecoder, whole
 from ringfence_openai.faults import Malformed, Refused
@@ -80,6 +80,45 @@ def test_a_call_without_an_index_takes_its_place() -> None:
     body = {"tool_calls": [_call(None, "a", "f", "{}")["tool_calls"][0], _call(None, "b", "g", "{}")["tool_calls"][0]]}
     events = _read(_chunk(body), _chunk(finish="tool_calls"))
     assert [part.name for part in _message(events).parts if isinstance(part, ToolCallPart)] == ["f", "g"]
+
+
+@pytest.mark.parametrize("index", [None, 0])
+def test_calls_without_ids_are_told_apart_by_their_names(index: int | None) -> None:
+    events = _read(
+        _chunk(_call(index, None, "f", '{"a": 1}')),
+        _chunk(_call(index, None, "g", '{"b"')),
+        _chunk(_call(index, None, None, ": 2}"), "tool_calls"),
+    )
+    assert [part for part in _message(events).parts if isinstance(part, ToolCallPart)] == [
+        ToolCallPart(_ids(events)[0], "f", '{"a": 1}'),
+        ToolCallPart(_ids(events)[1], "g", '{"b": 2}'),
+    ]
+    assert len(set(_ids(events))) == 2
+
+
+def _ids(events: Sequence[ProviderEvent]) -> list[str]:
+    return [event.id for event in events if isinstance(event, ToolCallStart)]
+
+
+def test_calls_without_an_index_go_on_at_their_ids() -> None:
+    events = _read(
+        _chunk(_call(None, "a", "f", '{"a"')),
+        _chunk(_call(None, "b", "g", '{"b"')),
+        _chunk(_call(None, "a", None, ": 1}")),
+        _chunk(_call(None, "b", "g", ": 2}"), "tool_calls"),
+    )
+    assert _message(events).parts == (ToolCallPart("a", "f", '{"a": 1}'), ToolCallPart("b", "g", '{"b": 2}'))
+
+
+def test_a_name_that_comes_again_begins_no_call() -> None:
+    events = _read(_chunk(_call(0, None, "f", '{"a"')), _chunk(_call(0, None, "f", ": 1}"), "tool_calls"))
+    assert [part.arguments for part in _message(events).parts if isinstance(part, ToolCallPart)] == ['{"a": 1}']
+
+
+@pytest.mark.parametrize("call_id", [None, "nobody"])
+def test_arguments_of_no_call_break_the_answer(call_id: str | None) -> None:
+    with pytest.raises(Malformed):
+        ChatDecoder().feed(_chunk(_call(None, call_id, None, "{}")))
 
 
 @pytest.mark.parametrize(

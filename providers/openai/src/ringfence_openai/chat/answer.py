@@ -9,7 +9,7 @@ import msgspec
 from ringfence.response import Finish, FinishReason, ProviderEvent, Usage, UsageReport
 from ringfence_openai.chat import wire
 from ringfence_openai.faults import Cut, Malformed, Refused
-from ringfence_openai.parts import Parts
+from ringfence_openai.parts import Parts, is_object
 
 _DONE = b"[DONE]"
 _NOTHING: tuple[ProviderEvent, ...] = ()
@@ -29,12 +29,14 @@ _COMPLETE: frozenset[FinishReason] = frozenset({"stop", "tool_calls"})
 class ChatDecoder:
     """Reads the chunks of one answer. A chunk with the finish reason is not the end: `[DONE]` is."""
 
-    __slots__ = ("_calls", "_finish_reason", "_parts", "_usage", "finished")
+    __slots__ = ("_calls", "_finish_reason", "_last", "_parts", "_usage", "finished")
 
     def __init__(self) -> None:
         self._parts = Parts()
         self._calls: dict[int, tuple[int, str | None]] = {}
         """By the index in the stream: the number of the call here, and its id."""
+        self._last: int | None = None
+        """The index of the call that began last."""
         self._finish_reason: str | None = None
         self._usage: wire.UsageBody | None = None
         self.finished = False
@@ -79,22 +81,38 @@ class ChatDecoder:
         if delta.refusal:
             self._parts.refused = True
             events += self._parts.text("refusal", delta.refusal)
-        for number, call in enumerate(delta.tool_calls or ()):
-            events += self._call(number if call.index is None else call.index, call)
+        for call in delta.tool_calls or ():
+            events += self._call(self._place(call) if call.index is None else call.index, call)
         return events
+
+    def _place(self, call: wire.ToolCall) -> int:
+        """Where a call stands of which the server does not say it: at its id, else a name begins a new one."""
+        for index, (_, known_id) in self._calls.items():
+            if call.id and call.id == known_id:
+                return index
+        if call.id or self._last is None or (call.function and call.function.name):
+            return -1 - len(self._calls)
+        return self._last
 
     def _call(self, index: int, call: wire.ToolCall) -> list[ProviderEvent]:
         function = call.function or wire.Function()
         number, known_id = self._calls.get(index, (None, None))
         events: list[ProviderEvent] = []
-        # Ollama gives every call the index 0, and only the id tells them apart.
-        if number is None or (call.id and call.id != known_id and function.name):
+        if number is None or (function.name and self._is_another(number, known_id, call.id)):
             if not function.name:
                 raise Malformed
             number = len(self._calls) if number is None else number + _APART
             self._calls[index] = (number, call.id)
+            self._last = index
             events += self._parts.call(number, call.id or f"call_{number}", function.name)
         return events + self._parts.arguments(number, function.arguments or "")
+
+    def _is_another(self, number: int, known_id: str | None, call_id: str | None) -> bool:
+        """Whether a name at an index that has a call begins another one: Ollama gives every call the index 0.
+
+        Its id tells; without ids, nothing can follow arguments that are complete.
+        """
+        return call_id != known_id if call_id else is_object(self._parts.arguments_of(number))
 
     def _end(self) -> Sequence[ProviderEvent]:
         if self._finish_reason is None:
