@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ringfence.request import Message, ReasoningPart, TextPart, ToolCallPart
-from ringfence.response import Finish, ProviderEvent
+from ringfence.response import Finish, ProviderEvent, TextDelta
 from ringfence.routing.assemble import Assembler
 from ringfence_openai.faults import Malformed, Refused
 from ringfence_openai.responses.items import whole
@@ -117,6 +117,54 @@ def test_parts_left_open_end_with_the_answer() -> None:
     )
     assert _message(events).parts == (TextPart("Hal"),)
     assert events[-1] == Finish("length", "max_output_tokens")
+
+
+def _delta(text: str) -> bytes:
+    return _event("response.output_text.delta", output_index=0, content_index=0, delta=text)
+
+
+def _said(text: str) -> dict[str, Any]:
+    return {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}
+
+
+def test_text_that_only_the_complete_item_holds_is_told() -> None:
+    done = _event("response.output_item.done", output_index=0, item=_said("half and the rest"))
+    events = _read(_delta("half"), done, _end())
+    assert _message(events).parts == (TextPart("half and the rest"),)
+    assert TextDelta(0, " and the rest") in events
+
+
+@pytest.mark.parametrize("status", ["completed", "incomplete"])
+@pytest.mark.parametrize("before", [(), ("The ",), ("The ", "answer")])
+def test_text_that_only_the_complete_answer_holds_is_told(status: str, before: tuple[str, ...]) -> None:
+    events = _read(*(_delta(text) for text in before), _end(status, output=[_said("The answer")]))
+    assert _message(events).parts == (TextPart("The answer"),)
+
+
+def test_items_that_only_the_complete_answer_holds_are_told() -> None:
+    items = (REASONING, TEXT, CALL)
+    done = _event("response.output_item.done", output_index=1, item=TEXT)
+    assert _same(_message(_read(_end(output=list(items)))), _message(_whole(*items)))
+    assert len(_message(_read(done, _end(output=list(items)))).parts) == 3
+
+
+def test_nothing_is_told_twice() -> None:
+    done = _event("response.output_item.done", output_index=0, item=_said("Hi."))
+    assert _message(_read(_delta("Hi."), done, _end(output=[_said("Hi.")]))).parts == (TextPart("Hi."),)
+    assert _message(_read(_delta("Hi. "), _end(output=[_said("Hi.")]))).parts == (TextPart("Hi. "),)
+
+
+@pytest.mark.parametrize("text", ["", " "])
+def test_a_complete_item_without_its_text_takes_nothing_back(text: str) -> None:
+    done = _event("response.output_item.done", output_index=0, item=_said(text))
+    assert _message(_read(_delta("Hi."), done, _end())).parts == (TextPart("Hi."),)
+
+
+def test_a_complete_item_that_says_something_else_breaks_the_answer() -> None:
+    decoder = ResponsesDecoder()
+    decoder.feed(_delta("yes"))
+    with pytest.raises(Malformed):
+        decoder.feed(_event("response.output_item.done", output_index=0, item=_said("no")))
 
 
 def test_empty_deltas_make_no_part() -> None:

@@ -32,13 +32,15 @@ _ENDS: dict[Kind, type[TextEnd | ReasoningEnd | ToolCallEnd]] = {
 class Parts:
     """Gives every part its index; `key` is how the API names it. No empty text part and no empty delta is made."""
 
-    __slots__ = ("_arguments", "_next", "_open", "called", "done", "refused")
+    __slots__ = ("_arguments", "_next", "_open", "_texts", "called", "done", "refused")
 
     def __init__(self) -> None:
         self._next = 0
         self._open: dict[Hashable, tuple[int, Kind]] = {}
         self._arguments: dict[Hashable, list[str]] = {}
         """What came of the arguments of each call."""
+        self._texts: dict[Hashable, list[str]] = {}
+        """What came of each text."""
         self.done: set[Hashable] = set()
         """The calls that the backend itself said are complete."""
         self.called = False
@@ -62,9 +64,15 @@ class Parts:
             return []
         part = self._open.get(key)
         if part is not None:
+            self._texts[key].append(text)
             return [TextDelta(part[0], text)]
+        self._texts[key] = [text]
         index = self._start(key, "text")
         return [TextStart(index), TextDelta(index, text)]
+
+    def text_of(self, key: Hashable) -> str:
+        """What came of the text `key`."""
+        return "".join(self._texts.get(key, ()))
 
     def reasoning(self, key: Hashable, text: str = "") -> list[ProviderEvent]:
         """Reasoning begins, or more of it comes."""

@@ -43,7 +43,7 @@ def whole_item(parts: Parts, place: int, item: bytes) -> list[ProviderEvent]:
     """
     match wire.decode_item(item).type:
         case "message":
-            return _message(parts, place, item)
+            return end_message(parts, place, item)
         case "function_call":
             call = wire.decode_call(item)
             return [
@@ -75,14 +75,30 @@ def opaque_item(parts: Parts, place: int, item: bytes) -> list[ProviderEvent]:
     return [*parts.reasoning(place), *parts.end(place, item.decode())]
 
 
-def _message(parts: Parts, place: int, item: bytes) -> list[ProviderEvent]:
+def end_message(parts: Parts, place: int, item: bytes) -> list[ProviderEvent]:
+    """The message at `place` is complete: what did not come of it in deltas is told now.
+
+    Raises:
+        Malformed: something else came in deltas.
+        msgspec.DecodeError: it is no message.
+    """
     events: list[ProviderEvent] = []
     for number, content in enumerate(wire.decode_message(item).content):
         if content.type == "refusal":
             parts.refused = True
-        events += parts.text((place, number), content.text or content.refusal or "")
+        events += parts.text((place, number), _rest(content.text or content.refusal or "", parts, (place, number)))
         events += parts.end((place, number))
     return events
+
+
+def _rest(text: str, parts: Parts, key: tuple[int, int]) -> str:
+    """What of `text` has not come yet; nothing where the complete item holds no text, or less white space."""
+    came = parts.text_of(key)
+    if text.startswith(came):
+        return text[len(came) :]
+    if text.strip() not in ("", came.strip()):
+        raise Malformed
+    return ""
 
 
 def _reasoning_text(item: bytes) -> str:
@@ -147,4 +163,4 @@ def whole(body: bytes, media_type: str) -> list[ProviderEvent]:  # noqa: ARG001 
     return [*events, *ending(parts, answer)]
 
 
-__all__ = ["BETWEEN", "REPLAYED", "end_call", "ending", "opaque_item", "usage_of", "whole", "whole_item"]
+__all__ = ["BETWEEN", "REPLAYED", "end_call", "end_message", "ending", "opaque_item", "usage_of", "whole", "whole_item"]

@@ -10,7 +10,7 @@ from ringfence.response import ProviderEvent
 from ringfence_openai.faults import Malformed, Refused
 from ringfence_openai.parts import Parts
 from ringfence_openai.responses import wire
-from ringfence_openai.responses.items import BETWEEN, end_call, ending, whole_item
+from ringfence_openai.responses.items import BETWEEN, end_call, end_message, ending, whole_item
 
 _NOTHING: tuple[ProviderEvent, ...] = ()
 
@@ -18,12 +18,14 @@ _NOTHING: tuple[ProviderEvent, ...] = ()
 class ResponsesDecoder:
     """Reads the events of one answer."""
 
-    __slots__ = ("_argued", "_last_piece", "_parts", "finished")
+    __slots__ = ("_argued", "_ended", "_last_piece", "_parts", "finished")
 
     def __init__(self) -> None:
         self._parts = Parts()
         self._argued: set[int] = set()
         """The calls whose arguments came in deltas; another server may send them with the complete item only."""
+        self._ended: set[int] = set()
+        """The places of the items that came whole."""
         self._last_piece: dict[int, tuple[str, int]] = {}
         """By item: which of its pieces of reasoning came last."""
         self.finished = False
@@ -62,10 +64,12 @@ class ResponsesDecoder:
                 return self._added(event.output_index, bytes(event.item))
             case wire.ItemDone():
                 return self._done(event.output_index, bytes(event.item))
-            case wire.Completed() | wire.Incomplete() | wire.Failed():
-                events = ending(self._parts, event.response)
+            case wire.Completed() | wire.Incomplete():
+                events = [*self._rest(event.response.output), *ending(self._parts, event.response)]
                 self.finished = True
                 return events
+            case wire.Failed():
+                return ending(self._parts, event.response)
             case wire.ErrorEvent():
                 error = event.error or wire.ErrorBody()
                 raise Refused(event.code, error.code, error.type)
@@ -83,9 +87,10 @@ class ResponsesDecoder:
                 return self._parts.reasoning(place)
 
     def _done(self, place: int, item: bytes) -> Sequence[ProviderEvent]:
+        self._ended.add(place)
         kind = wire.decode_item(item).type
         if kind == "message":
-            return self._end_message(place, item)
+            return end_message(self._parts, place, item)
         if not self._parts.is_open(place):
             return whole_item(self._parts, place, item)
         if kind != "function_call":
@@ -94,11 +99,12 @@ class ResponsesDecoder:
         arguments = "" if place in self._argued else call.arguments
         return [*self._parts.arguments(place, arguments), *end_call(self._parts, place, call)]
 
-    def _end_message(self, place: int, item: bytes) -> Sequence[ProviderEvent]:
-        contents = range(len(wire.decode_message(item).content))
-        if not any(self._parts.is_open((place, number)) for number in contents):
-            return whole_item(self._parts, place, item)
-        return [event for number in contents for event in self._parts.end((place, number))]
+    def _rest(self, items: Sequence[msgspec.Raw]) -> list[ProviderEvent]:
+        """What of the complete answer has not come yet; nothing where as many items came as it has."""
+        if len(self._ended) >= len(items):
+            return []
+        rest = [(place, bytes(item)) for place, item in enumerate(items) if place not in self._ended]
+        return [event for place, item in rest for event in self._done(place, item)]
 
     def _reasoning(self, event: wire.Deltas, piece: tuple[str, int]) -> Sequence[ProviderEvent]:
         last = self._last_piece.get(event.output_index)

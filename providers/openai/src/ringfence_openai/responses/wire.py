@@ -139,13 +139,13 @@ class Whole(Ended):
 class Completed(Struct, tag="response.completed"):
     """The end."""
 
-    response: Ended
+    response: Whole
 
 
 class Incomplete(Struct, tag="response.incomplete"):
     """The end, before the model was done."""
 
-    response: Ended
+    response: Whole
 
 
 class Failed(Struct, tag="response.failed"):
