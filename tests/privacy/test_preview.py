@@ -100,3 +100,62 @@ async def test_a_person_who_is_asked_sees_the_options_and_stop_sequences_that_ar
         await it.respond("one", settings=Settings(stop=("END",)), provider_options={"scripted": {"note": SECRET}})
     assert out.requests[0].provider_options == {"scripted": {"note": SECRET}}
     assert seen == ['one\nEND\n{"scripted": {"note": "canary-4711-zebra"}}']
+
+
+def _changed_in_place(asked: ConsentRequest) -> bool:
+    payload: Any = asked.payload
+    payload.provider_options["scripted"]["metadata"]["x"] = SECRET
+    payload.provider_options["other"] = {"x": SECRET}
+    payload.settings.logit_bias[7] = 99.0
+    payload.facts["user.name"] = SECRET
+    payload.tools[0].parameters["title"] = SECRET
+    payload.output.schema["title"] = SECRET
+    return True
+
+
+async def test_a_callback_that_changes_what_it_is_shown_changes_nothing_of_what_is_sent() -> None:
+    out = ScriptedProvider("{}")
+    async with AsyncAssistant(ASKING, providers={"scripted": out}, audit=False, consent=_changed_in_place) as it:
+        await it.respond(
+            "one",
+            settings=Settings(logit_bias={1: 1.0}),
+            provider_options={"scripted": {"metadata": {"x": "a"}}},
+            facts={"user.age_band": "adult"},
+            tools=[Tool(name="t", parameters={"type": "object"})],
+            output={"type": "object"},
+        )
+    (sent,) = out.requests
+    assert sent.provider_options == {"scripted": {"metadata": {"x": "a"}}}
+    assert sent.settings.logit_bias == {1: 1.0}
+    assert sent.facts == {"user.age_band": "adult"}
+    assert sent.tools[0].parameters == {"type": "object"}
+    assert sent.output is not None
+    assert sent.output.schema == {"type": "object"}
+
+
+def test_what_is_shown_is_equal_to_what_is_sent() -> None:
+    text = Message("user", (TextPart("one"),))
+    request = Request(messages=(text,), tools=(Tool(name="t"),), provider_options={"scripted": {"x": [1]}})
+    shown = ConsentRequest(
+        recipient="out",
+        ring="partner",
+        provider="scripted",
+        model="m",
+        host=None,
+        task="open_question",
+        labels=(),
+        per="request",
+        show=(),
+        payload=request,
+    ).payload
+    assert shown == request
+    assert shown.messages[0] is text
+
+
+def test_an_app_that_changes_its_own_settings_and_facts_changes_no_request() -> None:
+    biases, facts = {1: 1.0}, {"user.age_band": "adult"}
+    settings = Settings(logit_bias=biases)
+    request = Request(messages=(Message("user", (TextPart("one"),)),), facts=facts, settings=settings)
+    biases[1] = 50.0
+    facts["user.age_band"] = "child"
+    assert (settings.logit_bias, request.facts) == ({1: 1.0}, {"user.age_band": "adult"})

@@ -246,6 +246,9 @@ class Settings:
             object.__setattr__(self, "stop", (stop,))
         elif is_collection_of(stop, object):
             object.__setattr__(self, "stop", tuple(stop))
+        if self.logit_bias is not None:
+            # INVARIANT: as with options and schemas, what was decided is what is sent; here and in `Request`.
+            object.__setattr__(self, "logit_bias", json_copy(self.logit_bias))
         if faults := list(_settings_faults(self)):
             raise InvalidRequest("; ".join(faults))
 
@@ -394,6 +397,8 @@ class Request:
         object.__setattr__(self, "messages", tuple(self.messages))
         if self.provider_options:
             object.__setattr__(self, "provider_options", json_copy(self.provider_options))
+        if self.facts:
+            object.__setattr__(self, "facts", json_copy(self.facts))
         object.__setattr__(self, "tools", tuple(self.tools))
         to: object = self.to
         require(to is None or isinstance(to, frozenset), "to is a frozenset of recipients", 'frozenset({"mlx"})')

@@ -6,7 +6,7 @@ No answer, a failing callback and nobody to ask all mean no.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from ringfence import threads
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 class ConsentRequest:
     """What a person is asked: may this go there? `payload` is exactly what would be sent; it holds content.
 
+    The payload is a copy as far as it can be changed in place: whoever asks changes nothing of what is sent.
     `show` is what the policy wants the person to see. `host` is `None` for the vendor's own address.
     """
 
@@ -37,6 +38,10 @@ class ConsentRequest:
     per: str
     show: tuple[str, ...]
     payload: Request
+
+    def __post_init__(self) -> None:
+        # INVARIANT: what is sent is what was labelled and decided, whatever a callback does to what it was shown.
+        object.__setattr__(self, "payload", _apart(self.payload))
 
     @property
     def preview(self) -> str:
@@ -53,6 +58,20 @@ class ConsentRequest:
 
 ConsentCallback: TypeAlias = Callable[[ConsentRequest], bool | Awaitable[bool]]
 """Asks a person. Only `True` is a yes. A plain function is called in a thread, so it may wait for a key press."""
+
+
+def _apart(request: Request) -> Request:
+    """The same request, which shares no mapping with `request`; itself where it holds none."""
+    settings, output = request.settings, request.output
+    if not (request.provider_options or request.facts or request.tools or output or settings.logit_bias):
+        return request
+    # Each of these copies its own mappings when it is made.
+    return replace(
+        request,
+        settings=replace(settings),
+        tools=tuple(replace(tool) for tool in request.tools),
+        output=None if output is None else replace(output),
+    )
 
 
 def _opaque(request: Request) -> Iterator[str]:
