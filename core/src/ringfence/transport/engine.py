@@ -22,6 +22,9 @@ from ringfence.transport.pool import IDLE_S, Pool, Wire
 MAX_ANSWER_BYTES = 256 * 2**20
 """The longest answer: ten times the largest pictures, so that a server without end does not fill the memory."""
 
+CONNECT_S = 15.0
+"""How long one connection may take to be made, TLS included: a port that does not speak it says nothing for ever."""
+
 _LARGE_BYTES = 2**20
 
 _OWN_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
@@ -186,7 +189,7 @@ class _Answer(httpx2.AsyncByteStream):
 
 def _limits(request: httpx2.Request) -> aiohttp.ClientTimeout:
     limits = cast("dict[str, float | None]", request.extensions.get("timeout") or {})
-    return _timeout(limits.get("connect"), limits.get("read"))
+    return _timeout(limits.get("connect") or CONNECT_S, limits.get("read"))
 
 
 @lru_cache(maxsize=16)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import aiohttp
 import httpx2
 
@@ -23,6 +25,22 @@ _FAULTS: tuple[tuple[type[BaseException], type[httpx2.TransportError], str], ...
     (ValueError, httpx2.LocalProtocolError, "the head of the request cannot be sent"),
 )
 """The first that fits. Every `aiohttp.ClientError` fits one."""
+
+
+_TEXTS = frozenset(text for _, _, text in _FAULTS)
+_PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
+
+
+def why_not_connected(error: BaseException | None) -> tuple[str, str]:
+    """What a provider can tell of a failed connection, and the way out; nothing of a foreign exception is in it."""
+    text = str(error) if isinstance(error, httpx2.TransportError) else ""
+    said = f": {text}" if text in _TEXTS else ""
+    if "certificate" in said:
+        return said, "an authority of your own counts only as Assistant(network=Network(ca_file=…))"
+    proxy = next((name for name in _PROXIES if os.environ.get(name)), None)
+    if proxy is not None:
+        return said, f"{proxy} is set and ignored; Assistant(network=Network(proxy=…)) uses a proxy"
+    return said, "check the network, and url: of the recipient"
 
 
 def fault(error: Exception) -> httpx2.TransportError | None:

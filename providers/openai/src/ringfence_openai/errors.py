@@ -39,6 +39,7 @@ from ringfence.errors import (
     StreamBroken,
     Unavailable,
 )
+from ringfence.transport.faults import why_not_connected
 from ringfence_openai.faults import Cut, Malformed, Refused
 
 _LINK_ERRORS = (
@@ -111,7 +112,8 @@ def _lost(cause: BaseException | None, phase: Phase) -> RingfenceError:
     if isinstance(cause, RingfenceError):
         return cause
     if isinstance(cause, _NEVER_CONNECTED):
-        return ConnectFailed("no connection to the recipient", way_out="check the network and url: of the recipient")
+        said, way_out = why_not_connected(cause)
+        return ConnectFailed(f"no connection to the recipient{said}", way_out=way_out)
     if phase == "connect":
         return ConnectFailed("the connection was lost before the recipient answered", phase="before_first_event")
     return StreamBroken("the connection was lost inside the answer", phase=phase)
