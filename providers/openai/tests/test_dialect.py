@@ -56,6 +56,26 @@ def test_a_constant_becomes_an_enum_of_one() -> None:
     assert found["properties"] == {"a": {"enum": [3]}}
 
 
+@pytest.mark.parametrize("names", [("const", "enum"), ("enum", "const")])
+def test_a_constant_beside_an_enumeration_stays_the_only_value(names: tuple[str, str]) -> None:
+    both = {"const": 1, "enum": [1, 2]}
+    found = strict_schema(an_object(a={"type": "integer", **{name: both[name] for name in names}}))
+    assert found is not None
+    assert found["properties"] == {"a": {"type": "integer", "enum": [1]}}
+
+
+@pytest.mark.parametrize(
+    "schema", [{"const": 3, "enum": [1, 2]}, {"const": True, "enum": [1, 2]}, {"const": "1", "enum": "1"}]
+)
+def test_a_constant_that_is_not_in_its_enumeration_has_no_strict_form(schema: dict[str, Any]) -> None:
+    assert strict_schema(an_object(a=schema)) is None
+
+
+def test_a_null_that_the_constant_forbids_makes_no_property_required() -> None:
+    schema: dict[str, Any] = {"type": "object", "properties": {"a": {"const": 1, "enum": [1, None]}}}
+    assert strict_schema(schema) is None
+
+
 def test_annotations_are_dropped_and_descriptions_kept() -> None:
     found = strict_schema(
         an_object(a={**STRING, "default": "x", "examples": ["y"], "description": "d", "format": "uri"})
@@ -104,7 +124,15 @@ def test_a_schema_that_refers_to_itself_is_strict() -> None:
 
 
 _LEAVES = st.sampled_from(
-    [STRING, {"type": "integer"}, {"type": ["string", "null"]}, {"const": "k"}, {"enum": [1, None]}]
+    [
+        STRING,
+        {"type": "integer"},
+        {"type": ["string", "null"]},
+        {"const": "k"},
+        {"enum": [1, None]},
+        {"enum": ["k", "l"], "const": "k"},
+        {"enum": [None, 1], "const": 1},
+    ]
 )
 
 

@@ -86,6 +86,11 @@ def _keyword(  # noqa: C901, PLR0911, PLR0912  (one keyword a case)
             return {key: value}
         case "const":
             return {"enum": [value]}
+        case "enum" if "const" in schema:
+            # Both hold at once: the constant, which must be among the values.
+            if not _is_among(schema["const"], value):
+                raise _NotStrict
+            return {}
         case "format":
             # An annotation: it asserts nothing (JSON Schema 2020-12, section 7.2.1).
             return {key: value} if value in _FORMATS else {}
@@ -151,7 +156,7 @@ def _takes_null(schema: JsonValue, root: Mapping[str, JsonValue], depth: int) ->
     any_of = schema.get("anyOf")
     if isinstance(any_of, Sequence) and not isinstance(any_of, str) and "type" not in schema:
         return any(_takes_null(item, root, depth + 1) for item in any_of)
-    values = schema.get("enum", [schema["const"]] if "const" in schema else None)
+    values = [schema["const"]] if "const" in schema else schema.get("enum")
     if isinstance(values, Sequence) and not isinstance(values, str):
         return None in values and ("type" not in schema or "null" in _types(schema["type"]))
     return "null" in _types(schema.get("type"))
@@ -159,6 +164,13 @@ def _takes_null(schema: JsonValue, root: Mapping[str, JsonValue], depth: int) ->
 
 def _types(given: JsonValue) -> tuple[object, ...]:
     return (given,) if isinstance(given, str) else tuple(given) if isinstance(given, Sequence) else ()
+
+
+def _is_among(constant: JsonValue, values: JsonValue) -> bool:
+    """Whether `constant` is one of `values`; `True` is not 1."""
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        return False
+    return any(type(value) is type(constant) and value == constant for value in values)
 
 
 def _is_typed(given: JsonValue) -> bool:
