@@ -171,6 +171,15 @@ def _body(*vectors: Any, shuffle: bool = False) -> bytes:
     return json.dumps({"data": data[::-1] if shuffle else data}).encode()
 
 
+def _placed(*places: int | None) -> bytes:
+    data = [{"index": place, "embedding": [1.0, float(number)]} for number, place in enumerate(places)]
+    return json.dumps({"data": data}).encode()
+
+
+def test_vectors_without_places_stand_in_order() -> None:
+    assert embeddings(_placed(None, None), expected=2) == embeddings(_placed(0, 1), expected=2)
+
+
 def test_packed_vectors_and_numbers_are_the_same() -> None:
     packed = base64.b64encode(struct.pack("<3f", 1.0, 2.0, 2.0)).decode()
     (one,), (other,) = (
@@ -186,7 +195,19 @@ def test_vectors_out_of_order_are_put_in_order() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"{}", _body([1.0]), _body([1.0], [1.0, 2.0]), _body([0.0], [1.0]), _body("!", "!"), _body([], [])]
+    "body",
+    [
+        b"{}",
+        _body([1.0]),
+        _body([1.0], [1.0, 2.0]),
+        _body([0.0], [1.0]),
+        _body("!", "!"),
+        _body([], []),
+        _placed(0, 0),
+        _placed(1, 2),
+        _placed(-1, 0),
+        _placed(1, None),
+    ],
 )
 def test_vectors_that_are_none_break_the_answer(body: bytes) -> None:
     with pytest.raises(Malformed):

@@ -82,8 +82,11 @@ def embeddings(body: bytes, *, expected: int) -> Embeddings:
     """
     try:
         answer = _decode(body)
-        given = sorted(enumerate(answer.data), key=lambda one: one[0] if one[1].index is None else one[1].index)
-        vectors = tuple(_unit(_numbers(vector.embedding)) for _, vector in given)
+        given = {place if one.index is None else one.index: one for place, one in enumerate(answer.data)}
+        # INVARIANT: every text has its own vector: no place is missing, and none is taken twice.
+        if given.keys() != set(range(len(answer.data))):
+            raise Malformed
+        vectors = tuple(_unit(_numbers(given[place].embedding)) for place in range(len(given)))
     except (msgspec.DecodeError, UnicodeDecodeError, Base64Error, ValueError):
         raise Malformed from None
     if len(vectors) != expected or len({len(vector) for vector in vectors}) > 1:
