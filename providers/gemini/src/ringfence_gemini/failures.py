@@ -29,7 +29,6 @@ from ringfence.errors import (
     Unavailable,
     describe,
 )
-from ringfence.transport.faults import why_not_connected
 from ringfence_gemini.wire import Failure, FailureBody
 
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
@@ -115,6 +114,8 @@ def as_provider_error(error: Exception, phase: Phase) -> RingfenceError:
 def _of_transport(error: httpx2.TransportError, phase: Phase) -> ProviderError:
     name = type(error).__name__
     if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout | httpx2.ProxyError):
+        from ringfence.transport.faults import why_not_connected  # noqa: PLC0415  (its package loads the network)
+
         said, way_out = why_not_connected(error)
         return ConnectFailed(f"no connection to Gemini{said}", way_out=way_out)
     if isinstance(error, httpx2.UnsupportedProtocol | httpx2.LocalProtocolError):
