@@ -145,8 +145,8 @@ class ProviderContext:
     `http` makes the guarded network client of one recipient, the only one a provider uses; hand it to a vendor's SDK as
     its HTTP client. Keep it and use it again; the core closes it. It reaches the host of the recipient's `url`, or
     those of the manifest over TLS, and only inside `grant.spend(…)`; it follows no redirect, retries nothing, has no
-    time limit but 15 s for a connection, and reads nothing from the environment. It raises `GateError` for a recipient on the device
-    ring: there, there is no network.
+    time limit but 15 s for a connection, and reads nothing from the environment. It raises `GateError` for a
+    recipient on the device ring: there, there is no network.
     """
 
     cache_dir: Path
