@@ -21,7 +21,7 @@ def ask_the_user(asked: ConsentRequest) -> bool:
 
 
 if len(sys.argv) != 2:
-    sys.exit("name a policy file: python app.py device.yaml")
+    sys.exit("name a policy file: python app.py POLICY")
 
 with Assistant(Path(sys.argv[1]), consent=ask_the_user) as assistant:
     response = assistant.respond(QUESTION, instructions="", settings=Settings(max_output_tokens=200))
