@@ -534,4 +534,6 @@ def test_no_warning_at_exit_of_a_program_that_closes_nothing(tmp_path: Path) -> 
         timeout=30,
         check=False,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "Hello\n", "")
+    # On a busy machine asyncio's debug mode says which step was slow.
+    said = [line for line in done.stderr.splitlines() if not line.startswith("Executing <")]
+    assert (done.returncode, done.stdout, said) == (0, "Hello\n", [])
