@@ -30,7 +30,8 @@ class Receipt:
     `rules` are the ids of the flow rules that allowed the recipient, `route` the route rule that chose it.
     `input_bytes` and `output_bytes` count UTF-8 bytes of text and raw bytes of attachments. Times are seconds;
     `started_at` is Unix time. `cost_usd` is `None` where no price is known, 0 on the device. `consented`
-    is whether a person was asked for this recipient and said yes.
+    is whether a person was asked for this recipient and said yes. `redactions` counts the values that were redacted, by
+    label. `shadow` is what the shadow policy would have done where that differs, by name and never with content.
     """
 
     id: str
@@ -59,6 +60,7 @@ class Receipt:
     first_event_s: float | None = None
     finish_reason: str | None = None
     attempts: tuple[Attempt, ...] = ()
+    shadow: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """A JSON-ready copy."""

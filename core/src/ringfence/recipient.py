@@ -14,6 +14,7 @@ from ringfence.errors import Unavailable
 from ringfence.request import JsonValue
 
 Ring: TypeAlias = Literal["device", "house", "partner"]
+Capacity: TypeAlias = Literal["owned", "rented"]
 RINGS: tuple[Ring, ...] = ("device", "house", "partner")
 """From the inside out."""
 
@@ -78,7 +79,9 @@ class Recipient:
 
     `url` is the base URL of its API, `None` for the vendor's own. `region` and `retention` are facts that the operator
     vouches for. `capabilities` says what the model there can do, where the provider cannot know; `None` leaves it to
-    the provider. `options` are the provider's own and were not checked by the policy.
+    the provider. `capacity` is whether its machines are one's own or rented. `directory` is the base URL at which a house
+    says what its nodes are, `trust` the file of its first TUF root, whose SHA-256 is `trust_digest`, and `min_tier` the
+    least endorsement that a node must show (`None`: the provider's default). `options` are the provider's own and were not checked by the policy.
     """
 
     name: str
@@ -90,6 +93,11 @@ class Recipient:
     region: str | None = None
     retention: str | None = None
     capabilities: frozenset[str] | None = None
+    capacity: Capacity = "owned"
+    directory: str | None = None
+    trust: str | None = None
+    trust_digest: str | None = None
+    min_tier: str | None = None
     options: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue], hash=False)
 
     def __post_init__(self) -> None:

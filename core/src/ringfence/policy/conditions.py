@@ -123,6 +123,30 @@ class FactRange:
 
 
 @dataclass(frozen=True, slots=True)
+class TimeIn:
+    """The moment, in the policy's `zone`, is on one of `days` (0 is Monday) and in `start` ≤ minute of day < `end`.
+
+    Where `end` ≤ `start` the range goes over midnight, and both its pieces belong to the day on which they lie.
+    `start` 0 … 1439, `end` 1 … 1440. Not evaluable where the moment is not known.
+    """
+
+    days: frozenset[int]
+    start: int = 0
+    end: int = 1440
+
+
+@dataclass(frozen=True, slots=True)
+class Cel:
+    """A CEL expression, type-checked as a Boolean when the file was read. An error in it is not evaluable.
+
+    `reads_labels` only in `route`. It may read the task, so a deny with one applies to a task the file does not know.
+    """
+
+    expression: str
+    reads_labels: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class AllOf:
     """Every part is true."""
 
@@ -143,7 +167,7 @@ class Not:
     part: Condition
 
 
-Matcher: TypeAlias = TaskIn | ModalityIn | TokensIn | LabelIn | FactIn | FactRange
+Matcher: TypeAlias = TaskIn | ModalityIn | TokensIn | LabelIn | FactIn | FactRange | TimeIn | Cel
 Condition: TypeAlias = Matcher | AllOf | AnyOf | Not
 
 
@@ -166,4 +190,4 @@ def fact_names(condition: Condition) -> frozenset[str]:
 
 def reads_task(condition: Condition) -> bool:
     """Whether `condition` depends on the task."""
-    return any(isinstance(found, TaskIn) for found in matchers(condition))
+    return any(isinstance(found, TaskIn | Cel) for found in matchers(condition))

@@ -13,17 +13,27 @@ OnBrokenStream: TypeAlias = Literal["fail", "restart", "continue"]
 
 
 Shown: TypeAlias = Literal["recipient", "labels", "preview"]
+Redaction: TypeAlias = Literal["remove", "mask", "pseudonym"]
+REDACTIONS: tuple[Redaction, ...] = ("pseudonym", "mask", "remove")
+"""From the weakest to the strictest."""
+
+
+def strictest(*kinds: Redaction) -> Redaction:
+    """The strictest of one or more kinds."""
+    return max(kinds, key=REDACTIONS.index)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsentRule:
     """How consent is asked for one recipient: whether a yes counts for it or its ring, for how long, what is shown.
 
-    `lasts` is `request`: the user's request with every retry and tool call, while its labels do not grow.
+    `lasts` is `request` (the user's request with every retry and tool call), `session` (one session object, or one
+    assistant where there is no session), or whole seconds, kept across processes. In all three a yes holds for the
+    labels that it was given for and no others.
     """
 
     per: Literal["recipient", "ring"] = "recipient"
-    lasts: Literal["request"] = "request"
+    lasts: Literal["request", "session"] | int = "request"
     show: tuple[Shown, ...] = ("recipient", "labels", "preview")
 
 
@@ -39,15 +49,27 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One recipient of the plan, what must happen before sending, and where it stands: `prefer` or `fallback`.
+    """One recipient of the plan, what must happen before sending, and where it stands.
 
-    An obligation is `attest` or `consent`.
+    An obligation is `attest`, `redact`, `consent` or `budget`, in this order. `redact` is there exactly where `redact`
+    below is not empty: by label, how its spans are redacted. An `overflow` step has `overflow`.
     """
 
     recipient: str
     ring: Ring
     obligations: tuple[str, ...] = ()
-    stage: Literal["prefer", "fallback"] = "prefer"
+    stage: Literal["prefer", "overflow", "fallback"] = "prefer"
+    redact: tuple[tuple[str, Redaction], ...] = ()
+    """Sorted by label."""
+    overflow: OverflowOf | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverflowOf:
+    """Whose overflow a step is, and the utilisation (0 … 1) of that recipient beyond which the step is used."""
+
+    recipient: str
+    over: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,12 +99,18 @@ class Decision:
             "labels": list(self.labels),
             "outcome": self.outcome,
             "route": self.route,
-            "plan": [
-                {"recipient": step.recipient, "ring": step.ring, "obligations": list(step.obligations)}
-                for step in self.plan
-            ],
+            "plan": [_step_dict(step) for step in self.plan],
             "recipients": {
                 name: {"ring": v.ring, "verdict": v.verdict, "rules": list(v.rules), "reason": v.reason}
                 for name, v in self.recipients.items()
             },
         }
+
+
+def _step_dict(step: Step) -> dict[str, Any]:
+    shown: dict[str, Any] = {"recipient": step.recipient, "ring": step.ring, "obligations": list(step.obligations)}
+    if step.redact:
+        shown["redact"] = dict(step.redact)
+    if step.overflow is not None:
+        shown["overflow"] = {"of": step.overflow.recipient, "when_utilisation_over": step.overflow.over}
+    return shown

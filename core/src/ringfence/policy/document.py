@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Literal, TypeAlias, cast
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from typing import Any, Literal, TypeAlias, cast
 
 from ringfence.policy.conditions import Condition, Fact
-from ringfence.policy.decision import ConsentRule, OnBrokenStream
+from ringfence.policy.decision import ConsentRule, OnBrokenStream, Redaction
 from ringfence.policy.place import NOWHERE, Position
 from ringfence.recipient import Recipient, Ring
 
@@ -61,8 +61,12 @@ class FlowRule:
     when: Condition | None = None
     require: Require = Require()
     reason: str | None = None
+    redact: Redaction | None = None
+    """How this allow wants the labels that it covers redacted."""
     consent: bool = False
     """Whether a person must consent to what this allow lets through."""
+    layer: str = ""
+    """The layer that it came from; "" is the file itself. Each layer with an allow must cover every label."""
     at: Position = field(default=NOWHERE, compare=False)
 
     def names(self, recipient: Recipient) -> bool:
@@ -78,7 +82,110 @@ class RouteRule:
     prefer: tuple[str, ...]
     fallback: tuple[str, ...] = ()
     when: Condition | None = None
+    overflow: Overflow | None = None
     on_broken_stream: OnBrokenStream = "fail"
+    at: Position = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overflow:
+    """Where the requests of a full recipient go: each of `prefer` is followed by `to`, in order.
+
+    It is used when the last utilisation that the recipient reported is over `over` (0 … 1; not known = 0), when the
+    recipient answers that it is full, or when no node of it can be reached.
+    """
+
+    to: tuple[str, ...]
+    over: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """The most that may be spent at `of` (rings and recipients as written) in one calendar period, in UTC.
+
+    `unit` is `USD` (`limit` may have cents), `tokens` (input and output together) or `requests`. A week begins on Monday;
+    `total` never ends. Spent: that recipient is refused.
+    """
+
+    id: str
+    of: frozenset[str]
+    limit: float
+    unit: Literal["USD", "tokens", "requests"]
+    per: Literal["hour", "day", "week", "month", "year", "total"]
+    at: Position = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRule:
+    """What is kept of a request (never content), and for how long, in seconds; `None` for ever."""
+
+    keep_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invariant:
+    """What must hold for every request, whatever its labels and facts; proved when the file is loaded.
+
+    `never`: no request with any of `labels` is allowed by flow to any of `to`; with `unless_redacted`, none of which
+    each of these labels that it has is not redacted. `consent`: no request is allowed by flow to any of `to` without
+    consent. `only`: the plan of every request leads nowhere but to `to`. `tasks` and `when` narrow down the requests
+    that it speaks of; `labels` `None` is every request. `text` is the invariant in a person's words.
+    """
+
+    kind: Literal["never", "consent", "only"]
+    to: frozenset[str]
+    labels: frozenset[str] | None = None
+    tasks: frozenset[str] | None = None
+    when: Condition | None = None
+    unless_redacted: bool = False
+    text: str = field(default="", compare=False)
+    at: Position = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestRequest:
+    """The request of one of the file's own tests. Without a `text` the labels are those declared, else `unknown`.
+
+    `at` is a moment as the file writes it (ISO 8601; without an offset in the policy's zone).
+    """
+
+    __test__ = False  # no test class of pytest's
+
+    task: str = "open_question"
+    text: str | None = None
+    labels: frozenset[str] = frozenset()
+    modality: frozenset[str] | None = None
+    input_tokens: int | None = None
+    values: Mapping[str, str | int | float | bool] = field(default_factory=dict[str, "str | int | float | bool"])
+    to: frozenset[str] | None = None
+    at: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What a test expects; `None` is not looked at. `labels`, `plan`, `consent`, `allowed` and `redact` are exact."""
+
+    labels: frozenset[str] | None = None
+    outcome: Literal["allow", "ask", "deny"] | None = None
+    route: str | None = None
+    plan: tuple[str, ...] | None = None
+    allowed: frozenset[str] | None = None
+    """Every recipient that flow allows, in the plan or not."""
+    never: frozenset[str] = frozenset()
+    """Rings and recipients that flow must not allow."""
+    consent: frozenset[str] | None = None
+    """The recipients of the plan that need consent."""
+    redact: Mapping[str, Mapping[str, Redaction]] | None = None
+    """By recipient of the plan, then by label."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyTest:
+    """One of the file's own tests."""
+
+    name: str
+    request: TestRequest
+    expect: Expected
     at: Position = field(default=NOWHERE, compare=False)
 
 
@@ -105,6 +212,16 @@ class Document:
     consent: Mapping[str, ConsentRule] = field(default_factory=dict[str, ConsentRule])
     """By recipient or ring."""
     tools: Mapping[str, DeclaredTool] = field(default_factory=dict[str, DeclaredTool])
+    budgets: tuple[Budget, ...] = ()
+    audit: AuditRule = AuditRule()
+    invariants: tuple[Invariant, ...] = ()
+    tests: tuple[PolicyTest, ...] = ()
+    zone: str | None = None
+    """The time zone of its conditions on time; `None` where it has none."""
+    include: tuple[str, ...] = ()
+    """The layers as written; what they say stands in `flow` (with `layer`), `budgets`, `consent`, `invariants`."""
+    shadow: str | None = None
+    """The file of the policy that is decided beside this one, as written."""
     places: Mapping[str, Position] = field(default_factory=dict[str, Position], compare=False)
     """Where each recipient, label and consent is declared, by `recipients.NAME`, `labels.NAME`, `consent.NAME`."""
 
@@ -135,8 +252,9 @@ class Document:
 
 def _canonical(value: object) -> object:
     if is_dataclass(value) and not isinstance(value, type):
-        kept = [item.name for item in fields(value) if item.compare]
-        return {"is": type(value).__name__, **{name: _canonical(getattr(value, name)) for name in kept}}
+        # What a file leaves out is not in its digest, so that a key that is new in a later version changes none.
+        kept = [item for item in fields(value) if item.compare and getattr(value, item.name) != _default(item)]
+        return {"is": type(value).__name__, **{item.name: _canonical(getattr(value, item.name)) for item in kept}}
     if isinstance(value, Mapping):
         items = cast("Mapping[str, object]", value).items()
         return {key: _canonical(item) for key, item in items}
@@ -145,3 +263,7 @@ def _canonical(value: object) -> object:
     if isinstance(value, tuple):
         return [_canonical(item) for item in cast("tuple[object, ...]", value)]
     return value
+
+
+def _default(item: Field[Any]) -> object:
+    return item.default if item.default_factory is MISSING else item.default_factory()
