@@ -16,8 +16,8 @@ import pytest
 
 from ringfence.errors import AuditError, Closed
 from ringfence.privacy.audit import AuditLog
-from ringfence.privacy.audit_files import HEAD_FILE, KEY_FILE, RECORDS_FILE
-from ringfence.privacy.audit_record import receipt_fields
+from ringfence.privacy.audit.files import HEAD_FILE, KEY_FILE, RECORDS_FILE
+from ringfence.privacy.audit.record import receipt_fields
 from ringfence.receipt import Attempt, Receipt
 
 

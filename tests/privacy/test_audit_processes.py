@@ -19,7 +19,7 @@ import pytest
 
 from ringfence.errors import AuditError
 from ringfence.privacy.audit import AuditLog
-from ringfence.privacy.audit_files import RECORDS_FILE
+from ringfence.privacy.audit.files import RECORDS_FILE
 from ringfence.receipt import Receipt
 
 RECEIPT = """

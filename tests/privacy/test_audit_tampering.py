@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ringfence.privacy.audit import AuditLog, Verification
-from ringfence.privacy.audit_files import HEAD_BYTES, HEAD_FILE, KEY_FILE, RECORDS_FILE
+from ringfence.privacy.audit.files import HEAD_BYTES, HEAD_FILE, KEY_FILE, RECORDS_FILE
 from ringfence.receipt import Receipt
 
 COUNT = 6

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from ringfence.cli.root import root
 from ringfence.privacy.audit import AuditLog
-from ringfence.privacy.audit_files import KEY_FILE, RECORDS_FILE
+from ringfence.privacy.audit.files import KEY_FILE, RECORDS_FILE
 from ringfence.receipt import Attempt, Receipt
 
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from ringfence.cli.root import root
 from ringfence.privacy.audit import AuditLog
-from ringfence.privacy.audit_files import RECORDS_FILE
+from ringfence.privacy.audit.files import RECORDS_FILE
 from ringfence.receipt import Receipt
 
 _FORGERIES: dict[str, dict[str, Any]] = {

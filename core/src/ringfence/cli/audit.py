@@ -18,8 +18,8 @@ from ringfence.cli.options import json_option
 from ringfence.errors import AuditError
 from ringfence.paths import state_dir
 from ringfence.privacy.audit import AuditLog, AuditRecord, Verification
-from ringfence.privacy.audit_files import RECORDS_FILE, reason
-from ringfence.privacy.audit_record import GENESIS
+from ringfence.privacy.audit.files import RECORDS_FILE, reason
+from ringfence.privacy.audit.record import GENESIS
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -197,7 +197,7 @@ def detectors(policy: Policy | None) -> Iterator[Finding]:
 def audit() -> Iterator[Finding]:
     """Whether the record can be written and is whole."""
     from ringfence.privacy.audit import AuditLog  # noqa: PLC0415
-    from ringfence.privacy.audit_files import RECORDS_FILE  # noqa: PLC0415
+    from ringfence.privacy.audit.files import RECORDS_FILE  # noqa: PLC0415
 
     folder = state_dir() / "audit"
     if not (folder / RECORDS_FILE).exists():

@@ -28,7 +28,7 @@ from ringfence.errors import (
     TimedOut,
     describe,
 )
-from ringfence.privacy.audit_files import Busy
+from ringfence.privacy.audit.files import Busy
 from ringfence.privacy.consent import Consents
 from ringfence.privacy.material import utf8_bytes
 from ringfence.provider import Embeddings

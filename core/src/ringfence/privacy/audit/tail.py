@@ -6,8 +6,8 @@ import json
 import os
 from dataclasses import dataclass
 
-from ringfence.privacy.audit_files import Head
-from ringfence.privacy.audit_record import GENESIS, Interruption, authentic_record, interruption
+from ringfence.privacy.audit.files import Head
+from ringfence.privacy.audit.record import GENESIS, Interruption, authentic_record, interruption
 
 _FIRST_READ_BYTES = 1 << 16
 _LONGEST_READ_BYTES = 1 << 22

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TextIO
 
-from ringfence.privacy.audit_record import AuditRecord
+from ringfence.privacy.audit.record import AuditRecord
 from ringfence.receipt import Receipt
 
 _COLUMNS = ("seq", "time", *Receipt.__dataclass_fields__, "mac")

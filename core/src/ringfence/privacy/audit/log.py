@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Literal, TextIO
 
 from ringfence.errors import AuditError, Closed
-from ringfence.privacy.audit_files import (
+from ringfence.privacy.audit.files import (
     ANOTHER_LOG,
     HEAD_BYTES,
     HEAD_FILE,
@@ -43,9 +43,9 @@ from ringfence.privacy.audit_files import (
     unlock,
     write_whole,
 )
-from ringfence.privacy.audit_record import AuditRecord, Interruption, decode_record, encode_record
-from ringfence.privacy.audit_tail import read_tail
-from ringfence.privacy.audit_verify import Verification, verify_log
+from ringfence.privacy.audit.record import AuditRecord, Interruption, decode_record, encode_record
+from ringfence.privacy.audit.tail import read_tail
+from ringfence.privacy.audit.verify import Verification, verify_log
 from ringfence.receipt import Receipt
 
 LOCK_TIMEOUT_S = 5.0
@@ -147,7 +147,7 @@ class AuditLog:
         Raises:
             AuditError: there is no log here, or it cannot be read.
         """
-        from ringfence.privacy.audit_export import export_csv, export_json  # noqa: PLC0415  (only an export needs it)
+        from ringfence.privacy.audit.export import export_csv, export_json  # noqa: PLC0415  (only an export needs it)
 
         return (export_csv if format == "csv" else export_json)(self.records(), fp)
 
@@ -350,4 +350,4 @@ def _after_fork_in_child() -> None:
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
 
-__all__ = ["LOCK_TIMEOUT_S", "AuditLog", "AuditRecord", "Verification"]
+__all__ = ["LOCK_TIMEOUT_S", "AuditLog"]

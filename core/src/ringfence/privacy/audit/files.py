@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ringfence.errors import AuditError
-from ringfence.privacy.audit_record import GENESIS, mac_of
+from ringfence.privacy.audit.record import GENESIS, mac_of
 
 RECORDS_FILE = "audit.jsonl"
 KEY_FILE = "audit.key"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ringfence.errors import AuditError
-from ringfence.privacy.audit_files import (
+from ringfence.privacy.audit.files import (
     HEAD_BYTES,
     HEAD_FILE,
     KEY_FILE,
@@ -27,8 +27,8 @@ from ringfence.privacy.audit_files import (
     read_key,
     reason,
 )
-from ringfence.privacy.audit_record import GENESIS, AuditRecord, authentic_record, interruption
-from ringfence.privacy.audit_tail import is_interruption
+from ringfence.privacy.audit.record import GENESIS, AuditRecord, authentic_record, interruption
+from ringfence.privacy.audit.tail import is_interruption
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

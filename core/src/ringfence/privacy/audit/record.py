@@ -1,4 +1,4 @@
-"""One line of the audit log: a receipt in a chain of HMACs. Pure; the files are `audit_files`' business.
+"""One line of the audit log: a receipt in a chain of HMACs. Pure; the files are `files`' business.
 
 A line is the JSON object `{"v", "seq", "time", "prev", "receipt", "mac"}` and a newline, ASCII only. `mac` is
 HMAC-SHA256 over the bytes of the line before `,"mac"`, and `prev` is the `mac` of the record before, so that no record
