@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
 from ringfence.policy.bits import Bits, from_flags
-from ringfence.policy.decision import Decision, Outcome, Step
+from ringfence.policy.decision import Decision, OverflowOf, Redaction, Step, ToolVerdict
 from ringfence.policy.document import Document, Require, RouteRule
 from ringfence.policy.evaluate import Test, compile_condition
 from ringfence.policy.facts import Facts
 from ringfence.policy.keys import BUILT_IN_TASKS, OTHER_TASK
+from ringfence.policy.obligations import BUDGET, CONSENT, OBLIGATIONS, asking
 from ringfence.policy.tables import RuleTable, rule_table
 from ringfence.policy.verdicts import Case, Live, Reach, Verdicts
 from ringfence.recipient import RINGS, Recipient, Ring
 
-_ATTEST, _CONSENT = "attest", "consent"
-_OBLIGATIONS: tuple[tuple[str, ...], ...] = ((), (_ATTEST,), (_CONSENT,), (_ATTEST, _CONSENT))
+Stage: TypeAlias = Literal["prefer", "overflow", "fallback"]
+
 _NOTHING = Require()
+_CONSENT = "consent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +30,19 @@ class _Try:
     name: str
     reach: Reach
     steps: tuple[Step, ...]
-    """At 0 the plain one; 1 is added for `attest`, 2 for `consent`."""
+    """At each set of flags of `obligations`."""
+
+    def redacting(self, flags: int, redact: tuple[tuple[str, Redaction], ...]) -> Step:
+        """The step at `flags` with these redactions."""
+        plain = self.steps[flags]
+        return Step(
+            recipient=plain.recipient,
+            ring=plain.ring,
+            obligations=plain.obligations,
+            stage=plain.stage,
+            redact=redact,
+            overflow=plain.overflow,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +74,7 @@ class Compiled:
     """A policy ready to decide. Pure: the same facts give the same decision, and nothing is kept between two."""
 
     __slots__ = (
-        *("_allows", "_attesting", "_consenting", "_denies", "_digest", "_document", "_name", "_reaches", "_rings"),
+        *("_allows", "_asking", "_denies", "_digest", "_document", "_layers", "_name", "_reaches", "_rings"),
         *("_routes", "_tasks"),
     )
 
@@ -70,11 +85,12 @@ class Compiled:
         self._tasks = frozenset((*BUILT_IN_TASKS, *document.tasks))
         self._allows = rule_table(document, "allow")
         self._denies = rule_table(document, "deny")
-        self._attesting = from_flags(rule.require.attested for rule in self._allows.rules)
-        self._consenting = from_flags(rule.consent for rule in self._allows.rules)
+        self._asking = asking(self._allows.rules)
+        self._layers = tuple(self._allows.layers.values())
         self._rings = {ring: _ring_reach(ring, self._allows, self._denies) for ring in RINGS}
         self._reaches = {
-            name: _reach(recipient, self._allows, self._denies) for name, recipient in document.recipients.items()
+            name: _reach(recipient, document, self._allows, self._denies)
+            for name, recipient in document.recipients.items()
         }
         self._routes = tuple(_route(rule, document, self._reaches) for rule in document.route)
 
@@ -83,7 +99,7 @@ class Compiled:
         facts = self._labelled(facts)
         labels = tuple(sorted(facts.labels))
         known_task = facts.task in self._tasks
-        matched = facts if known_task else replace(facts, task=OTHER_TASK)
+        matched = self._matched(facts)
         live = self._live(matched, known_task=known_task)
         route = next((one for one in self._routes if one.matches(matched)), None)
         plan = self._plan(route, labels, live, facts.to) if route else ()
@@ -99,23 +115,35 @@ class Compiled:
             on_broken_stream=route.rule.on_broken_stream if route else "fail",
         )
 
-    def ring_outcome(self, ring: Ring, facts: Facts) -> Outcome:
+    def tool_verdict(self, ring: Ring, facts: Facts) -> ToolVerdict:
         """Whether flow allows the labels of `facts` to the ring itself, as of a tool there."""
         facts = self._labelled(facts)
-        known_task = facts.task in self._tasks
-        live = self._live(facts if known_task else replace(facts, task=OTHER_TASK), known_task=known_task)
+        live = self._live(self._matched(facts), known_task=facts.task in self._tasks)
         reach = self._rings[ring]
-        if reach.denies & live.denies & self._denies.with_labels(facts.labels):
-            return "deny"
-        counting = reach.allows & live.allows
-        covering = [counting & self._allows.by_label.get(label, 0) for label in facts.labels]
-        if not all(covering):
-            return "deny"
-        return "ask" if any(allows & self._consenting for allows in covering) else "allow"
+        labels = sorted(facts.labels)
+        matching = _matching(reach.allows, self._covering(live, labels))
+        if reach.denies & live.denies & self._denies.with_labels(labels) or not matching:
+            return ToolVerdict(outcome="deny", ring=ring)
+        return ToolVerdict(
+            outcome="ask" if self._asking.flags(matching) & CONSENT else "allow",
+            redact=self._asking.redactions(labels, matching, self._allows.by_label),
+            ring=ring,
+        )
 
     def _labelled(self, facts: Facts) -> Facts:
         # INVARIANT: a request without labels is one whose labels are not known.
         return facts if facts.labels else replace(facts, labels=frozenset({self._document.unknown}))
+
+    def _matched(self, facts: Facts) -> Facts:
+        """What conditions read: a task that the file does not know is matched as `other`."""
+        return facts if facts.task in self._tasks else replace(facts, task=OTHER_TASK)
+
+    def _covering(self, live: Live, labels: Sequence[str]) -> list[Bits]:
+        """For each layer and label the allows that cover it: a recipient needs one of each of these sets.
+
+        INVARIANT: every layer must cover every label, so one more layer never widens.
+        """
+        return [live.allows & by_label.get(label, 0) for by_label in self._layers for label in labels]
 
     def _live(self, facts: Facts, *, known_task: bool) -> Live:
         allows, unclear_allows = self._allows.conditions.holding(facts)
@@ -133,22 +161,20 @@ class Compiled:
 
     def _plan(self, route: _Route, labels: tuple[str, ...], live: Live, to: frozenset[str] | None) -> tuple[Step, ...]:
         denied = live.denies & self._denies.with_labels(labels)
-        covering = [live.allows & self._allows.by_label.get(label, 0) for label in labels]
+        covering = self._covering(live, labels)
+        asked = self._asking
         steps: list[Step] = []
         # INVARIANT: route and `to` choose only among what flow allows.
         for one in route.tries:
             reach = one.reach
             if (to is not None and one.name not in to) or reach.denies & denied:
                 continue
-            obliging: Bits = 0
-            for allows in covering:
-                counting = allows & reach.allows
-                if not counting:
-                    break
-                obliging |= counting
-            else:
-                # INVARIANT: one allow that asks is enough; no other allow takes an obligation away.
-                steps.append(one.steps[bool(obliging & self._attesting) + 2 * bool(obliging & self._consenting)])
+            matching = _matching(reach.allows, covering)
+            if not matching:
+                continue
+            flags = asked.flags(matching) | reach.flags
+            redact = asked.redactions(labels, matching, self._allows.by_label)
+            steps.append(one.redacting(flags, redact) if redact else one.steps[flags])
         return tuple(steps)
 
     def _case(self, facts: Facts, labels: tuple[str, ...], live: Live, *, known_task: bool) -> Case:
@@ -157,6 +183,7 @@ class Compiled:
             document=self._document,
             allows=self._allows,
             denies=self._denies,
+            asking=self._asking,
             labels=labels,
             live=live,
             unknown=frozenset(name for name, fact in declared.items() if not fact.admits(facts.values.get(name))),
@@ -164,13 +191,26 @@ class Compiled:
         )
 
 
-def _reach(recipient: Recipient, allows: RuleTable, denies: RuleTable) -> Reach:
+def _matching(allows: Bits, covering: Iterable[Bits]) -> Bits:
+    """The rules of `allows` in any of `covering`; none at all if one of these sets has none of them."""
+    matching: Bits = 0
+    for covers in covering:
+        counting = allows & covers
+        if not counting:
+            return 0
+        matching |= counting
+    return matching
+
+
+def _reach(recipient: Recipient, document: Document, allows: RuleTable, denies: RuleTable) -> Reach:
+    budgeted = any(recipient.name in budget.of or recipient.ring in budget.of for budget in document.budgets)
     return Reach(
         recipient=recipient,
         denies=from_flags(rule.names(recipient) for rule in denies.rules),
         named=from_flags(rule.names(recipient) for rule in allows.rules),
         # INVARIANT: what a recipient does not declare is not met.
         allows=from_flags(rule.names(recipient) and not rule.require.unmet(recipient) for rule in allows.rules),
+        flags=BUDGET if budgeted else 0,
     )
 
 
@@ -183,11 +223,25 @@ def _ring_reach(ring: Ring, allows: RuleTable, denies: RuleTable) -> _RingReach:
 
 def _route(rule: RouteRule, document: Document, reaches: Mapping[str, Reach]) -> _Route:
     tries: dict[str, _Try] = {}
-    for stage, names in (("prefer", rule.prefer), ("fallback", rule.fallback)):
-        for name in names:
-            reach = reaches[name]
-            plain = Step(recipient=name, ring=reach.recipient.ring, stage="prefer" if stage == "prefer" else "fallback")
-            steps = tuple(replace(plain, obligations=obligations) for obligations in _OBLIGATIONS)
-            tries.setdefault(name, _Try(name=name, reach=reach, steps=steps))
+    for name, stage, overflow in _places(rule):
+        if name not in tries:
+            tries[name] = _try(reaches[name], stage, overflow)
     test = None if rule.when is None else compile_condition(rule.when, document.facts)
     return _Route(rule=rule, test=test, tries=tuple(tries.values()))
+
+
+def _places(rule: RouteRule) -> Iterator[tuple[str, Stage, OverflowOf | None]]:
+    """Every place of a route in order, those that stand there twice included."""
+    for owner in rule.prefer:
+        yield owner, "prefer", None
+        if rule.overflow is not None:
+            overflow = OverflowOf(recipient=owner, over=rule.overflow.over)
+            yield from ((name, "overflow", overflow) for name in rule.overflow.to)
+    yield from ((name, "fallback", None) for name in rule.fallback)
+
+
+def _try(reach: Reach, stage: Stage, overflow: OverflowOf | None) -> _Try:
+    to = reach.recipient
+    plain = Step(recipient=to.name, ring=to.ring, stage=stage, overflow=overflow)
+    steps = tuple(replace(plain, obligations=obligations) for obligations in OBLIGATIONS)
+    return _Try(name=to.name, reach=reach, steps=steps)

@@ -39,12 +39,40 @@ class ConsentRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Why one recipient is allowed or not: the ids of the rules that made it so, and a sentence."""
+    """Why one recipient is allowed or not: the ids of the rules that made it so, and a sentence.
+
+    `rules` are every allow that matches or, where it is refused, every deny that fires. `missing` are the labels that no
+    allow covers, in any one layer. A recipient is refused exactly where `missing` or a deny is there, and each alone
+    would refuse it.
+    """
 
     ring: Ring
     verdict: Literal["allow", "deny"]
     rules: tuple[str, ...]
     reason: str
+    missing: tuple[str, ...] = ()
+    """Sorted; empty for an allowed recipient."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Its shape in `policy explain --json`."""
+        shown: dict[str, Any] = {"ring": self.ring, "verdict": self.verdict, "rules": list(self.rules)}
+        if self.missing:
+            shown["missing"] = list(self.missing)
+        return {**shown, "reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolVerdict:
+    """Whether data may reach one tool: `ask` says that a person must approve the call.
+
+    A tool that the file does not declare is not ruled: `outcome` is `allow`, `ring` is `None`.
+    """
+
+    outcome: Outcome
+    redact: tuple[tuple[str, Redaction], ...] = ()
+    """Sorted by label: how its spans are redacted before the tool sees them."""
+    declared: bool = True
+    ring: Ring | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +128,7 @@ class Decision:
             "outcome": self.outcome,
             "route": self.route,
             "plan": [_step_dict(step) for step in self.plan],
-            "recipients": {
-                name: {"ring": v.ring, "verdict": v.verdict, "rules": list(v.rules), "reason": v.reason}
-                for name, v in self.recipients.items()
-            },
+            "recipients": {name: verdict.as_dict() for name, verdict in self.recipients.items()},
         }
 
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from ringfence.policy.compiled import Compiled
 from ringfence.policy.conditions import Fact
-from ringfence.policy.decision import ConsentRule, Decision, Outcome
+from ringfence.policy.decision import ConsentRule, Decision, Outcome, ToolVerdict
 from ringfence.policy.document import Document, Label
 from ringfence.policy.facts import Facts
 from ringfence.policy.keys import BUILT_IN_TASKS
@@ -46,21 +46,26 @@ class Policy:
         rules = self.document.consent
         return rules.get(recipient) or rules.get(self.recipients[recipient].ring) or _DEFAULT_CONSENT
 
-    def tool_outcome(self, name: str, facts: Facts) -> Outcome:
+    def tool_verdict(self, name: str, facts: Facts) -> ToolVerdict:
         """Whether data with the labels of `facts` may reach tool `name`; a tool the file does not declare is not ruled.
 
-        A declared tool is a recipient on its ring: every label must be covered by an allow that names the ring, counts
-        and has no `require`, and no deny that names the ring may fire. `ask` says that one of these allows wants
-        consent: a person must approve the call. Pure.
+        A declared tool is a recipient on its ring: in every layer each label must be covered by an allow that names the
+        ring, counts and has no `require`, and no deny that names the ring may fire. All these allows contribute their
+        `redact` and `consent`. Pure.
         """
         tool = self.document.tools.get(name)
-        return "allow" if tool is None else self.compiled.ring_outcome(tool.ring, facts)
+        return _NOT_RULED if tool is None else self.compiled.tool_verdict(tool.ring, facts)
+
+    def tool_outcome(self, name: str, facts: Facts) -> Outcome:
+        """The outcome of `tool_verdict` alone."""
+        return self.tool_verdict(name, facts).outcome
 
     def __repr__(self) -> str:
         return f"Policy({self.name}, {self.digest[:19]}…, source={self.source})"
 
 
 _DEFAULT_CONSENT = ConsentRule()
+_NOT_RULED = ToolVerdict(outcome="allow", declared=False)
 
 
 def enforce(document: Document, *, source: str, name: str, digest: str | None = None) -> Policy:

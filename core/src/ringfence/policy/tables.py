@@ -89,6 +89,8 @@ class RuleTable:
     rules: tuple[FlowRule, ...]
     ids: tuple[str, ...]
     by_label: Mapping[str, Bits]
+    layers: Mapping[str, Mapping[str, Bits]]
+    """`by_label` again for the rules of each layer alone: of the file itself, "", and of every other that has any."""
     on_task: Bits
     """Those whose condition depends on the task."""
     conditions: _Conditions
@@ -105,22 +107,37 @@ class RuleTable:
 
     def with_labels(self, labels: Iterable[str]) -> Bits:
         """The rules that name any of `labels`."""
-        found = 0
-        for label in labels:
-            found |= self.by_label.get(label, 0)
-        return found
+        return naming(self.by_label, labels)
+
+
+def naming(by_label: Mapping[str, Bits], labels: Iterable[str]) -> Bits:
+    """The rules of `by_label` that name any of `labels`."""
+    found = 0
+    for label in labels:
+        found |= by_label.get(label, 0)
+    return found
 
 
 def rule_table(document: Document, effect: Effect) -> RuleTable:
     """The table of the rules of `document` with `effect`."""
     rules = tuple(rule for rule in document.flow if rule.effect == effect)
+    by_label = {
+        label: from_flags(rule.labels is None or label in rule.labels for rule in rules) for label in document.labels
+    }
     return RuleTable(
         rules=rules,
         ids=tuple(rule.id for rule in rules),
-        by_label={
-            label: from_flags(rule.labels is None or label in rule.labels for rule in rules)
-            for label in document.labels
-        },
+        by_label=by_label,
+        layers=_layers(rules, by_label),
         on_task=from_flags(rule.when is not None and reads_task(rule.when) for rule in rules),
         conditions=_Conditions(rules, document.facts),
     )
+
+
+def _layers(rules: tuple[FlowRule, ...], by_label: Mapping[str, Bits]) -> dict[str, Mapping[str, Bits]]:
+    layers: dict[str, Mapping[str, Bits]] = {}
+    # INVARIANT: the file itself is a layer, also where all its rules come from others.
+    for name in dict.fromkeys(("", *(rule.layer for rule in rules))):
+        own = from_flags(rule.layer == name for rule in rules)
+        layers[name] = {label: bits & own for label, bits in by_label.items()}
+    return layers

@@ -15,13 +15,14 @@ from ringfence.policy.bits import Bits, lowest
 from ringfence.policy.conditions import fact_names, reads_task
 from ringfence.policy.decision import Verdict
 from ringfence.policy.document import Document, FlowRule
-from ringfence.policy.tables import RuleTable
+from ringfence.policy.obligations import OBLIGATIONS, Asking
+from ringfence.policy.tables import RuleTable, naming
 from ringfence.recipient import Recipient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
-    """Which rules name one recipient."""
+    """Which rules name one recipient, and what it always needs."""
 
     recipient: Recipient
     denies: Bits
@@ -29,6 +30,8 @@ class Reach:
     """Every allow that names it."""
     allows: Bits
     """Those of them whose requirements on the recipient are met."""
+    flags: int
+    """Its obligations whatever rules match."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +52,7 @@ class Case:
     document: Document
     allows: RuleTable
     denies: RuleTable
+    asking: Asking
     labels: Sequence[str]
     live: Live
     unknown: frozenset[str]
@@ -58,23 +62,39 @@ class Case:
         """The verdict for one recipient, from the same sets that decided."""
         hits = reach.denies & self.live.denies & self.denies.with_labels(self.labels)
         counting = reach.allows & self.live.allows
-        uncovered = [label for label in self.labels if not counting & self.allows.by_label.get(label, 0)]
-        if hits or uncovered:
+        uncovered = {
+            layer: [label for label in self.labels if not counting & by_label.get(label, 0)]
+            for layer, by_label in self.allows.layers.items()
+        }
+        if hits or any(uncovered.values()):
             return self._refused(reach, hits, uncovered)
-        ids = self.allows.chosen_ids(counting & self.allows.with_labels(self.labels))
-        return Verdict(ring=reach.recipient.ring, verdict="allow", rules=ids, reason=reasons.allowed(ids))
+        return self._allowed(reach, counting & self.allows.with_labels(self.labels))
 
     def allowing(self, reach: Reach) -> tuple[str, ...]:
         """The ids of the rules that allow a recipient of the plan."""
         return self.allows.chosen_ids(reach.allows & self.live.allows & self.allows.with_labels(self.labels))
 
-    def _refused(self, reach: Reach, hits: Bits, uncovered: Sequence[str]) -> Verdict:
+    def _allowed(self, reach: Reach, matching: Bits) -> Verdict:
+        ids = self.allows.chosen_ids(matching)
+        obligations = OBLIGATIONS[self.asking.flags(matching) | reach.flags]
+        redact = self.asking.redactions(self.labels, matching, self.allows.by_label)
+        reason = reasons.allowed(ids) + reasons.obliged(obligations, redact)
+        return Verdict(ring=reach.recipient.ring, verdict="allow", rules=ids, reason=reason)
+
+    def _refused(self, reach: Reach, hits: Bits, uncovered: Mapping[str, Sequence[str]]) -> Verdict:
         sentences = self._denials(hits)
-        if uncovered:
-            sentences.append(reasons.uncovered(uncovered, self.document.labels))
-            sentences += self._near_misses(reach, reach.named & self.allows.with_labels(uncovered))
-        fired = self.denies.chosen_ids(hits)
-        return Verdict(ring=reach.recipient.ring, verdict="deny", rules=fired, reason="; ".join(sentences))
+        for layer, labels in uncovered.items():
+            if labels:
+                sentences.append(reasons.uncovered(labels, self.document.labels, layer))
+                sentences += self._near_misses(reach, reach.named & naming(self.allows.layers[layer], labels))
+        missing = frozenset[str]().union(*uncovered.values())
+        return Verdict(
+            ring=reach.recipient.ring,
+            verdict="deny",
+            rules=self.denies.chosen_ids(hits),
+            reason="; ".join(sentences),
+            missing=tuple(label for label in self.labels if label in missing),
+        )
 
     def _denials(self, hits: Bits) -> list[str]:
         clear = hits & ~self.live.unclear_denies
@@ -89,12 +109,17 @@ class Case:
         return [*sentences, f"{left} more deny it"] if left else sentences
 
     def _near_misses(self, reach: Reach, near: Bits) -> list[str]:
+        """The allows that would cover what is not covered, each with the first thing that keeps it from counting."""
         unmet = near & ~reach.allows
-        unclear = near & reach.allows & self.live.unclear_allows
-        return [
+        left = near & reach.allows
+        unclear = left & self.live.unclear_allows
+        sentences = [
             *(reasons.unmet(rule, reach.recipient) for rule in self._first(self.allows, unmet)),
             *(reasons.unclear(rule, self._unknowns(rule)) for rule in self._first(self.allows, unclear)),
+            *(reasons.false(rule) for rule in self._first(self.allows, left & ~unclear)),
         ]
+        more = near.bit_count() - len(sentences)
+        return [*sentences, f"{more} more do not count"] if more else sentences
 
     def _first(self, table: RuleTable, bits: Bits) -> tuple[FlowRule, ...]:
         return table.chosen(lowest(bits, reasons.MOST_SENTENCES)) if bits else ()
