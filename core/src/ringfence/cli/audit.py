@@ -20,6 +20,7 @@ from ringfence.paths import state_dir
 from ringfence.privacy.audit import AuditLog, AuditRecord, Verification
 from ringfence.privacy.audit.files import RECORDS_FILE, reason
 from ringfence.privacy.audit.record import GENESIS
+from ringfence.privacy.audit.segments import segments
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -114,7 +115,7 @@ def export(*, form: Literal["json", "csv"], output: Path | None, folder: Path | 
 def _log(folder: Path | None) -> Generator[AuditLog]:
     """The log; one that is not there is wrong usage."""
     chosen = folder if folder is not None else state_dir() / "audit"
-    if not (chosen / RECORDS_FILE).exists():
+    if not ((chosen / RECORDS_FILE).exists() or segments(chosen)):
         raise Misuse(f"there is no audit log in {chosen}", way_out="ask something first, or name its folder with --log")
     log = AuditLog(chosen)
     try:

@@ -11,6 +11,7 @@ unless somebody kept a head: `ringfence audit verify` prints it, and takes it ba
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import threading
 import time
@@ -40,16 +41,20 @@ from ringfence.privacy.audit.files import (
     not_writable,
     open_file,
     read_key,
+    reason,
     unlock,
     write_whole,
 )
 from ringfence.privacy.audit.record import AuditRecord, Interruption, decode_record, encode_record
-from ringfence.privacy.audit.tail import read_tail
+from ringfence.privacy.audit.segments import close_segment, remove_expired, segment_s
+from ringfence.privacy.audit.snapshot import snapshot
+from ringfence.privacy.audit.tail import first_record, read_tail
 from ringfence.privacy.audit.verify import Verification, verify_log
 from ringfence.receipt import Receipt
 
 LOCK_TIMEOUT_S = 5.0
-_MAX_REOPENS = 5
+_log = logging.getLogger("ringfence")
+_MAX_REOPENS = 100
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,16 +70,22 @@ class _Handle:
     mac: str = ""
     line_open: bool = False
     interrupted: Interruption | None = None
+    first: tuple[int, float] | None = None
+    """The number and time of the first record in the file being written."""
 
 
 class AuditLog:
     """The audit log in `folder`. Nothing is touched before `open`, the first `append`, or a method that reads.
 
+    `keep_s` is how long the records that are appended are kept, in seconds, `None` for ever; it may be changed at any
+    time. Whole segments of a day or less are removed, at an append, once all in them is past its time.
     `lock_timeout_s` bounds how long one append waits for other writers.
     """
 
-    def __init__(self, folder: Path, *, lock_timeout_s: float = LOCK_TIMEOUT_S) -> None:
+    def __init__(self, folder: Path, *, keep_s: int | None = None, lock_timeout_s: float = LOCK_TIMEOUT_S) -> None:
         self.folder = folder
+        self.keep_s = keep_s
+        self._kept: dict[str, float] = {}
         self._records_path = str(folder / RECORDS_FILE)
         self._head_path = str(folder / HEAD_FILE)
         self._lock_timeout_s = lock_timeout_s
@@ -173,9 +184,35 @@ class AuditLog:
             handle, size = self._locked_handle(wait=wait)
             if size != handle.size:
                 self._look(handle, size)
+            if self._segment_is_full(handle):
+                if not wait:
+                    raise Busy
+                handle = self._next_segment(handle)
             self._write(handle, receipt)
         finally:
             self._let_other_writers_in()
+
+    def _segment_is_full(self, handle: _Handle) -> bool:
+        """Whether the next record begins a new segment: never in the middle of one."""
+        if self.keep_s is None or handle.first is None or handle.line_open or handle.interrupted is not None:
+            return False
+        return time.time() - handle.first[1] >= segment_s(self.keep_s)
+
+    def _next_segment(self, handle: _Handle) -> _Handle:
+        """Closes the segment, removes those that are past their time, and begins the next; locked as before."""
+        assert handle.first is not None  # noqa: S101  (_segment_is_full looked)
+        # A writer may have died before it wrote the head, and the next segment goes on from there.
+        os.pwrite(handle.head, encode_head(handle.key, Head(count=handle.sequence, mac=handle.mac)), 0)
+        close_segment(self.folder, handle.first[0])
+        try:
+            remove_expired(self.folder, handle.key, now_s=time.time(), kept=self._kept)
+        except OSError as fault:
+            # What is kept too long is no reason to lose a record; the next segment tries again.
+            _log.warning("old segments of the audit log in %s cannot be removed: %s", self.folder, reason(fault))
+        self._drop()
+        new, size = self._locked_handle()
+        self._look(new, size)
+        return new
 
     def _let_other_writers_in(self) -> None:
         """Gives the lock between processes back, however an append ended; one that is not held is no fault."""
@@ -211,17 +248,20 @@ class AuditLog:
         tail = read_tail(handle.records, size, key=handle.key, head=head)
         handle.sequence, handle.mac = tail.sequence, tail.mac
         handle.line_open, handle.interrupted = tail.line_open, tail.interrupted
+        handle.first = first_record(handle.records) if size and handle.first is None else handle.first
         handle.size = size
 
     def _write(self, handle: _Handle, receipt: Receipt) -> None:
         sequence = handle.sequence + 1
+        now_s = time.time()
         line, mac = encode_record(
             handle.key,
             sequence=sequence,
-            time_s=time.time(),
+            time_s=now_s,
             previous=handle.mac,
             receipt=receipt,
             interrupted=handle.interrupted,
+            keep_s=self.keep_s,
         )
         if handle.line_open:
             line = b"\n" + line
@@ -238,6 +278,7 @@ class AuditLog:
         handle.size = size + len(line)
         handle.sequence, handle.mac = sequence, mac
         handle.line_open, handle.interrupted = False, None
+        handle.first = handle.first or (sequence, now_s)
 
     # ------------------------------------------------------------ opening
 
@@ -295,18 +336,13 @@ class AuditLog:
     # ------------------------------------------------------------ reading
 
     def _read(self, since: float | None, until: float | None) -> Iterator[AuditRecord]:
-        try:
-            with open(self._records_path, "rb") as lines:  # noqa: PTH123  (a string, made once)
-                for line in lines:
-                    record = decode_record(line.rstrip(b"\n"))
-                    if record is None or (since is not None and record.time_s < since):
-                        continue
-                    if until is None or record.time_s < until:
-                        yield record
-        except FileNotFoundError:
-            raise AuditError(f"there is no audit log in {self.folder}", way_out="name its folder with --log") from None
-        except OSError as fault:
-            raise AuditError(f"the audit log in {self.folder} cannot be read: {fault.strerror}") from None
+        with snapshot(self.folder, lock_timeout_s=self._lock_timeout_s) as log:
+            for line in log.lines():
+                record = decode_record(line.rstrip(b"\n"))
+                if record is None or (since is not None and record.time_s < since):
+                    continue
+                if until is None or record.time_s < until:
+                    yield record
 
 
 class _ThreadTurn:

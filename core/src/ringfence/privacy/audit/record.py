@@ -3,7 +3,7 @@
 A line is the JSON object `{"v", "seq", "time", "prev", "receipt", "mac"}` and a newline, ASCII only. `mac` is
 HMAC-SHA256 over the bytes of the line before `,"mac"`, and `prev` is the `mac` of the record before, so that no record
 can be changed, removed, moved or put in by somebody without the key. A record that follows an interrupted write carries
-`interrupted`: the length and SHA-256 of what that write left.
+`interrupted`: the length and SHA-256 of what that write left. `keep` is how many seconds its policy keeps it.
 """
 
 from __future__ import annotations
@@ -57,6 +57,8 @@ class AuditRecord:
     mac: str
     receipt: Mapping[str, Any]
     interrupted: Interruption | None = None
+    keep_s: float | None = None
+    """How long the policy of its request keeps it, in seconds; `None` for ever."""
 
     def as_dict(self) -> dict[str, Any]:
         """A JSON-ready copy, without what only `verify` needs."""
@@ -93,6 +95,7 @@ def encode_record(
     previous: str,
     receipt: Receipt,
     interrupted: Interruption | None = None,
+    keep_s: int | None = None,
 ) -> tuple[bytes, str]:
     """The line of a record, newline included, and its mac.
 
@@ -104,7 +107,8 @@ def encode_record(
     except (TypeError, ValueError, RecursionError):
         raise AuditError("the receipt of this request cannot be recorded: a field of it is not JSON") from None
     seal = f',"interrupted":[{interrupted.size_bytes},"{interrupted.sha256}"]' if interrupted else ""
-    head = f'{{"v":{FORMAT_VERSION},"seq":{sequence},"time":{time_s:.6f},"prev":"{previous}"{seal},"receipt":'
+    keep = "" if keep_s is None else f',"keep":{keep_s}'
+    head = f'{{"v":{FORMAT_VERSION},"seq":{sequence},"time":{time_s:.6f},"prev":"{previous}"{seal}{keep},"receipt":'
     body = (head + fields).encode("ascii")
     mac = mac_of(key, body)
     return b'%b%b%b"}\n' % (body, _MAC_PREFIX, mac.encode("ascii")), mac
@@ -133,6 +137,7 @@ def decode_record(line: bytes) -> AuditRecord | None:
             mac=str(fields["mac"]),
             receipt=fields["receipt"],
             interrupted=Interruption(size_bytes=interrupted[0], sha256=interrupted[1]) if interrupted else None,
+            keep_s=None if fields.get("keep") is None else float(fields["keep"]),
         )
     except (ValueError, TypeError, LookupError, OverflowError, RecursionError):
         return None

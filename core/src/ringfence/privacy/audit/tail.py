@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 
 from ringfence.privacy.audit.files import Head
-from ringfence.privacy.audit.record import GENESIS, Interruption, authentic_record, interruption
+from ringfence.privacy.audit.record import GENESIS, Interruption, authentic_record, decode_record, interruption
 
 _FIRST_READ_BYTES = 1 << 16
 _LONGEST_READ_BYTES = 1 << 22
@@ -38,6 +38,12 @@ def read_tail(descriptor: int, size: int, *, key: bytes, head: Head) -> Tail:
     sequence, mac = last if last[0] >= head.count else (head.count, head.mac)
     seal = interruption(left) if left and is_interruption(left) else None
     return Tail(sequence=sequence, mac=mac, line_open=line_open, interrupted=seal)
+
+
+def first_record(descriptor: int) -> tuple[int, float] | None:
+    """The number and time of the first record of a file; `None` if its first line is none. The mac is not checked."""
+    record = decode_record(os.pread(descriptor, _FIRST_READ_BYTES, 0).partition(b"\n")[0])
+    return None if record is None else (record.sequence, record.time_s)
 
 
 def is_interruption(left: bytes) -> bool:
@@ -72,4 +78,4 @@ def _is_json(line: bytes) -> bool:
     return True
 
 
-__all__ = ["Tail", "is_interruption", "read_tail"]
+__all__ = ["Tail", "first_record", "is_interruption", "read_tail"]
