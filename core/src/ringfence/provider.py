@@ -252,6 +252,18 @@ class Prices(Protocol):
         ...
 
 
+@runtime_checkable
+class ReportsUtilisation(Protocol):
+    """A provider that is told how full its recipients are."""
+
+    def utilisation(self, recipient: Recipient) -> float | None:
+        """The share of the capacity of `recipient` in use (0 … 1), as last reported; `None` where it is not known.
+
+        Pure, so it asks nobody; never raises.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Embeddings:
     """One vector per text, in order; each of length `dimensions` and Euclidean norm 1."""
@@ -353,4 +365,5 @@ __all__ = [
     "Prices",
     "Provider",
     "ProviderContext",
+    "ReportsUtilisation",
 ]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
 
 from ringfence.policy.bits import Bits, from_flags
-from ringfence.policy.decision import Decision, OverflowOf, Redaction, Step, ToolVerdict
+from ringfence.policy.decision import Decision, OverflowOf, Redaction, Stage, Step, ToolVerdict
 from ringfence.policy.document import Document, Require, RouteRule
 from ringfence.policy.evaluate import Test, compile_condition
 from ringfence.policy.facts import Facts
@@ -16,8 +15,6 @@ from ringfence.policy.obligations import BUDGET, CONSENT, OBLIGATIONS, asking
 from ringfence.policy.tables import RuleTable, rule_table
 from ringfence.policy.verdicts import Case, Live, Reach, Verdicts
 from ringfence.recipient import RINGS, Recipient, Ring
-
-Stage: TypeAlias = Literal["prefer", "overflow", "fallback"]
 
 _NOTHING = Require()
 _CONSENT = "consent"

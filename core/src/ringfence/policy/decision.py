@@ -10,7 +10,7 @@ from ringfence.recipient import Ring
 
 Outcome: TypeAlias = Literal["allow", "ask", "deny"]
 OnBrokenStream: TypeAlias = Literal["fail", "restart", "continue"]
-
+Stage: TypeAlias = Literal["prefer", "overflow", "fallback"]
 
 Shown: TypeAlias = Literal["recipient", "labels", "preview"]
 Redaction: TypeAlias = Literal["remove", "mask", "pseudonym"]
@@ -86,7 +86,7 @@ class Step:
     recipient: str
     ring: Ring
     obligations: tuple[str, ...] = ()
-    stage: Literal["prefer", "overflow", "fallback"] = "prefer"
+    stage: Stage = "prefer"
     redact: tuple[tuple[str, Redaction], ...] = ()
     """Sorted by label."""
     overflow: OverflowOf | None = None

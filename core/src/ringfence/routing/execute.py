@@ -97,7 +97,10 @@ class Execution:
             cleared = self._record.cleared = await self._clear()
             if not cleared.decision.plan:
                 raise denied(cleared)
-            walk = Walk(cleared.decision.plan, runtime.retry)
+            recipients = cleared.gate.policy.recipients
+            walk = Walk(
+                cleared.decision.plan, runtime.retry, lambda name: runtime.providers.utilisation(recipients[name])
+            )
             self._watchdog = Watchdog(runtime.timeouts)
             while True:
                 try:

@@ -18,6 +18,7 @@ from ringfence.errors import (
     PluginNotInstalled,
     Unavailable,
     UnavailableReason,
+    describe,
 )
 from ringfence.lock import Lock, find_lock
 from ringfence.paths import cache_dir, state_dir
@@ -30,6 +31,7 @@ from ringfence.provider import (
     NotAvailable,
     Provider,
     ProviderContext,
+    ReportsUtilisation,
 )
 from ringfence.transport import Clients, Network
 
@@ -126,6 +128,22 @@ class Providers:
         if recipient.capabilities is None:
             return provider, card
         return provider, replace(card, capabilities=cast("frozenset[Capability]", recipient.capabilities))
+
+    def utilisation(self, recipient: Recipient) -> float | None:
+        """The share of the capacity of `recipient` in use, as last reported; `None` where it is not known.
+
+        Opens nothing: of a provider that was not used yet nothing is known.
+        """
+        provider = self._open.get(recipient.provider)
+        if not isinstance(provider, ReportsUtilisation):
+            return None
+        try:
+            reported: object = provider.utilisation(recipient)
+        except Exception as error:  # noqa: BLE001  (a plugin may raise anything; its message may hold content)
+            _log.warning("the provider of %s raised %s while its use was read", recipient.name, describe(error))
+            return None
+        is_share = isinstance(reported, int | float) and not isinstance(reported, bool) and reported >= 0
+        return min(reported, 1.0) if is_share else None
 
     def _check_ring(self, recipient: Recipient) -> None:
         # A provider object that the app made itself is no plugin.

@@ -2,47 +2,106 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from ringfence.errors import ProviderError, RingfenceError, TimedOut
+from ringfence.errors import ConnectFailed, Overloaded, ProviderError, RingfenceError, TimedOut, Unavailable
 
 if TYPE_CHECKING:
-    from ringfence.policy.decision import Step
+    from collections.abc import Callable
+
+    from ringfence.policy.decision import Stage, Step
     from ringfence.routing.limits import Retry
+
+    Utilisation: TypeAlias = Callable[[str], float | None]
+    """The last utilisation (0 … 1) that a recipient reported; `None` where it is not known."""
+
+_EVERY_STAGE: Final[frozenset[Stage]] = frozenset({"prefer", "overflow", "fallback"})
+_AFTER_FULL: Final[frozenset[Stage]] = frozenset({"overflow", "fallback"})
+_AFTER_FAILED: Final[frozenset[Stage]] = frozenset({"fallback"})
 
 
 class Walk:
-    """Goes through the steps of a plan; `step` is where it stands.
+    """Goes through the steps of a plan, each at most once; `step` is where it stands.
 
     INVARIANT: it only ever stands on a step of the plan. Before anything was sent, a recipient that cannot serve is
-    passed over; after a failed send the walk goes on only under `fallback`.
+    passed over; after a failed send the walk goes on only under `fallback`, or to the overflow of one that is full.
+
+    An overflow step is taken only where a preferred recipient calls for it: it was over the figure when the walk began,
+    it answered that it is full, or it could not be reached; or the plan holds no preferred one. A recipient over the
+    figure comes after all that is preferred and not, and before `fallback`.
     """
 
-    def __init__(self, plan: tuple[Step, ...], retry: Retry) -> None:
-        self._plan = plan
+    def __init__(self, plan: tuple[Step, ...], retry: Retry, utilisation: Utilisation | None = None) -> None:
+        preferred = [step.recipient for step in plan if step.stage == "prefer"]
+        over = next((step.overflow.over for step in plan if step.overflow is not None), None)
+        busy: set[str] = set()
+        if over is not None and utilisation is not None:
+            busy = {name for name in preferred if (utilisation(name) or 0.0) > over}
         self._retry = retry
-        self._place = 0
+        self._calls_for_overflow = bool(busy) or not preferred
+        self._left = sorted(plan, key=lambda step: _rank(step, busy))  # stable: else in the order of the plan
+        self._open = _EVERY_STAGE
         self._attempt = 1
-        self._sent_before = False
-
-    @property
-    def step(self) -> Step:
+        self._sent = False
+        """Whether an attempt at `step` was sent."""
+        first = self._next()
+        assert first is not None  # noqa: S101  (a plan is not empty, and its overflow waits only for a preferred one)
+        self.step = first
         """The recipient to try now."""
-        return self._plan[self._place]
 
     def after(self, error: RingfenceError, *, sent: bool) -> float | None:
         """Moves on after `error`: the seconds to wait before trying `step`, or `None` when nothing is left to try."""
-        self._sent_before = self._sent_before or sent
+        self._sent = self._sent or sent
         if isinstance(error, TimedOut) and error.limit == "total":
             return None
         self._attempt += 1
-        if isinstance(error, ProviderError):
+        if isinstance(error, ProviderError) and not self._makes_way(error):
             wait_s = self._retry.wait_before(self._attempt, error)
             if wait_s is not None:
                 return wait_s
-        self._attempt = 1
-        for place in range(self._place + 1, len(self._plan)):
-            if not self._sent_before or self._plan[place].stage == "fallback":
-                self._place = place
-                return 0.0
+        self._leave(full=_is_full(error))
+        self._attempt, self._sent = 1, False
+        step = self._next()
+        if step is None:
+            return None
+        self.step = step
+        return 0.0
+
+    def _makes_way(self, error: ProviderError) -> bool:
+        """Whether a recipient that answered that it is full is not asked again, since its overflow is there for that."""
+        return (
+            isinstance(error, Overloaded)
+            and _is_full(error)
+            and self.step.stage != "fallback"
+            and "overflow" in self._open
+            and any(step.stage == "overflow" for step in self._left)
+        )
+
+    def _leave(self, *, full: bool) -> None:
+        if full and self.step.stage == "prefer":
+            self._calls_for_overflow = True
+        if self._sent:
+            # INVARIANT: what failed after it was sent opens nothing that was closed before.
+            self._open &= _AFTER_FULL if full else _AFTER_FAILED
+
+    def _next(self) -> Step | None:
+        """Takes the first step that is left and may be tried now."""
+        for place, step in enumerate(self._left):
+            if step.stage in self._open and (step.stage != "overflow" or self._calls_for_overflow):
+                return self._left.pop(place)
         return None
+
+
+def _rank(step: Step, busy: set[str]) -> int:
+    if step.stage == "fallback":
+        return 2
+    return 1 if step.recipient in busy else 0
+
+
+def _is_full(error: RingfenceError) -> bool:
+    """Whether the recipient answered that it is full, or no node of it could be reached; not in the midst of an answer."""
+    if not isinstance(error, ProviderError) or error.phase == "mid_stream":
+        return False
+    return isinstance(error, Overloaded | ConnectFailed) or (
+        isinstance(error, Unavailable) and error.reason == "unreachable"
+    )

@@ -72,7 +72,10 @@ class Script:
 
 
 class ScriptedProvider(Provider):
-    """Plays scripts in order, the last one again and again; `requests` keeps what it was sent, `cancelled` counts."""
+    """Plays scripts in order, the last one again and again; `requests` keeps what it was sent, `cancelled` counts.
+
+    `utilisations` are what it reports of each model, from the moment it is open; a test may change them.
+    """
 
     manifest: ClassVar[Manifest] = Manifest(
         name="scripted",
@@ -82,11 +85,15 @@ class ScriptedProvider(Provider):
     )
 
     def __init__(
-        self, *scripts: Script | Sequence[ProviderEvent] | str, availability: Mapping[str, Availability] | None = None
+        self,
+        *scripts: Script | Sequence[ProviderEvent] | str,
+        availability: Mapping[str, Availability] | None = None,
+        utilisation: Mapping[str, float] | None = None,
     ) -> None:
         self._scripts = [_as_script(script) for script in scripts] or [Script()]
         self._availability = dict(availability or {})
         self._closed = False
+        self.utilisations: dict[str, float] = dict(utilisation or {})
         self.requests: list[Request] = []
         self.grants: list[Grant] = []
         self.opened = 0
@@ -114,6 +121,10 @@ class ScriptedProvider(Provider):
     async def availability(self, recipient: Recipient) -> Availability:
         """What the test said of the model, else available."""
         return self._availability.get(recipient.model, Available())
+
+    def utilisation(self, recipient: Recipient) -> float | None:
+        """What the test said of the model, else not known."""
+        return self.utilisations.get(recipient.model)
 
     async def card(self, recipient: Recipient) -> ModelCard:
         """A card for any name."""
