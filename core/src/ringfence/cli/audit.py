@@ -63,7 +63,7 @@ def audit() -> None:
 @_log_option
 def list_records(*, limit: int, as_json: bool, folder: Path | None) -> None:
     """Shows the newest records, oldest first."""
-    with _log(folder) as log:
+    with opened_log(folder) as log:
         records = list(log.records(limit=limit or None))
     if as_json:
         terminal.write_json({"records": [record.as_dict() for record in records]}, indent=2)
@@ -85,7 +85,7 @@ def verify(*, head: str | None, as_json: bool, folder: Path | None) -> None:
     back to an older copy, is found out only by a head that was kept elsewhere: note the one that this prints, and give
     it back with --head.
     """
-    with _log(folder) as log:
+    with opened_log(folder) as log:
         found = log.verify(head=head)
     if as_json:
         terminal.write_json(found.as_dict(), indent=2)
@@ -95,24 +95,27 @@ def verify(*, head: str | None, as_json: bool, folder: Path | None) -> None:
 
 
 @audit.command()
-@click.option("--format", "form", type=click.Choice(["json", "csv"]), default="json", show_default=True)
+@click.option("--format", "form", type=click.Choice(["json", "csv", "report"]), default="json", show_default=True)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="[default: stdout]"
 )
 @_log_option
-def export(*, form: Literal["json", "csv"], output: Path | None, folder: Path | None) -> None:
-    """Copies all records out, as one JSON array or as CSV."""
-    with _log(folder) as log:
+def export(*, form: Literal["json", "csv", "report"], output: Path | None, folder: Path | None) -> None:
+    """Copies all records out: as one JSON array, as CSV, or as a report.
+
+    A report has the shape of the Apple Intelligence Report that a Mac exports, without prompts and responses.
+    """
+    with opened_log(folder) as log:
         if output is None:
             log.export(sys.stdout, form)
             return
-        with _created(output) as file:
+        with created(output) as file:
             count = log.export(file, form)
     terminal.say(f"{_records(count)} written to {output}")
 
 
 @contextmanager
-def _log(folder: Path | None) -> Generator[AuditLog]:
+def opened_log(folder: Path | None) -> Generator[AuditLog]:
     """The log; one that is not there is wrong usage."""
     chosen = folder if folder is not None else state_dir() / "audit"
     if not ((chosen / RECORDS_FILE).exists() or segments(chosen)):
@@ -125,7 +128,7 @@ def _log(folder: Path | None) -> Generator[AuditLog]:
 
 
 @contextmanager
-def _created(output: Path) -> Generator[TextIO]:
+def created(output: Path) -> Generator[TextIO]:
     """A file for its owner alone, like the log."""
     try:
         descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -219,4 +222,4 @@ def _records(count: int) -> str:
     return f"{count:,} record{'' if count == 1 else 's'}"
 
 
-__all__ = ["audit"]
+__all__ = ["audit", "created", "opened_log"]

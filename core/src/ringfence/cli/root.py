@@ -27,6 +27,7 @@ COMMANDS = {
     "models": Lazy("ringfence.cli.models:models", "The models on this machine: list, pull, remove."),
     "doctor": Lazy("ringfence.cli.doctor:doctor", "What works on this machine, what does not, and how to mend it."),
     "audit": Lazy("ringfence.cli.audit:audit", "The record of every request: list, verify, export."),
+    "report": Lazy("ringfence.cli.report:report", "What went where this week, here and as one HTML page."),
     "plugin": Lazy("ringfence.cli.plugin:plugin", "Write a provider plugin, and run the conformance kit on it."),
     "completion": Lazy("ringfence.cli.completion:completion", "The shell's completion script for this command."),
 }

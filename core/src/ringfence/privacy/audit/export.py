@@ -1,4 +1,11 @@
-"""The records of an audit log as one JSON array, or as CSV for a spreadsheet."""
+"""The records of an audit log as one JSON array, as CSV for a spreadsheet, or in the shape of Apple's own report.
+
+An Apple Intelligence Report (macOS: Settings, Privacy & Security) is a JSON object of two arrays: `modelRequests`, each
+with `timestamp` (Unix seconds), `identifier`, `useCase`, `model`, `clientIdentifier`, `executionEnvironment`
+(`OnDevice` or `PrivateCloudCompute`), prompt and response; and `privateCloudComputeRequests`, each with `timestamp`,
+`requestId`, `pipelineKind` and the `nodes` with their attestation. Ours has the same keys, without prompt and response,
+since no content is on record; a request to a partner has the environment `Partner`, and one that reached nobody none.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +44,55 @@ def export_csv(records: Iterable[AuditRecord], fp: TextIO) -> int:
     return count
 
 
+_ENVIRONMENTS = {"device": "OnDevice", "house": "PrivateCloudCompute", "partner": "Partner"}
+
+
+def export_report(records: Iterable[AuditRecord], fp: TextIO) -> int:
+    """One JSON object; returns the number of records."""
+    every = list(records)
+    report = {
+        "modelRequests": [_model_request(record) for record in every],
+        "privateCloudComputeRequests": [_house_request(one) for one in every if one.receipt.get("ring") == "house"],
+    }
+    json.dump(report, fp, indent=1)
+    fp.write("\n")
+    return len(every)
+
+
+def _model_request(record: AuditRecord) -> dict[str, object]:
+    receipt = record.receipt
+    sent = any(attempt.get("error") is None for attempt in receipt.get("attempts") or ())
+    environment = _ENVIRONMENTS.get(str(receipt.get("ring"))) if sent or receipt.get("input_bytes") else None
+    return {
+        "timestamp": receipt.get("started_at"),
+        "identifier": receipt.get("id"),
+        "useCase": receipt.get("task"),
+        "model": receipt.get("model"),
+        "clientIdentifier": receipt.get("policy"),
+        "executionEnvironment": environment,
+        "recipient": receipt.get("recipient"),
+        "labels": receipt.get("labels"),
+        "outcome": receipt.get("outcome"),
+        "consented": receipt.get("consented"),
+        "redactions": receipt.get("redactions"),
+    }
+
+
+def _house_request(record: AuditRecord) -> dict[str, object]:
+    receipt = record.receipt
+    digest = receipt.get("attestation_digest")
+    return {
+        "timestamp": receipt.get("started_at"),
+        "requestId": receipt.get("id"),
+        "pipelineKind": receipt.get("task"),
+        "pipelineParameters": {"model": receipt.get("model")},
+        "nodes": [{"attestationDigest": digest, "nodeState": "Validated"}] if digest else [],
+    }
+
+
+EXPORTS = {"json": export_json, "csv": export_csv, "report": export_report}
+
+
 def _cell(value: object) -> object:
     if isinstance(value, list) and all(isinstance(item, str) for item in value):  # pyright: ignore[reportUnknownVariableType]
         value = " ".join(value)  # pyright: ignore[reportUnknownArgumentType]
@@ -46,4 +102,4 @@ def _cell(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value
 
 
-__all__ = ["export_csv", "export_json"]
+__all__ = ["EXPORTS"]

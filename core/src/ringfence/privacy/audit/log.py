@@ -152,15 +152,17 @@ class AuditLog:
         """
         return verify_log(self.folder, kept_head=head, lock_timeout_s=self._lock_timeout_s)
 
-    def export(self, fp: TextIO, format: Literal["json", "csv"] = "json") -> int:  # noqa: A002  (the word users know)
-        """Writes all records to `fp` as one JSON array or as CSV with a header; returns how many there were.
+    def export(self, fp: TextIO, format: Literal["json", "csv", "report"] = "json") -> int:  # noqa: A002  (the word users know)
+        """Writes all records to `fp`; returns how many there were.
+
+        As one JSON array, as CSV with a header, or as a report in the shape of the Apple Intelligence Report.
 
         Raises:
             AuditError: there is no log here, or it cannot be read.
         """
-        from ringfence.privacy.audit.export import export_csv, export_json  # noqa: PLC0415  (only an export needs it)
+        from ringfence.privacy.audit.export import EXPORTS  # noqa: PLC0415  (only an export needs it)
 
-        return (export_csv if format == "csv" else export_json)(self.records(), fp)
+        return EXPORTS[format](self.records(), fp)
 
     def close(self) -> None:
         """Ends the use of the log; idempotent."""
