@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.core.support import CANARY, NO_WAIT, shown
 
 from ringfence import AsyncAssistant, Policy, Retry, Timeouts
-from ringfence.errors import ConsentRefused, GateError, Overloaded, StreamBroken
+from ringfence.errors import ConsentRefused, Overloaded, StreamBroken
 from ringfence.policy import read_policy
-from ringfence.privacy.consent import Consent, ConsentRequest, Consents
+from ringfence.privacy.consent import ConsentRequest
+from ringfence.privacy.consent_record import ConsentRecord, identity_of
+from ringfence.privacy.consents import Consent, ConsentDesk, Held
 from ringfence.privacy.gate import Gate
 from ringfence.privacy.labels import Labeller
 from ringfence.provider import NotAvailable
@@ -225,26 +228,54 @@ def test_no_grant_without_the_consent_that_the_decision_asks_for() -> None:
         gate.grant(_prepared(gate))
 
 
-@pytest.mark.parametrize(
-    "consent",
-    [
-        Consent(frozenset({"second"}), frozenset({"public"})),
-        Consent(frozenset({"first"}), frozenset({"public"})),
-        Consent(frozenset({"first"}), frozenset()),
-    ],
-    ids=["another recipient", "other labels", "no labels"],
-)
-def test_a_consent_counts_only_for_what_it_was_given_for(consent: Consent) -> None:
+def _given(**changes: Any) -> Consent:
+    """A yes of this moment for `contact` at `first`, but for `changes`."""
+    rules = _policy()
+    said: dict[str, Any] = {
+        "recipient": "first",
+        "ring": "partner",
+        "labels": ("contact",),
+        "task": "open_question",
+        "policy": rules.name,
+        "policy_digest": rules.digest,
+        "covered": {"first": identity_of(rules.recipients["first"])},
+        "given_at": time.time(),
+        **changes,
+    }
+    held = Held()
+    held.add(record := ConsentRecord(**said))
+    return Consent(record, held)
+
+
+def test_a_grant_takes_the_yes_that_was_given_for_it() -> None:
     rules = _policy()
     gate = Gate(rules, Labeller(rules))
-    with pytest.raises(GateError):
-        gate.grant(_prepared(gate, frozenset({"contact"})), consent)
+    assert not gate.grant(_prepared(gate, frozenset({"contact"})), _given()).spent
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"covered": {"second": identity_of(_policy().recipients["second"])}},
+        {"covered": {"first": identity_of(replace(_policy().recipients["first"], model="another"))}},
+        {"labels": ("public",)},
+        {"labels": ()},
+        {"task": "rewrite"},
+        {"redact": {"contact": "pseudonym"}},
+    ],
+    ids=["another recipient", "another model", "other labels", "no labels", "another task", "it was to be redacted"],
+)
+def test_a_consent_counts_only_for_what_it_was_given_for(changes: dict[str, Any]) -> None:
+    rules = _policy()
+    gate = Gate(rules, Labeller(rules))
+    with pytest.raises(ConsentRefused):
+        gate.grant(_prepared(gate, frozenset({"contact"})), _given(**changes))
 
 
 async def test_when_the_labels_grow_the_question_is_asked_again_and_never_when_they_do_not() -> None:
     rules = _policy()
     gate, person = Gate(rules, Labeller(rules)), Person(True, True)
-    consents = Consents(person)
+    consents = ConsentDesk(person).request()
     both = frozenset({"public", "contact"})
     for labels in (frozenset({"public"}), frozenset({"public"}), both, frozenset({"contact"})):
         prepared = _prepared(gate, labels)
@@ -256,7 +287,7 @@ async def test_a_no_stands_whatever_the_ring_is_agreed_to_afterwards() -> None:
     text = _POLICY.replace("PER", "consent:\n  partner: {per: ring}\n  first: {per: recipient}\n")
     rules = read_policy(text)
     gate, person = Gate(rules, Labeller(rules)), Person(False, True)
-    consents = Consents(person)
+    consents = ConsentDesk(person).request()
     prepared = _prepared(gate)
     with pytest.raises(ConsentRefused):
         await gate.consent(prepared, consents)
@@ -275,7 +306,7 @@ async def test_a_yes_for_a_ring_covers_no_recipient_with_options_that_were_not_s
         labels=frozenset({"public"}),
         provider_options={"second": {"user": "somebody"}},
     )
-    consents = Consents(person)
+    consents = ConsentDesk(person).request()
     for name in ("first", "second"):
         prepared = gate.prepare(gate.clear(request), name)
         gate.grant(prepared, await gate.consent(prepared, consents))

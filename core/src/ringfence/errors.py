@@ -7,7 +7,8 @@
     │   └── PolicyInvalid         it was read and has faults, all of them listed
     ├── Denied                    the policy left no recipient; carries the decision
     ├── GateError                 a send without a live grant, or an obligation that could not be met
-    │   └── ConsentRefused        a person said no, or there was nobody to ask
+    │   ├── ConsentRefused        a person said no, or there was nobody to ask
+    │   └── BudgetSpent           a budget has no room for this send until `resets_at`
     ├── PluginError
     │   ├── PluginNotInstalled    no plugin of that name
     │   ├── PluginBroken          it raised while loading, or its manifest cannot be read
@@ -34,6 +35,7 @@
     │   ├── DownloadFailed        network, disk or source; what arrived is kept and resumed
     │   └── IntegrityFailed       a file does not have the pinned size or hash
     ├── AuditError                the record cannot be written or does not verify
+    ├── StoreError                what was consented to or spent cannot be read or written
     └── Closed                    the assistant or session was closed
 
 `retryable` says whether the same send may be tried again at the same recipient; `way_out` says what a person can do.
@@ -118,6 +120,21 @@ class GateError(RingfenceError):
 
 class ConsentRefused(GateError):
     """A person said no to a recipient, or there was nobody to ask; nothing was sent there."""
+
+
+class BudgetSpent(GateError):
+    """A budget has no room for what a send may cost at most; nothing was sent there.
+
+    `limit` is as the policy says it, such as `500 USD`; `resets_at` is Unix time, `None` where it never does.
+    """
+
+    def __init__(
+        self, message: str, *, budget: str, limit: str, resets_at: float | None, way_out: str | None = None
+    ) -> None:
+        super().__init__(message, way_out=way_out)
+        self.budget = budget
+        self.limit = limit
+        self.resets_at = resets_at
 
 
 class PluginError(RingfenceError):
@@ -299,6 +316,10 @@ class AuditError(RingfenceError):
     def __init__(self, message: str, *, way_out: str | None = None) -> None:
         super().__init__(message, way_out=way_out)
         self.response: Response[Any] | None = None
+
+
+class StoreError(RingfenceError):
+    """The record of consents or of budgets cannot be read or written, or is damaged."""
 
 
 class Closed(RingfenceError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -22,17 +23,21 @@ class Grant:
     """Permission to send `request` to `recipient`, once.
 
     INVARIANT: bytes leave only after `spend` returned, by one network request, before the run has ended; a retry needs
-    a new grant.
+    a new grant. They leave only while `require` raises nothing: it is asked when the grant is spent and, again, at the
+    last moment before the network.
     """
 
-    __slots__ = ("_request", "_requested", "_state", "connected", "recipient")
+    __slots__ = ("_request", "_requested", "_require", "_state", "connected", "recipient")
 
-    def __init__(self, mint: object, request: Request, *, recipient: Recipient) -> None:
+    def __init__(
+        self, mint: object, request: Request, *, recipient: Recipient, require: Callable[[], None] | None = None
+    ) -> None:
         if mint is not _MINT:
             raise GateError("only the policy gate makes grants", way_out="use the grant that run() was given")
         self._request = request
         self._state = "live"
         self._requested = False
+        self._require = require
         self.connected = False
         """Whether the provider has reached its backend; until it sets this, the `connect` time limit runs."""
         self.recipient = recipient
@@ -44,12 +49,13 @@ class Grant:
         `with grant.spend(plan.request): response = await client.post(…)`. Others just call it.
 
         Raises:
-            GateError: it was spent or revoked before, or it was made for another request.
+            GateError: it was spent or revoked before, it was made for another request, or consent was taken back.
         """
         if self._state != "live":
             raise GateError(f"the grant for recipient '{self.recipient.name}' is {self._state}")
         if request is not self._request:
             raise GateError(f"the grant for recipient '{self.recipient.name}' is for another request")
+        self._still()
         self._state = "spent"
         return Sending(self)
 
@@ -57,7 +63,8 @@ class Grant:
         """Lets one network request to `recipient` through; the guarded transport asks before it looks a name up.
 
         Raises:
-            GateError: the grant is not spent yet, is over, is another recipient's, or has let its request through.
+            GateError: the grant is not spent yet, is over, is another recipient's, or has let its request through; or
+                consent was taken back.
         """
         if self._state != "spent":
             raise GateError(f"the grant for recipient '{self.recipient.name}' is {self._state}, so nothing may be sent")
@@ -69,7 +76,18 @@ class Grant:
                 f"the grant for recipient '{self.recipient.name}' has let its one request through",
                 way_out="switch the vendor client's own retries off: the core retries, with a new grant",
             )
+        self._still()
         self._requested = True
+
+    def _still(self) -> None:
+        """Raises if what the grant was made on holds no more; then nothing was and nothing will be sent on it."""
+        if self._require is None:
+            return
+        try:
+            self._require()
+        except GateError:
+            self._state = "revoked"
+            raise
 
     def revoke(self) -> None:
         """Ends the grant: one that was not spent never will be, and a spent one lets nothing more through."""

@@ -31,7 +31,8 @@ from ringfence.errors import (
     describe,
 )
 from ringfence.lock import Lock, find_lock
-from ringfence.privacy.consent import ConsentCallback, Consents
+from ringfence.privacy.consent import ConsentCallback
+from ringfence.privacy.consents import ConsentDesk, Consents
 from ringfence.privacy.detection import installed_detectors
 from ringfence.privacy.gate import Gate
 from ringfence.privacy.labels import Labeller
@@ -109,7 +110,7 @@ class AsyncAssistant:
             timeouts=timeouts or Timeouts(),
             retry=retry or Retry(),
             under_way=UnderWay(),
-            ask=consent,
+            consents=ConsentDesk(consent),
         )
         self._closed = False
 
@@ -148,7 +149,7 @@ class AsyncAssistant:
         require(isinstance(count, int) and not isinstance(count, bool) and repair >= 0, "repair is a count", "repair=1")
         wanted = None if output is None else Output(output)
         # INVARIANT: one request of a user, its repair turns included, is asked about once for each recipient.
-        consents = Consents(self._runtime.ask)
+        consents = self._consents(options)
         while True:
             stream = self.stream_turn(given, wanted, options, consents=consents, stream=False)
             try:
@@ -210,8 +211,11 @@ class AsyncAssistant:
             given, options, output=schema, earlier=earlier, high_water=high_water, tenant=self._tenant, stream=stream
         )
         self._check(request)
-        work = self._work(request, options, consents or Consents(self._runtime.ask))
+        work = self._work(request, options, consents or self._consents(options))
         return AsyncStream(work, wanted, on_response)
+
+    def _consents(self, options: RequestOptions) -> Consents:
+        return self._runtime.consents.request(tenant=options.get("tenant", self._tenant))
 
     def _work(self, request: Request, options: RequestOptions, consents: Consents) -> Answering:
         """One model call, or the loop of several where there are functions that the model may call."""
@@ -367,7 +371,7 @@ class AsyncAssistant:
         """
         request = build_request(given, options, tenant=self._tenant, stream=False)
         self._check(request)
-        stream: AsyncStream[None] = AsyncStream(Execution(self._runtime, request, kind="count"), None)
+        stream: AsyncStream[None] = AsyncStream(Execution(self._runtime, request, self._consents(options), kind="count"), None)
         async with stream:
             usage = (await stream.response()).usage
         assert usage.input_tokens is not None  # noqa: S101  (Send yields it)

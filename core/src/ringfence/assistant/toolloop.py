@@ -21,7 +21,7 @@ from ringfence.routing.execute import Execution
 if TYPE_CHECKING:
     from ringfence.assistant.tools import Toolbox
     from ringfence.policy.facts import Facts
-    from ringfence.privacy.consent import Consents
+    from ringfence.privacy.consents import Consents
     from ringfence.receipt import Receipt
     from ringfence.routing.runtime import Runtime
 

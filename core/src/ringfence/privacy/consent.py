@@ -1,7 +1,4 @@
-"""Consent: what a person is asked before something is sent, and what they said (within one request of theirs).
-
-No answer, a failing callback and nobody to ask all mean no.
-"""
+"""Consent: what a person is asked before something is sent. No answer and a failing callback both mean no."""
 
 from __future__ import annotations
 
@@ -15,7 +12,6 @@ from ringfence.privacy.material import output_material, request_texts, settings_
 from ringfence.request import FilePart, ImagePart, ReasoningPart
 
 if TYPE_CHECKING:
-    from ringfence.policy.decision import ConsentRule
     from ringfence.recipient import Recipient, Ring
     from ringfence.request import Request
 
@@ -25,7 +21,8 @@ class ConsentRequest:
     """What a person is asked: may this go there? `payload` is exactly what would be sent; it holds content.
 
     The payload is a copy as far as it can be changed in place: whoever asks changes nothing of what is sent.
-    `show` is what the policy wants the person to see. `host` is `None` for the vendor's own address.
+    `show` is what the policy wants the person to see. `host` is `None` for the vendor's own address. `lasts` says how long
+    a yes counts: for this `request`, this `session`, or that many seconds, in which it is not asked again.
     """
 
     recipient: str
@@ -36,6 +33,7 @@ class ConsentRequest:
     task: str
     labels: tuple[str, ...]
     per: str
+    lasts: str | int = "request"
     show: tuple[str, ...]
     payload: Request
 
@@ -91,73 +89,6 @@ def _opaque(request: Request) -> Iterator[str]:
         yield f"options for {', '.join(request.provider_options)}, which are not JSON"
 
 
-@dataclass(frozen=True, slots=True)
-class Consent:
-    """A yes: for the recipients it covers, and for these labels and no others. Only `Consents` makes one."""
-
-    recipients: frozenset[str]
-    labels: frozenset[str]
-
-    def covers(self, recipient: str, labels: frozenset[str]) -> bool:
-        """Whether it was given for this."""
-        return recipient in self.recipients and labels <= self.labels
-
-
-class Consents:
-    """What was asked and answered for one request of a user, its retries and its tool calls included."""
-
-    def __init__(self, ask: ConsentCallback | None) -> None:
-        self._ask = ask
-        self._given: list[Consent] = []
-        self._refused: set[str] = set()
-
-    async def obtain(
-        self,
-        recipient: Recipient,
-        rule: ConsentRule,
-        *,
-        payload: Request,
-        labels: tuple[str, ...],
-        covered: frozenset[str],
-    ) -> Consent:
-        """The consent to send `payload` to `recipient`; asks unless it was given before. `covered` share a yes.
-
-        Raises:
-            ConsentRefused: a person said no, now or before, or there is nobody to ask.
-        """
-        wanted = frozenset(labels)
-        # INVARIANT: a no holds for the rest of the request, whatever is agreed to before or after it.
-        if recipient.name in self._refused:
-            raise ConsentRefused(f"consent for recipient '{recipient.name}' was refused before")
-        for given in self._given:
-            if given.covers(recipient.name, wanted):
-                return given
-        if self._ask is None:
-            raise ConsentRefused(
-                f"recipient '{recipient.name}' needs consent, and there is nobody to ask",
-                way_out="give the assistant a consent= callback",
-            )
-        asked = ConsentRequest(
-            recipient=recipient.name,
-            ring=recipient.ring,
-            provider=recipient.provider,
-            model=recipient.model,
-            host=host_of(recipient),
-            task=payload.task,
-            labels=labels,
-            per=rule.per,
-            show=rule.show,
-            payload=payload,
-        )
-        covered -= self._refused
-        self._refused |= covered
-        await _answered_yes(self._ask, asked)
-        self._refused -= covered
-        consent = Consent(covered, wanted)
-        self._given.append(consent)
-        return consent
-
-
 def host_of(recipient: Recipient) -> str | None:
     """The host of the recipient's own `url`, if it has one."""
     from urllib.parse import urlsplit  # noqa: PLC0415  (only a question needs it)
@@ -165,7 +96,12 @@ def host_of(recipient: Recipient) -> str | None:
     return urlsplit(recipient.url).hostname if recipient.url is not None else None
 
 
-async def _answered_yes(ask: ConsentCallback, asked: ConsentRequest) -> None:
+async def require_yes(ask: ConsentCallback, asked: ConsentRequest) -> None:
+    """Asks a person, and returns if they say yes.
+
+    Raises:
+        ConsentRefused: they do not, or asking failed.
+    """
     failure: str | None = None
     answer: object = None
     try:

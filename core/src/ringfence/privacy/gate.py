@@ -11,15 +11,18 @@ from ringfence.request import Message, Part, ReasoningPart, Request, TextPart
 from ringfence.response import Adjustment
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ringfence.policy import Policy
-    from ringfence.policy.decision import Decision
+    from ringfence.policy.decision import Decision, Redaction
     from ringfence.policy.facts import Facts
-    from ringfence.privacy.consent import Consent, Consents
+    from ringfence.privacy.consents import Consent, Consents
     from ringfence.privacy.labels import Labeller
     from ringfence.recipient import Recipient
+    from ringfence.routing.budgets import Reservation
 
 
-CONSENT = "consent"
+CONSENT, BUDGET = "consent", "budget"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -43,7 +46,9 @@ class Prepared:
     request: Request
     recipient: Recipient
     labels: tuple[str, ...]
+    redact: Mapping[str, Redaction]
     needs_consent: bool
+    needs_budget: bool
     private: frozenset[str]
     """The providers that get options of their own, which no other's payload shows."""
     adjustments: tuple[Adjustment, ...]
@@ -92,7 +97,7 @@ class Gate:
         step = next((step for step in cleared.decision.plan if step.recipient == recipient), None)
         if step is None:
             raise GateError(f"the policy does not send this request to recipient '{recipient}'")
-        if unmet := [name for name in step.obligations if name != CONSENT]:
+        if unmet := [name for name in step.obligations if name not in (CONSENT, BUDGET)]:
             # Nothing attests in this version.
             raise GateError(f"recipient '{recipient}' needs '{unmet[0]}', which this version cannot do")
         declared = self.policy.recipients[recipient]
@@ -101,7 +106,15 @@ class Gate:
         request, dropped = _without_foreign_reasoning(request, declared)
         adjustments = (_DROPPED,) if dropped else ()
         return Prepared(
-            self, request, declared, cleared.decision.labels, CONSENT in step.obligations, private, adjustments
+            self,
+            request,
+            declared,
+            cleared.decision.labels,
+            dict(step.redact),
+            CONSENT in step.obligations,
+            BUDGET in step.obligations,
+            private,
+            adjustments,
         )
 
     async def consent(self, prepared: Prepared, consents: Consents) -> Consent | None:
@@ -114,28 +127,48 @@ class Gate:
             return None
         to = prepared.recipient
         rule = self.policy.consent_rule(to.name)
-        covered = frozenset({to.name})
+        covered = (to,)
         if rule.per == "ring":
             # INVARIANT: a yes covers nothing that was not shown, so nobody with options of its own.
             unseen = prepared.private - {to.provider}
             ring = (one for one in self.policy.recipients.values() if one.ring == to.ring)
-            covered = frozenset(one.name for one in ring if one.provider not in unseen)
-        return await consents.obtain(to, rule, payload=prepared.request, labels=prepared.labels, covered=covered)
+            covered = tuple(one for one in ring if one.provider not in unseen)
+        from ringfence.privacy.consents import Question  # noqa: PLC0415  (most requests ask nobody)
 
-    def grant(self, prepared: Prepared, consent: Consent | None = None) -> Grant:
+        question = Question(
+            policy=self.policy,
+            recipient=to,
+            rule=rule,
+            payload=prepared.request,
+            labels=prepared.labels,
+            redact=prepared.redact,
+            covered=covered,
+        )
+        return await consents.obtain(question)
+
+    def grant(
+        self, prepared: Prepared, consent: Consent | None = None, reservation: Reservation | None = None
+    ) -> Grant:
         """A new grant to send what was prepared. A retry, a fallback and a restart each prepare and ask again.
 
         Raises:
-            ConsentRefused: what was prepared needs a consent, and `consent` is not the one.
+            ConsentRefused: what was prepared needs a consent, and `consent` is not the one or was taken back.
+            GateError: a budget is over the recipient, and `reservation` holds no room for this send.
         """
         if prepared.gate is not self:
             raise GateError("this payload was prepared by another gate")
         # INVARIANT: no grant without the consent that the decision asked for.
-        if prepared.needs_consent and (
-            consent is None or not consent.covers(prepared.recipient.name, frozenset(prepared.labels))
-        ):
-            raise ConsentRefused(f"recipient '{prepared.recipient.name}' needs a consent that was not given")
-        return Grant(_MINT, prepared.request, recipient=prepared.recipient)
+        to = prepared.recipient
+        if not prepared.needs_consent:
+            consent = None
+        elif consent is None or not consent.covers(to, prepared.request.task, prepared.labels, prepared.redact):
+            raise ConsentRefused(f"recipient '{to.name}' needs a consent that was not given")
+        else:
+            consent.require()
+        # INVARIANT: no grant without room in every budget over the recipient.
+        if prepared.needs_budget and (reservation is None or reservation.recipient != to.name):
+            raise GateError(f"recipient '{to.name}' needs room in a budget, and none was reserved")
+        return Grant(_MINT, prepared.request, recipient=to, require=None if consent is None else consent.require)
 
 
 _DROPPED = Adjustment(setting="reasoning", action="ignored", detail="reasoning of another recipient is never replayed")

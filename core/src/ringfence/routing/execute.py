@@ -29,7 +29,7 @@ from ringfence.errors import (
     describe,
 )
 from ringfence.privacy.audit.files import Busy
-from ringfence.privacy.consent import Consents
+from ringfence.privacy.consents import Consents
 from ringfence.privacy.material import utf8_bytes
 from ringfence.provider import Embeddings
 from ringfence.receipt import Outcome, Receipt
@@ -64,7 +64,7 @@ class Execution:
         self._runtime = runtime
         self._kind: Kind = kind
         self._request = request
-        self._consents = consents or Consents(runtime.ask)
+        self._consents = consents or runtime.consents.request(tenant=request.tenant)
         self._record = Record()
         self._watchdog: Watchdog | None = None
         self._assembler: Assembler | None = None

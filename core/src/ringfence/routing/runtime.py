@@ -10,7 +10,7 @@ from ringfence.receipt import Receipt
 from ringfence.routing.limits import Retry, Timeouts
 
 if TYPE_CHECKING:
-    from ringfence.privacy.consent import ConsentCallback
+    from ringfence.privacy.consents import ConsentDesk
     from ringfence.privacy.gate import Gate
     from ringfence.routing.providers import Providers
 
@@ -37,7 +37,7 @@ class Runtime:
     timeouts: Timeouts
     retry: Retry
     under_way: UnderWay
-    ask: ConsentCallback | None = None
+    consents: ConsentDesk
 
 
 class UnderWay:

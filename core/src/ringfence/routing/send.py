@@ -17,7 +17,7 @@ from ringfence.response import Finish, ProviderEvent, Usage, UsageReport
 if TYPE_CHECKING:
     from ringfence.grant import Grant
     from ringfence.policy.decision import Step
-    from ringfence.privacy.consent import Consent, Consents
+    from ringfence.privacy.consents import Consent, Consents
     from ringfence.privacy.gate import Cleared, Gate, Prepared
     from ringfence.provider import Plan, Provider
     from ringfence.recipient import Recipient
