@@ -156,7 +156,7 @@ def test_explain_shows_every_recipient_and_why() -> None:
     result = run("explain", TEAM, "--label", "health")
     assert result.exit_code == 0
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
-    assert {"outcome allow", "plan mlx", "route otherwise"} <= set(lines)
+    assert {"outcome allow", "plan 1. mlx", "route otherwise"} <= set(lines)
     assert "openai partner deny rule 'partner-never' denies 'health': No contract covers it" in lines
     assert "rule 'house-not-for-minors' denies 'health' (user.age_band is not known, so it counts)" in result.stdout
     assert "rule 'house-health-on-call' does not count: user.clearance and user.on_call are not known" in result.stdout
@@ -165,7 +165,7 @@ def test_explain_shows_every_recipient_and_why() -> None:
 def test_explain_shows_where_consent_is_needed() -> None:
     result = run("explain", RINGS, "How tall is Mount Fuji?")
     lines = {" ".join(line.split()) for line in result.stdout.splitlines()}
-    assert {"outcome ask", "plan openai (consent) → gemini (consent) → mlx"} <= lines
+    assert {"outcome ask", "plan 1. openai consent", "2. gemini consent", "3. mlx fallback"} <= lines
     found = document(run("explain", RINGS, "How tall is Mount Fuji?", "--json"))
     assert found["outcome"] == "ask"
     assert [(step["recipient"], step["obligations"]) for step in found["plan"]] == [

@@ -1,1 +1,1 @@
-"""What a reviewer of a policy uses: its own tests with coverage, and a picture. Nothing here takes part in a request."""
+"""What a reviewer of a policy uses: its own tests with coverage, and a picture. Nothing here serves a request."""

@@ -1,0 +1,138 @@
+"""A decision as a person reads it: the outcome and the plan, then every recipient with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ringfence.cli import terminal
+from ringfence.cli.policy.shown import in_ring, text
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+    from ringfence.policy import Decision, Step
+    from ringfence.policy.decision import ToolVerdict
+
+_VERDICT_STYLES = {"allow": "green", "ask": "yellow", "deny": "red"}
+_OUTCOME_STYLES = {"allow": "bold green", "ask": "bold yellow", "deny": "bold red"}
+
+
+def decision_document(decision: Decision, tools: Mapping[str, ToolVerdict]) -> dict[str, object]:
+    """The shape of `policy explain --json`; `tools` is there where one was asked for."""
+    shown: dict[str, object] = decision.as_dict()
+    if tools:
+        shown["tools"] = {
+            name: {
+                "ring": one.ring,
+                "verdict": one.outcome if one.declared else None,
+                "redact": dict(one.redact),
+                "reason": _tool_reason(name, one, decision),
+            }
+            for name, one in tools.items()
+        }
+    return shown
+
+
+def show_decision(decision: Decision, tools: Mapping[str, ToolVerdict]) -> None:
+    """Writes the decision to stdout."""
+    terminal.write_table(_summary(decision))
+    terminal.write("\n")
+    terminal.write_table(_verdict_table(decision))
+    if tools:
+        terminal.write("\n")
+        terminal.write_table(_tool_table(decision, tools))
+
+
+def _summary(decision: Decision) -> Table:
+    from rich.table import Table  # noqa: PLC0415  (45 ms, and only a table needs it)
+
+    summary = Table.grid(padding=(0, 2))
+    summary.add_column(no_wrap=True)
+    summary.add_column(overflow="fold")
+    for name, value in (
+        ("policy", text(decision.policy)),
+        ("task", text(decision.task)),
+        ("labels", text(", ".join(decision.labels))),
+        ("outcome", text(decision.outcome, _OUTCOME_STYLES[decision.outcome])),
+        ("route", text(decision.route or "none")),
+    ):
+        summary.add_row(text(name, "bold"), value)
+    for place, step in enumerate(decision.plan, 1):
+        summary.add_row(text("plan" if place == 1 else "", "bold"), _step(place, step))
+    if not decision.plan:
+        summary.add_row(text("plan", "bold"), text("nothing"))
+    return summary
+
+
+def _step(place: int, step: Step) -> Text:
+    """`2. openai  fallback: consent, redact (contact pseudonym)`."""
+    shown = text(f"{place}. ").append_text(in_ring(step.recipient, step.ring))
+    notes = [note for note in (_stage(step), _obligations(step)) if note]
+    return shown.append(f"  {'; '.join(notes)}" if notes else "")
+
+
+def _stage(step: Step) -> str:
+    if step.overflow is not None:
+        return f"overflow of {step.overflow.recipient} beyond {step.overflow.over:.0%}"
+    return "" if step.stage == "prefer" else step.stage
+
+
+def _obligations(step: Step) -> str:
+    return ", ".join(
+        f"redact {_redacted(step.redact)}" if name == "redact" and step.redact else name for name in step.obligations
+    )
+
+
+def _redacted(kinds: tuple[tuple[str, str], ...]) -> str:
+    return f"({', '.join(f'{label}: {kind}' for label, kind in kinds)})"
+
+
+def _verdict_table(decision: Decision) -> Table:
+    table = _table("recipient")
+    for name, verdict in decision.recipients.items():
+        # A sentence a line: each names one rule.
+        table.add_row(
+            text(name),
+            in_ring(verdict.ring, verdict.ring),
+            text(verdict.verdict, _VERDICT_STYLES[verdict.verdict]),
+            text(verdict.reason.replace("; ", "\n")),
+        )
+    return table
+
+
+def _tool_table(decision: Decision, tools: Mapping[str, ToolVerdict]) -> Table:
+    table = _table("tool")
+    for name, one in tools.items():
+        table.add_row(
+            text(name),
+            text("–") if one.ring is None else in_ring(one.ring, one.ring),
+            text(one.outcome, _VERDICT_STYLES[one.outcome]) if one.declared else text("not ruled", "yellow"),
+            text(_tool_reason(name, one, decision)),
+        )
+    return table
+
+
+def _tool_reason(name: str, one: ToolVerdict, decision: Decision) -> str:
+    if not one.declared:
+        return f"'{name}' is not declared under tools: it gets placeholders, and its result carries the unknown label"
+    if one.outcome == "deny":
+        return f"not every one of {', '.join(decision.labels)} may reach ring '{one.ring}'"
+    restored = "its arguments may hold these labels"
+    redacted = f", redacted {_redacted(one.redact)}" if one.redact else ""
+    asked = "; a person approves the call" if one.outcome == "ask" else ""
+    return f"{restored}{redacted}{asked}"
+
+
+def _table(first: str) -> Table:
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in (first, "ring", "verdict"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("why", overflow="fold")
+    return table
+
+
+__all__ = ["decision_document", "show_decision"]

@@ -1,0 +1,132 @@
+"""`ringfence policy explain`: what a policy decides for one request, by which rules, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from ringfence.cli import failure, terminal
+from ringfence.cli.given import check_names, read_facts, read_text
+from ringfence.cli.options import fact_option, json_option
+from ringfence.policy.keys import MODALITIES
+
+if TYPE_CHECKING:
+    from ringfence.policy import Facts, Policy
+    from ringfence.policy.document import TestRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class _Given:
+    """The words of the command line."""
+
+    text: str | None
+    task: str
+    labels: Sequence[str]
+    facts: Sequence[str]
+    modalities: Sequence[str]
+    input_tokens: int | None
+    at: str | None
+    to: Sequence[str]
+
+
+@click.command()
+@click.argument("file", type=click.Path())
+@click.argument("text", required=False)
+@click.option("--task", default="open_question", show_default=True, help="The task of the request.")
+@click.option("--label", "labels", multiple=True, metavar="LABEL", help="A label the app declares; may be repeated.")
+@fact_option
+@click.option(
+    "--modality", "modalities", multiple=True, type=click.Choice(MODALITIES), help="In the input or asked for."
+)
+@click.option("--input-tokens", type=click.IntRange(min=0), help="The size of a request whose text is not given.")
+@click.option("--time", "at", metavar="ISO", help="The moment of the request, as 2026-11-22T09:30. [default: now]")
+@click.option("--to", multiple=True, metavar="RECIPIENT", help="Only this recipient; may be repeated.")
+@click.option("--tool", "tools", multiple=True, metavar="NAME", help="Whether it may reach this tool; may be repeated.")
+@json_option()
+def explain(*, file: str, tools: Sequence[str], as_json: bool, **given: object) -> None:
+    """Shows what FILE decides for a request: every recipient, allowed or refused, by which rule.
+
+    TEXT is scanned by the installed detectors ("-" reads it from stdin) and sent nowhere. Without TEXT the labels are
+    those given, or the policy's `unknown`. Exit 0 whenever it could decide, 1 if FILE has faults, 2 for wrong usage.
+    """
+    from ringfence.cli.policy.decision import decision_document, show_decision  # noqa: PLC0415
+    from ringfence.policy import load_policy  # noqa: PLC0415  (help and completion read no policy)
+
+    loaded = load_policy(file)
+    asked = _Given(**given)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  (click gives each its type)
+    facts = _facts(loaded, asked)
+    _say_how_it_was_read(loaded, asked, facts)
+    decision = loaded.decide(facts)
+    reached = {name: loaded.tool_verdict(name, facts) for name in dict.fromkeys(tools)}
+    if as_json:
+        terminal.write_json(decision_document(decision, reached), indent=2)
+    else:
+        show_decision(decision, reached)
+
+
+def _facts(loaded: Policy, given: _Given) -> Facts:
+    from ringfence.privacy.labels import Labeller  # noqa: PLC0415
+    from ringfence.review.described import facts_of  # noqa: PLC0415
+
+    return facts_of(loaded, _described(loaded, given), Labeller(loaded))
+
+
+def _described(loaded: Policy, given: _Given) -> TestRequest:
+    from ringfence.policy.document import TestRequest  # noqa: PLC0415
+
+    check_names(loaded, task=None, labels=given.labels, to=given.to)
+    text = read_text("-") if given.text == "-" else given.text
+    if text is not None and given.input_tokens is not None:
+        raise failure.Misuse(
+            "--input-tokens is for a request without TEXT, whose tokens are counted", way_out="leave one of them out"
+        )
+    return TestRequest(
+        task=given.task,
+        text=text,
+        labels=frozenset(given.labels),
+        modality=frozenset(given.modalities),
+        input_tokens=given.input_tokens,
+        values=read_facts(loaded, given.facts),
+        to=frozenset(given.to) or None,
+        at=given.at or _now(),
+    )
+
+
+def _now() -> str:
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    return datetime.now(UTC).isoformat(timespec="minutes")
+
+
+def _say_how_it_was_read(loaded: Policy, given: _Given, facts: Facts) -> None:
+    if given.text is None and not given.labels:
+        terminal.say(f"no TEXT and no --label: decided for label '{loaded.unknown}'")
+    if given.at is None and _reads_time(loaded):
+        terminal.say(f"no --time: decided for now, {_moment(facts.minute)} in {loaded.document.zone or 'UTC'}")
+    if facts.task not in loaded.tasks:
+        from ringfence.policy import did_you_mean  # noqa: PLC0415  (only a task that is not declared)
+
+        hint = did_you_mean(facts.task, loaded.tasks)
+        task = terminal.harmless(facts.task)
+        terminal.say(f"task '{task}' is not declared in the policy: it is matched as 'other'.{hint}")
+
+
+def _reads_time(loaded: Policy) -> bool:
+    from ringfence.policy.conditions import Cel, TimeIn, matchers  # noqa: PLC0415
+
+    conditions = [rule.when for rule in (*loaded.document.flow, *loaded.document.route) if rule.when is not None]
+    return any(isinstance(one, TimeIn | Cel) for when in conditions for one in matchers(when))
+
+
+def _moment(minute: int | None) -> str:
+    if minute is None:
+        return "at no known time"
+    day, of_day = divmod(minute, 1440)
+    name = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")[day]
+    return f"{name} {of_day // 60:02}:{of_day % 60:02}"
+
+
+__all__ = ["explain"]
