@@ -8,6 +8,7 @@ from typing import TypeAlias, assert_never
 from ringfence.policy.conditions import (
     AllOf,
     AnyOf,
+    Cel,
     Condition,
     Fact,
     FactIn,
@@ -17,16 +18,18 @@ from ringfence.policy.conditions import (
     Not,
     Range,
     TaskIn,
+    TimeIn,
     TokensIn,
 )
 from ringfence.policy.facts import Facts
+from ringfence.policy.times import MINUTES_OF_A_DAY
 
 Test: TypeAlias = Callable[[Facts], bool | None]
 
 _NO_BOUND = float("inf")
 
 
-def compile_condition(condition: Condition, facts: Mapping[str, Fact]) -> Test:  # noqa: PLR0911  (one for each kind)
+def compile_condition(condition: Condition, facts: Mapping[str, Fact]) -> Test:  # noqa: C901, PLR0911  (one for each kind)
     """The test of `condition`, in three-valued logic: a fact that is absent or not admitted is `None`."""
     match condition:
         case TaskIn(tasks):
@@ -42,6 +45,12 @@ def compile_condition(condition: Condition, facts: Mapping[str, Fact]) -> Test: 
             return _value_test(name, values, facts[name])
         case FactRange(name, bounds):
             return _range_test(name, bounds, facts[name])
+        case TimeIn():
+            return _time_test(condition)
+        case Cel():
+            from ringfence.policy.cel import compile_cel  # noqa: PLC0415  (only for a file with such a condition)
+
+            return compile_cel(condition, facts)
         case AllOf(parts):
             return _all_test(tuple(compile_condition(part, facts) for part in parts))
         case AnyOf(parts):
@@ -73,6 +82,19 @@ def _range_test(name: str, bounds: Range, fact: Fact) -> Test:
         if isinstance(value, str) or value is None or not fact.admits(value):
             return None
         return over < value <= most
+
+    return test
+
+
+def _time_test(when: TimeIn) -> Test:
+    days, start, end = when.days, when.start, when.end
+
+    def test(request: Facts) -> bool | None:
+        if request.minute is None:
+            return None
+        day, minute = divmod(request.minute, MINUTES_OF_A_DAY)
+        in_time = start <= minute < end if start < end else minute >= start or minute < end
+        return in_time and day in days
 
     return test
 

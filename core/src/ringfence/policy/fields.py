@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import PurePath
 
 from ringfence.policy.faults import Faults, did_you_mean, listed, quoted
 from ringfence.policy.keys import Keys
@@ -19,13 +20,6 @@ _MAX_NUMBER = 1 << 53
 def inside(where: str) -> str:
     """` in flow[2]`, or nothing at the top of the file."""
     return f" in {where}" if where else ""
-
-
-def refuse_later(key: Entry, where: str, faults: Faults) -> None:
-    """Refuses, by name, a key that this version does not know how to honour."""
-    faults.add(
-        key.at, f"key {quoted(key.key)}{inside(where)} is not supported by this version of ringfence. Remove it."
-    )
 
 
 def mapping(node: Node, where: str, faults: Faults, example: str = "") -> MapNode | None:
@@ -45,10 +39,8 @@ def entries(node: Node, where: str, keys: Keys, faults: Faults) -> dict[str, Ent
     for entry in found.entries:
         if entry.key in keys.works:
             kept[entry.key] = entry
-        elif entry.key in keys.later:
-            refuse_later(entry, where, faults)
         else:
-            hint = did_you_mean(entry.key, keys.known)
+            hint = did_you_mean(entry.key, keys.works)
             faults.add(entry.at, f"unknown key {quoted(entry.key)}{inside(where)}.{hint}")
     for key in keys.needed:
         if key not in kept:
@@ -108,20 +100,22 @@ def number(node: Node, where: str, faults: Faults, *, whole: bool) -> float | No
     return None
 
 
-def items(node: Node, where: str, faults: Faults, example: str) -> tuple[Node, ...] | None:
-    """The items of `node`, a list that is not empty."""
+def items(node: Node, where: str, faults: Faults, example: str, *, or_none: bool = False) -> tuple[Node, ...] | None:
+    """The items of `node`, a list, which is not empty unless there may be none."""
     if not isinstance(node, ListNode):
         faults.add(node.at, f"{where} must be a list such as {example}, not {kind(node)}.")
         return None
-    if not node.items:
+    if not node.items and not or_none:
         faults.add(node.at, f"{where} is empty. Name at least one, or leave it out.")
         return None
     return node.items
 
 
-def names(node: Node, where: str, faults: Faults, example: str) -> list[tuple[str, Position]] | None:
+def names(
+    node: Node, where: str, faults: Faults, example: str, *, or_none: bool = False
+) -> list[tuple[str, Position]] | None:
     """The texts in the list `node`, each once, with their places."""
-    found = items(node, where, faults, example)
+    found = items(node, where, faults, example, or_none=or_none)
     if found is None:
         return None
     kept: dict[str, Position] = {}
@@ -133,6 +127,24 @@ def names(node: Node, where: str, faults: Faults, example: str) -> list[tuple[st
             faults.add(item.at, f"{quoted(one)} appears twice in {where}.")
         kept.setdefault(one, item.at)
     return list(kept.items())
+
+
+def file_name(node: Node, where: str, faults: Faults, *, in_a_file: bool) -> str | None:
+    """`node` as the name of a file."""
+    found = text(node, where, faults)
+    usable = found is not None and is_usable_path(found, node.at, where, faults, in_a_file=in_a_file)
+    return found if usable else None
+
+
+def is_usable_path(written: str, at: Position, where: str, faults: Faults, *, in_a_file: bool) -> bool:
+    """Whether `written` is whole, or relative to this policy's file, if it stands in one. Repeats nothing of it."""
+    if written.startswith("~"):
+        faults.add(at, f"{where} begins with ~. Write the whole path, or one relative to this file.")
+    elif not in_a_file and not PurePath(written).is_absolute():
+        faults.add(at, f"{where} is relative, and this policy stands in no file. Write the whole path.")
+    else:
+        return True
+    return False
 
 
 def choice(node: Node, where: str, options: Iterable[str], faults: Faults) -> str | None:

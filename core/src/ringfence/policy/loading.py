@@ -81,9 +81,13 @@ def _read(data: bytes, source: str, *, folder: Path | None = None) -> Report:
 
     faults = Faults()
     tree = read_tree(data, source, faults)
-    document = None if tree is None else read_document(tree, faults, in_a_file=folder is not None)
+    document = None if tree is None else read_document(tree, faults, folder=folder)
     if document is not None:
         check_document(document, faults)
+    if document is not None and document.invariants and not faults.found:
+        from ringfence.policy.prove import check_invariants  # noqa: PLC0415  (only for a file that asks for a proof)
+
+        check_invariants(document, faults)
     # INVARIANT: a file with any fault gives no policy.
     if document is None or faults.found:
         if tree is not None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ringfence.policy import fields
 from ringfence.policy.conditions import (
     AllOf,
     AnyOf,
+    Cel,
     Condition,
     Fact,
     FactIn,
@@ -21,9 +22,10 @@ from ringfence.policy.conditions import (
     TokensIn,
 )
 from ringfence.policy.faults import Faults, did_you_mean, listed, quoted
-from ringfence.policy.keys import FACT_PREFIX, LATER_FACTS, MODALITIES, OTHER_TASK, RANGE, WHEN, WHEN_LATER
+from ringfence.policy.keys import FACT_PREFIXES, MODALITIES, OTHER_TASK, RANGE, WHEN
 from ringfence.policy.place import Position
-from ringfence.policy.tree import Entry, Node
+from ringfence.policy.read_times import read_time
+from ringfence.policy.tree import Entry, Node, Scalar, kind
 from ringfence.recipient import RINGS, Recipient
 
 
@@ -35,6 +37,8 @@ class Declared:
     labels: frozenset[str] | None
     facts: Mapping[str, Fact | None] | None
     tasks: frozenset[str]
+    zones: dict[str, Position] = field(default_factory=dict[str, Position])
+    """The time zones that conditions were found to name, each with its first place."""
 
 
 class ConditionReader:
@@ -49,6 +53,8 @@ class ConditionReader:
             "modality": self._modality,
             "input_tokens": self._tokens,
             "labels": self._labels,
+            "time": self._time,
+            "cel": self._cel,
             "all": self._all,
             "any": self._any,
             "not": self._not,
@@ -77,9 +83,7 @@ class ConditionReader:
                 entry.at,
                 f"{where} cannot read labels: one label more could widen. Name them in the rule's own labels:.",
             )
-        elif key in WHEN_LATER or key.startswith(LATER_FACTS):
-            fields.refuse_later(entry, where, self._faults)
-        elif key.startswith(FACT_PREFIX):
+        elif key.startswith(FACT_PREFIXES):
             return self._fact(entry, f"{where}.{key}")
         else:
             hint = did_you_mean(key, (*WHEN, *self._route_keys(), *(self._declared.facts or {})))
@@ -91,11 +95,8 @@ class ConditionReader:
 
     def _task(self, entry: Entry, where: str) -> Condition | None:
         found = fields.names(entry.value, where, self._faults, "[open_question]")
-        known = {*self._declared.tasks, OTHER_TASK}
         for name, at in found or ():
-            if name not in known:
-                hint = did_you_mean(name, known) or f" Known are {listed(sorted(known))}."
-                self._faults.add(at, f"task {quoted(name)} is not declared under tasks:.{hint}")
+            check_task(name, at, self._declared, self._faults)
         return None if found is None else TaskIn(frozenset(name for name, _ in found))
 
     def _modality(self, entry: Entry, where: str) -> Condition | None:
@@ -126,15 +127,34 @@ class ConditionReader:
         }
         return None if None in bounds.values() else Range(over=bounds.get("over"), max=bounds.get("max"))
 
+    def _time(self, entry: Entry, where: str) -> Condition | None:
+        found = read_time(entry.value, where, self._faults)
+        if found is None:
+            return None
+        self._declared.zones.setdefault(found.zone, entry.at)
+        return found.condition
+
+    def _cel(self, entry: Entry, where: str) -> Condition | None:
+        facts, node = self._declared.facts, entry.value
+        if not isinstance(node, Scalar) or not isinstance(node.value, str) or not node.value.strip():
+            says = 'must be a CEL expression in quotes, such as "input_tokens < 2000"'
+            self._faults.add(node.at, f"{where} {says}, not {kind(node)}.")
+            return None
+        if facts is None or None in facts.values():
+            return None
+        from ringfence.policy.cel import NotCel, check_cel  # noqa: PLC0415  (only for a file with such a condition)
+
+        # Its line breaks stay: in CEL they end a comment.
+        found = Cel(node.value.strip(), reads_labels=self._may_read_labels)
+        try:
+            check_cel(found, {name: fact for name, fact in facts.items() if fact is not None})
+        except NotCel as error:
+            self._faults.add(node.at, f"{where} {error}.")
+            return None
+        return found
+
     def _fact(self, entry: Entry, where: str) -> Condition | None:
-        facts = self._declared.facts
-        if facts is None:
-            return None
-        if entry.key not in facts:
-            hint = did_you_mean(entry.key, facts)
-            self._faults.add(entry.at, f"{quoted(entry.key)} is not declared under facts:.{hint}")
-            return None
-        fact = facts[entry.key]
+        fact = check_fact(entry.key, entry.at, self._declared, self._faults)
         match None if fact is None else fact.type:
             case None:
                 return None
@@ -187,3 +207,19 @@ def check_label(name: str, at: Position, declared: Declared, faults: Faults) -> 
     if declared.labels is not None and name not in declared.labels:
         hint = did_you_mean(name, declared.labels)
         faults.add(at, f"label {quoted(name)} is not declared under labels:.{hint}")
+
+
+def check_task(name: str, at: Position, declared: Declared, faults: Faults) -> None:
+    """Notes a fault where `name` is a task that the file cannot know."""
+    known = {*declared.tasks, OTHER_TASK}
+    if name not in known:
+        hint = did_you_mean(name, known) or f" Known are {listed(sorted(known))}."
+        faults.add(at, f"task {quoted(name)} is not declared under tasks:.{hint}")
+
+
+def check_fact(name: str, at: Position, declared: Declared, faults: Faults) -> Fact | None:
+    """The fact `name`; `None`, with a fault noted, where it is not declared."""
+    facts = declared.facts
+    if facts is not None and name not in facts:
+        faults.add(at, f"{quoted(name)} is not declared under facts:.{did_you_mean(name, facts)}")
+    return None if facts is None else facts.get(name)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Literal, cast
+from typing import Final, Literal, cast
 
 from ringfence.policy import fields
 from ringfence.policy.decision import ConsentRule, Shown
 from ringfence.policy.document import DeclaredTool
-from ringfence.policy.faults import Faults, quoted
+from ringfence.policy.durations import DAY_S, duration_s
+from ringfence.policy.faults import Faults, did_you_mean, quoted
 from ringfence.policy.keys import CONSENT, PER, SHOWN, TOOL
 from ringfence.policy.read_conditions import Declared, check_place
 from ringfence.policy.tree import Entry, Node
 from ringfence.recipient import RINGS, Ring
 
-_LATER_LASTS = re.compile(r"session|[0-9]+ ?[a-z]+")
+_LASTS = ("request", "session")
+_LONGEST_S: Final = 3_650 * DAY_S
 _TOOL = re.compile(r"\S{1,128}")
 
 
@@ -40,22 +42,27 @@ def _rule(entry: Entry, faults: Faults) -> ConsentRule | None:
     shown = fields.names(found["show"].value, f"{where}.show", faults, "[recipient]") if "show" in found else None
     for name, at in shown or ():
         fields.one_of(name, at, f"{where}.show", SHOWN, faults)
-    if "lasts" in found:
-        _check_lasts(found["lasts"].value, f"{where}.lasts", faults)
+    lasts = _lasts(found["lasts"].value, f"{where}.lasts", faults) if "lasts" in found else None
     if "when_no_ui" in found:
         fields.choice(found["when_no_ui"].value, f"{where}.when_no_ui", ("deny",), faults)
     return ConsentRule(
         per=cast("Literal['recipient', 'ring']", per or "recipient"),
+        lasts=lasts or "request",
         show=tuple(cast("Shown", name) for name, _ in shown) if shown else ConsentRule().show,
     )
 
 
-def _check_lasts(node: Node, where: str, faults: Faults) -> None:
+def _lasts(node: Node, where: str, faults: Faults) -> Literal["request", "session"] | int | None:
     found = fields.text(node, where, faults)
-    if found is not None and _LATER_LASTS.fullmatch(found):
-        faults.add(node.at, f"{where}: {quoted(found)} is not supported by this version of ringfence. Write request.")
-    elif found is not None:
-        fields.one_of(found, node.at, where, ("request",), faults)
+    if found is None or found in _LASTS:
+        return cast("Literal['request', 'session'] | None", found)
+    seconds = duration_s(found)
+    if seconds is None:
+        says = f"must be request, session, or a time such as 12h or 30d, not {quoted(found)}"
+        faults.add(node.at, f"{where} {says}.{did_you_mean(found, _LASTS)}")
+    elif not 0 < seconds <= _LONGEST_S:
+        faults.add(node.at, f"{where} must be more than nothing and at most ten years, 3650d.")
+    return seconds
 
 
 def read_tools(written: Entry | None, faults: Faults) -> Mapping[str, DeclaredTool]:

@@ -3,43 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from pathlib import Path
 
 from ringfence.policy import fields
-from ringfence.policy.conditions import FACT_TYPES, Fact, FactType
 from ringfence.policy.document import Document, Label
-from ringfence.policy.faults import Faults, quoted
-from ringfence.policy.keys import (
-    BUILT_IN_TASKS,
-    FACT,
-    FACT_PREFIX,
-    LABEL,
-    LATER_FACTS,
-    OTHER_TASK,
-    TOP,
-    Keys,
-)
+from ringfence.policy.faults import Faults
+from ringfence.policy.keys import BUILT_IN_TASKS, LABEL, OTHER_TASK, TOP
+from ringfence.policy.read_budgets import read_audit, read_budgets
 from ringfence.policy.read_conditions import Declared, check_label
 from ringfence.policy.read_consent import read_consent, read_tools
+from ringfence.policy.read_facts import read_facts
+from ringfence.policy.read_invariants import InvariantReader
 from ringfence.policy.read_recipients import RecipientReader
 from ringfence.policy.read_rules import FlowReader, RouteReader
-from ringfence.policy.tree import Entry, MapNode, Node, Scalar
+from ringfence.policy.read_tests import TestReader
+from ringfence.policy.read_times import one_zone
+from ringfence.policy.tree import Entry, ListNode, MapNode, Node, Scalar
 
 VERSION = 1
 
-# With a type come only the keys that mean something for it.
-_FACT_KEYS: dict[FactType, Keys] = {
-    "enum": Keys(works=("type", "values"), needed=("values",)),
-    "bool": Keys(works=("type",)),
-    "int": Keys(works=("type", "min", "max")),
-    "number": Keys(works=("type", "min", "max")),
-}
 
-
-def read_document(root: Node, faults: Faults, *, in_a_file: bool = False) -> Document | None:
+def read_document(root: Node, faults: Faults, *, folder: Path | None = None) -> Document | None:
     """The document; `None` where it cannot be built. It may be used only if no fault was noted.
 
-    Where it stands `in_a_file`, the file of a secret may be relative to it, and stays as it is written.
+    `folder` is where the file stands, from which it may name other files; they stay as they are written. A trust file
+    is read from there, and its digest kept.
     """
     top = fields.entries(root, "", TOP, faults)
     if top is None:
@@ -47,39 +35,69 @@ def read_document(root: Node, faults: Faults, *, in_a_file: bool = False) -> Doc
     _version(top, faults)
     labels, tasks = _labels(top, faults), _tasks(top, faults)
     declared = Declared(
-        recipients=RecipientReader(faults, in_a_file=in_a_file).read(top.get("recipients")),
+        recipients=RecipientReader(faults, folder=folder).read(top.get("recipients")),
         labels=None if labels is None else frozenset(labels),
-        facts=_facts(top, faults),
+        facts=read_facts(top.get("facts"), faults),
         tasks=frozenset((*BUILT_IN_TASKS, *tasks)),
     )
     unknown, clean = _unknown(top, declared, faults), _clean(top, declared, labels or {}, faults)
     flow = FlowReader(declared, faults).read(top["flow"].value) if "flow" in top else ()
     route = RouteReader(declared, faults).read(top["route"].value) if "route" in top else ()
-    consent = read_consent(top.get("consent"), declared, faults)
-    tools = read_tools(top.get("tools"), faults)
-    name = fields.name(top["name"].value, "name", faults) if "name" in top else None
-    if unknown is None:
-        return None
-    recipients = {one.name: one for one in (declared.recipients or {}).values() if one is not None}
-    facts = {key: fact for key, fact in (declared.facts or {}).items() if fact is not None}
-    return Document(
-        name=name,
-        recipients=recipients,
+    document = Document(
+        name=fields.name(top["name"].value, "name", faults) if "name" in top else None,
+        recipients={one.name: one for one in (declared.recipients or {}).values() if one is not None},
         labels={key: label for key, label in (labels or {}).items() if label is not None},
-        unknown=unknown,
+        unknown=unknown or "",
         clean=clean,
         tasks=tasks,
-        facts=facts,
+        facts={key: fact for key, fact in (declared.facts or {}).items() if fact is not None},
         flow=flow,
         route=route,
-        consent=consent,
-        tools=tools,
+        consent=read_consent(top.get("consent"), declared, faults),
+        tools=read_tools(top.get("tools"), faults),
+        budgets=read_budgets(top.get("budgets"), declared, faults),
+        audit=read_audit(top.get("audit"), faults),
+        invariants=InvariantReader(declared, faults).read(top.get("invariants")),
+        tests=TestReader(declared, faults, routes=_ids(top.get("route"))).read(top.get("tests")),
+        include=_include(top, faults, in_a_file=folder is not None),
+        shadow=_shadow(top, faults, in_a_file=folder is not None),
+        zone=one_zone(declared.zones, faults),
         places={
             f"{key}.{entry.key}": entry.at
             for key in ("recipients", "labels", "consent")
             for entry in _declarations(top, key)
         },
     )
+    return None if unknown is None else document
+
+
+def _ids(section: Entry | None) -> frozenset[str]:
+    """The ids in a section of rules, as they are written."""
+    items = section.value.items if section is not None and isinstance(section.value, ListNode) else ()
+    written = [entry for item in items if isinstance(item, MapNode) for entry in item.entries if entry.key == "id"]
+    return frozenset(str(entry.value.value) for entry in written if isinstance(entry.value, Scalar))
+
+
+def _include(top: Mapping[str, Entry], faults: Faults, *, in_a_file: bool) -> tuple[str, ...]:
+    if "include" not in top:
+        return ()
+    node = top["include"].value
+    if not _may_name_a_policy("include", top, faults, in_a_file=in_a_file):
+        return ()
+    found = fields.names(node, "include", faults, "[company.yaml]") or []
+    return tuple(name for name, at in found if fields.is_usable_path(name, at, "include", faults, in_a_file=in_a_file))
+
+
+def _shadow(top: Mapping[str, Entry], faults: Faults, *, in_a_file: bool) -> str | None:
+    if "shadow" not in top or not _may_name_a_policy("shadow", top, faults, in_a_file=in_a_file):
+        return None
+    return fields.file_name(top["shadow"].value, "shadow", faults, in_a_file=in_a_file)
+
+
+def _may_name_a_policy(key: str, top: Mapping[str, Entry], faults: Faults, *, in_a_file: bool) -> bool:
+    if not in_a_file:
+        faults.add(top[key].at, f"{key}: needs a policy that stands in a file. Save it, and load it by its name.")
+    return in_a_file
 
 
 def _declarations(top: Mapping[str, Entry], key: str) -> tuple[Entry, ...]:
@@ -137,52 +155,6 @@ def _tasks(top: Mapping[str, Entry], faults: Faults) -> tuple[str, ...]:
         else:
             fields.checked_name(name, at, "tasks", faults)
     return tuple(name for name, _ in found)
-
-
-def _facts(top: Mapping[str, Entry], faults: Faults) -> Mapping[str, Fact | None] | None:
-    if "facts" not in top:
-        return {}
-    section = _section(top, "facts", faults)
-    if section is None:
-        return None
-    return {entry.key: _fact(entry, faults) for entry in section.entries}
-
-
-def _fact(entry: Entry, faults: Faults) -> Fact | None:
-    where = f"facts.{entry.key}"
-    if entry.key.startswith(LATER_FACTS):
-        fields.refuse_later(entry, "facts", faults)
-        return None
-    if not entry.key.startswith(FACT_PREFIX) or len(entry.key) == len(FACT_PREFIX):
-        faults.add(entry.at, f"fact {quoted(entry.key)} must begin with user., such as user.age_band.")
-        return None
-    fields.checked_name(entry.key, entry.at, "facts", faults)
-    found = fields.entries(entry.value, where, FACT, faults)
-    if found is None or "type" not in found:
-        return None
-    type_ = fields.choice(found["type"].value, f"{where}.type", FACT_TYPES, faults)
-    return None if type_ is None else _typed_fact(cast("FactType", type_), found, entry, faults)
-
-
-def _typed_fact(type_: FactType, found: Mapping[str, Entry], entry: Entry, faults: Faults) -> Fact | None:
-    where, keys = f"facts.{entry.key}", _FACT_KEYS[type_]
-    for key, stray in found.items():
-        if key not in keys.works:
-            faults.add(stray.at, f"{where} is of type {type_}: it takes no {key}.")
-    if type_ == "enum" and "values" not in found:
-        faults.add(entry.value.at, f"{where} is an enum: it needs values, such as [adult, minor].")
-    bounds = {
-        key: fields.number(found[key].value, f"{where}.{key}", faults, whole=type_ == "int")
-        for key in ("min", "max")
-        if key in found and key in keys.works
-    }
-    low, high = bounds.get("min"), bounds.get("max")
-    if low is not None and high is not None and low > high:
-        faults.add(found["min"].at, f"{where} can have no value: min {low} is over max {high}.")
-    values = (
-        fields.names(found["values"].value, f"{where}.values", faults, "[adult, minor]") if "values" in found else []
-    )
-    return Fact(type=type_, values=tuple(value for value, _ in values or ()), min=low, max=high)
 
 
 def _unknown(top: Mapping[str, Entry], declared: Declared, faults: Faults) -> str | None:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import cast
 
 from ringfence.policy import fields
-from ringfence.policy.decision import OnBrokenStream
-from ringfence.policy.document import Effect, FlowRule, Require, RouteRule
+from ringfence.policy.decision import OnBrokenStream, Redaction
+from ringfence.policy.document import Effect, FlowRule, Overflow, Require, RouteRule
 from ringfence.policy.faults import Faults, did_you_mean, quoted
-from ringfence.policy.keys import BROKEN_STREAM, FLOW, REQUIRE, ROUTE, SCOPE
+from ringfence.policy.keys import BROKEN_STREAM, FLOW, OVERFLOW, REDACT, REQUIRE, ROUTE, SCOPE
 from ringfence.policy.place import Position
 from ringfence.policy.read_conditions import ConditionReader, Declared, check_label, check_place
 from ringfence.policy.tree import Entry, ListNode, MapNode, Node, Scalar
@@ -43,6 +43,9 @@ class FlowReader:
         reason = fields.text(found["reason"].value, f"{where}.reason", self._faults) if "reason" in found else None
         require = self._require(found, f"{where}.require") if effect == "allow" else Require()
         consent = effect == "allow" and self._consent(found, f"{where}.consent")
+        redact = (
+            fields.choice(found["redact"].value, f"{where}.redact", REDACT, self._faults) if "redact" in found else None
+        )
         if effect is None:
             return None
         labels, to = self._scope(found[effect].value, f"{where}.{effect}")
@@ -58,6 +61,7 @@ class FlowReader:
             when=when,
             require=require,
             reason=reason,
+            redact=cast("Redaction | None", redact),
             consent=consent,
             at=node.at,
         )
@@ -123,26 +127,13 @@ class FlowReader:
         keys = fields.entries(node, where, SCOPE, self._faults)
         if keys is None:
             return None, None
-        labels = self._labels(keys["labels"].value, f"{where}.labels") if "labels" in keys else None
-        to = self._to(keys["to"].value, f"{where}.to") if "to" in keys else None
+        labels = (
+            read_labels(keys["labels"].value, f"{where}.labels", self._declared, self._faults)
+            if "labels" in keys
+            else None
+        )
+        to = read_places(keys["to"].value, f"{where}.to", self._declared, self._faults) if "to" in keys else None
         return labels, to
-
-    def _labels(self, node: Node, where: str) -> frozenset[str] | None:
-        if isinstance(node, Scalar) and node.value == "*":
-            return None
-        found = fields.names(node, where, self._faults, '[public], or "*" for every label')
-        for name, at in found or ():
-            if name == "*":
-                self._faults.add(at, f'"*" stands alone: write labels: "*" in {where}.')
-            else:
-                check_label(name, at, self._declared, self._faults)
-        return frozenset(name for name, _ in found or ())
-
-    def _to(self, node: Node, where: str) -> frozenset[str] | None:
-        found = fields.names(node, where, self._faults, "[device]")
-        for name, at in found or ():
-            check_place(name, at, self._declared, self._faults)
-        return None if found is None else frozenset(name for name, _ in found)
 
     def _check_partners(self, node: Node, name: str, to: frozenset[str]) -> None:
         declared = (self._declared.recipients or {}).values()
@@ -182,10 +173,35 @@ class RouteReader:
         when = self._conditions.read(found["when"].value, f"{where}.when") if "when" in found else None
         prefer = self._recipients(found["prefer"].value, f"{where}.prefer") if "prefer" in found else ()
         fallback = self._fallback(found["fallback"].value, f"{where}.fallback") if "fallback" in found else ()
+        overflow = self._overflow(found["overflow"].value, f"{where}.overflow", prefer) if "overflow" in found else None
         broken = self._broken(found, f"{where}.on_broken_stream")
         if len(self._faults.found) > before or rule_id is None:
             return None
-        return RouteRule(id=rule_id, when=when, prefer=prefer, fallback=fallback, on_broken_stream=broken, at=node.at)
+        return RouteRule(
+            id=rule_id,
+            when=when,
+            prefer=prefer,
+            fallback=fallback,
+            overflow=overflow,
+            on_broken_stream=broken,
+            at=node.at,
+        )
+
+    def _overflow(self, node: Node, where: str, prefer: tuple[str, ...]) -> Overflow | None:
+        keys = fields.entries(node, where, OVERFLOW, self._faults)
+        if keys is None or not keys.keys() >= set(OVERFLOW.needed):
+            return None
+        to = self._recipients(keys["to"].value, f"{where}.to")
+        for name in set(to) & set(prefer):
+            says = f"recipient {quoted(name)} is in prefer: and in {where}.to: it cannot take its own overflow."
+            self._faults.add(keys["to"].value.at, f"{says} Take it out of one of them.")
+        at = keys["when_utilisation_over"].value
+        over = fields.number(at, f"{where}.when_utilisation_over", self._faults, whole=False)
+        if over is not None and not 0 < over <= 1:
+            self._faults.add(
+                at.at, f"{where}.when_utilisation_over is a part of the whole: over 0, at most 1, such as 0.85."
+            )
+        return Overflow(to=to, over=float(over or 0))
 
     def _fallback(self, node: Node, where: str) -> tuple[str, ...]:
         if isinstance(node, Scalar) and node.value == "none":
@@ -195,22 +211,46 @@ class RouteReader:
     def _recipients(self, node: Node, where: str, example: str = "[mlx]") -> tuple[str, ...]:
         found = fields.names(node, where, self._faults, example)
         for name, at in found or ():
-            self._check_recipient(name, at, where)
+            if name in RINGS:
+                self._faults.add(at, f"{quoted(name)} is a ring: {where} names recipients.")
+            else:
+                check_recipient(name, at, self._declared, self._faults)
         return tuple(name for name, _ in found or ())
-
-    def _check_recipient(self, name: str, at: Position, where: str) -> None:
-        recipients = self._declared.recipients
-        if name in RINGS:
-            self._faults.add(at, f"{quoted(name)} is a ring: {where} names recipients.")
-        elif recipients is not None and name not in recipients:
-            hint = did_you_mean(name, recipients)
-            self._faults.add(at, f"recipient {quoted(name)} is not declared under recipients:.{hint}")
 
     def _broken(self, found: Mapping[str, Entry], where: str) -> OnBrokenStream:
         if "on_broken_stream" not in found:
             return "fail"
         value = fields.choice(found["on_broken_stream"].value, where, BROKEN_STREAM, self._faults)
         return cast("OnBrokenStream", value or "fail")
+
+
+def read_labels(node: Node, where: str, declared: Declared, faults: Faults) -> frozenset[str] | None:
+    """The labels that `node` names; `None` for "*", which is every one."""
+    if isinstance(node, Scalar) and node.value == "*":
+        return None
+    found = fields.names(node, where, faults, '[public], or "*" for every label')
+    for name, at in found or ():
+        if name == "*":
+            faults.add(at, f'"*" stands alone: write labels: "*" in {where}.')
+        else:
+            check_label(name, at, declared, faults)
+    return frozenset(name for name, _ in found or ())
+
+
+def read_places(node: Node, where: str, declared: Declared, faults: Faults) -> frozenset[str] | None:
+    """The rings and recipients that `node` names; `None`, with a fault noted, where it is no list of them."""
+    found = fields.names(node, where, faults, "[device]")
+    for name, at in found or ():
+        check_place(name, at, declared, faults)
+    return None if found is None else frozenset(name for name, _ in found)
+
+
+def check_recipient(name: str, at: Position, declared: Declared, faults: Faults) -> None:
+    """Notes a fault where `name` is no recipient of the file."""
+    if declared.recipients is not None and name not in declared.recipients:
+        says = "is a ring, and a recipient is named here" if name in RINGS else "is not declared under recipients:"
+        hint = did_you_mean(name, declared.recipients)
+        faults.add(at, f"recipient {quoted(name)} {says}.{hint}")
 
 
 def rule_nodes(node: Node, section: str, faults: Faults) -> tuple[Node, ...]:

@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 from ringfence.policy.conditions import (
     AllOf,
     AnyOf,
+    Cel,
     Condition,
     Fact,
     FactIn,
@@ -24,12 +25,15 @@ from ringfence.policy.conditions import (
     Not,
     Range,
     TaskIn,
+    TimeIn,
     TokensIn,
 )
 from ringfence.policy.keys import OTHER_TASK
+from ringfence.policy.times import MINUTES_OF_A_DAY, MINUTES_OF_A_WEEK
 
 MAX_ALTERNATIVES: Final = 500
 _ABSENT: Final = "(absent)"
+_MINUTE: Final = ("minute", "")
 
 Variable: TypeAlias = tuple[str, str]
 Allowed: TypeAlias = frozenset[Hashable] | Range
@@ -71,7 +75,9 @@ class Domains:
             case _:
                 return self._matcher(condition, truth=truth, or_unclear=or_unclear)
 
-    def _matcher(self, matcher: Matcher, *, truth: bool, or_unclear: bool) -> tuple[Alternative, ...]:
+    def _matcher(  # noqa: PLR0911  (one for each kind)
+        self, matcher: Matcher, *, truth: bool, or_unclear: bool
+    ) -> tuple[Alternative, ...]:
         match matcher:
             case TaskIn(tasks):
                 return _values(("task", ""), tasks if truth else (self.tasks | {OTHER_TASK}) - tasks)
@@ -84,6 +90,12 @@ class Domains:
             case FactRange(name, bounds):
                 found = _ranged(("fact", name), bounds, _domain(self.facts[name]), truth=truth)
                 return (*found, *_values(("fact", name), {_ABSENT})) if or_unclear else found
+            case TimeIn():
+                found = _timed(matcher, truth=truth)
+                return (*found, *_values(_MINUTE, {_ABSENT})) if or_unclear else found
+            case Cel(expression):
+                # Nothing is known of it but that one text has one answer: true, false, or none.
+                return _values(("cel", expression), {truth, _ABSENT} if or_unclear else {truth})
 
     def _fact_in(
         self, name: str, values: frozenset[str | bool], *, truth: bool, or_unclear: bool
@@ -155,6 +167,25 @@ def _ranged(variable: Variable, bounds: Range, domain: Range, *, truth: bool) ->
     ranges = [bounds] if truth else _outside(bounds)
     found = (_common(one, domain) for one in ranges)
     return tuple({variable: one} for one in found if one is not None)
+
+
+def _timed(when: TimeIn, *, truth: bool) -> tuple[Alternative, ...]:
+    """The stretches of the week, as few as there are, in which the moment is, or is not."""
+    wraps = when.end <= when.start
+    stretches = [(0, when.end), (when.start, MINUTES_OF_A_DAY)] if wraps else [(when.start, when.end)]
+    inside = [
+        (day * MINUTES_OF_A_DAY + start, day * MINUTES_OF_A_DAY + end)
+        for day in sorted(when.days)
+        for start, end in stretches
+    ]
+    edges = [edge for stretch in inside for edge in stretch]
+    if not truth:
+        edges = [0, *edges, MINUTES_OF_A_WEEK]
+    # Where one stretch ends and the next begins at once, they are one.
+    kept = [edge for edge in edges if edges.count(edge) == 1]
+    return tuple(
+        {_MINUTE: Range(over=start - 1, max=end - 1)} for start, end in zip(kept[::2], kept[1::2], strict=True)
+    )
 
 
 def _outside(bounds: Range) -> list[Range]:

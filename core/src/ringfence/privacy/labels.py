@@ -7,6 +7,7 @@ nothing is known of carries the policy's `clean` or `unknown` label. A declarati
 from __future__ import annotations
 
 import hashlib
+import time
 import weakref
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 from ringfence.errors import InvalidRequest
 from ringfence.policy.facts import Facts
 from ringfence.policy.faults import nearest
+from ringfence.policy.times import minute_of_week
 from ringfence.privacy.detection import DetectorSet, installed_detectors
 from ringfence.privacy.material import (
     Material,
@@ -28,10 +30,11 @@ from ringfence.privacy.material import (
     unescaped_forms,
     utf8_bytes,
 )
-from ringfence.request import NO_LABELS, FilePart, Message, Request, TextPart
+from ringfence.request import NO_LABELS, FilePart, Message, Part, Request, TextPart
 
 if TYPE_CHECKING:
     from ringfence.policy.policy import Policy
+    from ringfence.privacy.detector import Hit
 
 MAX_REMEMBERED_SCHEMAS = 1_024
 _MAX_NAME_CHARACTERS = 40
@@ -57,6 +60,7 @@ class Labeller:
 
     def __init__(self, policy: Policy, detectors: DetectorSet | None = None) -> None:
         self._policy_name = policy.name
+        self._zone = policy.document.zone
         self._names = frozenset(policy.labels)
         self._kinds = tuple(sorted(policy.detect_kinds))
         self._detectors = detectors
@@ -111,7 +115,36 @@ class Labeller:
             modality=modality_of(request),
             values=request.facts,
             to=request.to,
+            minute=None if self._zone is None else minute_of_week(self._zone, time.time()),
         )
+
+    def hits(
+        self, text: str, labels: frozenset[str]
+    ) -> tuple[list[tuple[Hit, str, frozenset[str]]], bool]:
+        """The hits in `text`, as it stands, that carry any of `labels`: each with its kind and all its labels.
+
+        The second value says whether every detector that could find one scanned all of it.
+        """
+        kinds = [kind for kind in self._kinds if not labels.isdisjoint(self._labels_by_kind[kind])]
+        if not kinds:
+            return [], True
+        scan = (self._detectors or installed_detectors()).scan(kinds, text)
+        found = [(hit, kind, self._labels_by_kind[kind]) for kind, hits in scan.hits.items() for hit in hits]
+        return found, not scan.failed
+
+    @property
+    def unscanned(self) -> frozenset[str]:
+        """What a part carries that could not be scanned in full."""
+        return self._unknown
+
+    @property
+    def without_hits(self) -> frozenset[str]:
+        """What a part carries in which nothing was found and for which nothing was declared."""
+        return self._unknown | self._clean
+
+    def carried(self, part: Part) -> frozenset[str]:
+        """What `part` carries by itself, declared labels included."""
+        return self._material_labels(material_of(part), part.labels)
 
     def unscanned_characters(self, request: Request) -> int:
         """Characters that `label` would have to scan now; 0 without detectors. Costs under 1 µs a message."""

@@ -50,11 +50,17 @@ def _calculated(model: str, usage: Usage) -> float:
 
 @lru_cache(maxsize=256)
 def _found(model: str) -> PriceCalculation:
-    """Where the table has `model`. Finding it takes as long as the calculation.
+    """Where the table has `model`; where it has only the preview of it, that is taken for its price.
+
+    Finding it takes as long as the calculation.
 
     Raises:
-        LookupError: it has not.
+        LookupError: it has neither.
     """
     import genai_prices  # noqa: PLC0415  (as above)
 
-    return genai_prices.calc_price(genai_prices.Usage(input_tokens=0, output_tokens=0), model, provider_id="google")
+    nothing = genai_prices.Usage(input_tokens=0, output_tokens=0)
+    try:
+        return genai_prices.calc_price(nothing, model, provider_id="google")
+    except LookupError:
+        return genai_prices.calc_price(nothing, f"{model}-preview", provider_id="google")
