@@ -28,7 +28,8 @@ Row: TypeAlias = tuple[Value, ...]
 WAIT_S = 5.0
 """How long a write waits for other writers."""
 
-_READ_WAIT_MS = 250
+_READ_WAIT_MS = 2000
+"""How long a read waits for a writer, who holds readers up only while its commit goes to the disk."""
 _FIRST_WAIT_S = 0.000_2
 _LONGEST_WAIT_S = 0.01
 _VERSION = 1
@@ -186,6 +187,7 @@ class Database:
 
         if make:
             self._make()
+            self._inode_there()
         connection = sqlite3.connect(
             self.path, timeout=_READ_WAIT_MS / 1000, isolation_level=None, check_same_thread=False
         )
