@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from ringfence.errors import InvalidRequest
-from ringfence.policy.times import UTC, NotAZone, minute_of_moment
+from ringfence.policy.times import UTC_ZONE, NotAZone, minute_of_moment
 from ringfence.privacy.material import modality_of
 from ringfence.request import FilePart, ImagePart, Message, Modality, Part, Request, TextPart
 
@@ -52,7 +52,7 @@ def facts_of(policy: Policy, described: TestRequest, labeller: Labeller) -> Fact
 
 
 def _minute(policy: Policy, at: str) -> int:
-    zone = policy.document.zone or UTC
+    zone = policy.document.zone or UTC_ZONE
     try:
         minute = minute_of_moment(zone, at)
     except NotAZone:

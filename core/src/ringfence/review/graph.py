@@ -6,9 +6,10 @@ the colours follow the reader's light or dark scheme, and the same policy gives 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
+from ringfence.policy.reach import Way, Ways, ways
 from ringfence.review.layout import (
     BAND_PADDING,
     FLAT,
@@ -24,7 +25,6 @@ from ringfence.review.layout import (
     lay_out,
 )
 from ringfence.review.svg import STYLE, cells, number, safe, text
-from ringfence.review.ways import Way, Ways, ways
 
 if TYPE_CHECKING:
     from ringfence.policy.document import Document
@@ -43,10 +43,7 @@ _SMALL = "rf-soft rf-small"
 
 def graph(policy: Policy, *, denied: bool = False) -> str:
     """The picture of `policy`; with `denied` also, faintly, what a rule denies by name."""
-    found = {
-        label: {name: way for name, way in reach.items() if denied or not way.denied}
-        for label, reach in ways(policy.document).items()
-    }
+    found = _shown(policy, denied=denied)
     layout = lay_out(policy.document, found)
     return "\n".join(_picture(policy, found, layout, denied=denied)) + "\n"
 
@@ -171,6 +168,31 @@ def _legend(y: float, digest: str, *, denied: bool) -> str:
     return f'<g class="rf-denied">{drawn}{redacted}</g>{text(24, y + 28, digest, _SMALL, 100)}'
 
 
+def as_document(policy: Policy, *, denied: bool = False) -> Mapping[str, object]:
+    """The picture as data, the shape of `policy graph --json`."""
+    return {
+        "policy": {"name": policy.name, "digest": policy.digest},
+        "labels": {
+            label: {name: _way_document(way) for name, way in reach.items()}
+            for label, reach in _shown(policy, denied=denied).items()
+        },
+    }
+
+
+def _way_document(way: Way) -> Mapping[str, object]:
+    if way.denied:
+        return {"reaches": "never"}
+    reaches = "sometimes" if way.conditional else "always"
+    return {"reaches": reaches, "consent": way.consent, "redacted": way.redacted, "redact": list(way.kinds)}
+
+
+def _shown(policy: Policy, *, denied: bool) -> Ways:
+    return {
+        label: {name: way for name, way in reach.items() if denied or not way.denied}
+        for label, reach in ways(policy.document).items()
+    }
+
+
 def in_words(way: Way) -> str:
     """One way, as a person would say it."""
     if way.denied:
@@ -194,4 +216,4 @@ def _described(found: Ways) -> str:
     return safe(" ".join(sentences))
 
 
-__all__ = ["graph", "in_words"]
+__all__ = ["as_document", "graph", "in_words"]

@@ -10,7 +10,7 @@ from ringfence.recipient import RINGS, Ring
 
 if TYPE_CHECKING:
     from ringfence.policy.document import Document
-    from ringfence.review.ways import Way, Ways
+    from ringfence.policy.reach import Way, Ways
 
 WIDTH: Final = 960
 LABELS_X, LABELS_WIDTH = 24, 190

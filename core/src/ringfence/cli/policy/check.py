@@ -14,7 +14,7 @@ from ringfence.cli.policy.shown import count, in_ring, joined, text
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ringfence.policy import Fault, Policy, Report
+    from ringfence.policy import Document, Fault, Policy, Report
     from ringfence.policy.reach import How
 
 _MARKS: Mapping[How, str] = {"always": "", "sometimes": "*", "ask": "?"}
@@ -46,6 +46,7 @@ def check(*, file: str, strict: bool, as_json: bool) -> None:
 
 def _report_document(report: Report) -> dict[str, object]:
     from ringfence.policy.reach import reached  # noqa: PLC0415
+    from ringfence.policy.warnings import find_hints  # noqa: PLC0415
 
     found = report.policy
     return {
@@ -54,6 +55,7 @@ def _report_document(report: Report) -> dict[str, object]:
         "policy": {"name": found.name, "digest": found.digest} if found else None,
         "faults": [_fault_document(fault) for fault in report.faults],
         "warnings": [_fault_document(warning) for warning in report.warnings],
+        "hints": [hint.message for hint in find_hints(found.document)] if found else [],
         "invariants": [one.text for one in found.document.invariants] if found else [],
         "labels": reached(found.document) if found else {},
     }
@@ -72,6 +74,14 @@ def _show_report(report: Report) -> None:
         terminal.say(f"{count(len(report.faults), 'fault')}; the file would not load")
         return
     _show_policy(report.policy)
+    _show_hints(report)
+
+
+def _show_hints(report: Report) -> None:
+    from ringfence.policy.warnings import find_hints  # noqa: PLC0415
+
+    for hint in find_hints(report.policy.document) if report.policy else ():
+        terminal.say(f"hint: {hint.message}", dim=True)
     if report.warnings:
         terminal.say(f"{count(len(report.warnings), 'warning')}; the file loads")
 
@@ -81,6 +91,16 @@ def _show_policy(policy: Policy) -> None:
 
     found = policy.document
     reach = reached(found)
+    terminal.write(f"policy '{terminal.harmless(policy.name)}' has no faults: {_counts(found)}\n")
+    terminal.write_table(_reach_table(policy, reach))
+    found_ways = {how for one in reach.values() for how in one.values()}
+    for how, says in _HOW.items():
+        if how in found_ways:
+            terminal.say(says)
+    _show_invariants(policy)
+
+
+def _counts(found: Document) -> str:
     counts = (
         count(len(found.recipients), "recipient"),
         count(len(found.labels), "label"),
@@ -88,13 +108,7 @@ def _show_policy(policy: Policy) -> None:
         count(len(found.route), "route"),
         *((count(len(found.tests), "test"),) if found.tests else ()),
     )
-    terminal.write(f"policy '{terminal.harmless(policy.name)}' has no faults: {', '.join(counts)}\n")
-    terminal.write_table(_reach_table(policy, reach))
-    found_ways = {how for one in reach.values() for how in one.values()}
-    for how, says in _HOW.items():
-        if how in found_ways:
-            terminal.say(says)
-    _show_invariants(policy)
+    return ", ".join(counts)
 
 
 def _show_invariants(policy: Policy) -> None:

@@ -104,8 +104,8 @@ def _now() -> str:
 def _say_how_it_was_read(loaded: Policy, given: _Given, facts: Facts) -> None:
     if given.text is None and not given.labels:
         terminal.say(f"no TEXT and no --label: decided for label '{loaded.unknown}'")
-    if given.at is None and _reads_time(loaded):
-        terminal.say(f"no --time: decided for now, {_moment(facts.minute)} in {loaded.document.zone or 'UTC'}")
+    if given.at is None and facts.minute is not None and loaded.document.zone is not None:
+        terminal.say(f"no --time: decided for now, {_moment(facts.minute)} in {loaded.document.zone}")
     if facts.task not in loaded.tasks:
         from ringfence.policy import did_you_mean  # noqa: PLC0415  (only a task that is not declared)
 
@@ -114,16 +114,7 @@ def _say_how_it_was_read(loaded: Policy, given: _Given, facts: Facts) -> None:
         terminal.say(f"task '{task}' is not declared in the policy: it is matched as 'other'.{hint}")
 
 
-def _reads_time(loaded: Policy) -> bool:
-    from ringfence.policy.conditions import Cel, TimeIn, matchers  # noqa: PLC0415
-
-    conditions = [rule.when for rule in (*loaded.document.flow, *loaded.document.route) if rule.when is not None]
-    return any(isinstance(one, TimeIn | Cel) for when in conditions for one in matchers(when))
-
-
-def _moment(minute: int | None) -> str:
-    if minute is None:
-        return "at no known time"
+def _moment(minute: int) -> str:
     day, of_day = divmod(minute, 1440)
     name = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")[day]
     return f"{name} {of_day // 60:02}:{of_day % 60:02}"

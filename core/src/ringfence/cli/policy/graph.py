@@ -27,7 +27,7 @@ def graph(*, file: str, output: str | None, denied: bool, as_json: bool) -> None
         raise Misuse("--json writes to stdout, and --output holds a picture", way_out="leave one of them out")
     policy = load_policy(file)
     if as_json:
-        from ringfence.review.ways import as_document  # noqa: PLC0415
+        from ringfence.review.graph import as_document  # noqa: PLC0415
 
         terminal.write_json(as_document(policy, denied=denied), indent=2)
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -15,12 +15,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from ringfence.review.coverage import Coverage, RuleCoverage
-    from ringfence.review.expectations import Mismatch
+    from ringfence.review.coverage import RuleCoverage
     from ringfence.review.tests import TestResult, TestRun
-
-_MOST_NAMES = 3
-"""Tests named beside a rule that they cover; the others are counted."""
 
 
 @click.command()
@@ -56,7 +52,7 @@ def _show(run: TestRun, min_coverage: float | None, *, enough: bool) -> None:
     if run.results:
         terminal.write_table(_results_table(run))
         terminal.write("\n")
-    terminal.write_table(_coverage_table(run.coverage))
+    terminal.write_table(_coverage_table(run))
     terminal.write("\n")
     terminal.write(f"{_summary(run)}\n")
     if not run.results:
@@ -81,12 +77,13 @@ def _results_table(run: TestRun) -> Table:
 
     table = Table.grid(padding=(0, 1))
     table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, justify="right")
     table.add_column(overflow="fold")
-    for result in run.results:
+    for number, result in enumerate(run.results, 1):
         mark = text("✓", "green") if result.passed else text("✗", "bold red")
-        table.add_row(mark, text(result.test.name, "" if result.passed else "bold"))
+        table.add_row(mark, text(str(number), "dim"), text(result.test.name, "" if result.passed else "bold"))
         if not result.passed:
-            table.add_row("", _details(result))
+            table.add_row("", "", _details(result))
     return table
 
 
@@ -97,41 +94,43 @@ def _details(result: TestResult) -> Table:
     details = Table.grid(padding=(0, 2))
     details.add_column(no_wrap=True)
     details.add_column(overflow="fold")
-    if result.test.at.line is not None:
-        details.add_row(text("line", "dim"), text(str(result.test.at.line), "dim"))
-    for problem in result.problems:
-        details.add_row(text("problem", "yellow"), text(problem))
-    for one in result.mismatches:
-        for name, value in _mismatch_lines(one):
-            details.add_row(name, value)
+    for name, value in _detail_lines(result):
+        details.add_row(name, value)
     return details
 
 
-def _mismatch_lines(one: Mismatch) -> Iterator[tuple[Text, Text]]:
-    yield text("expected", "bold"), text(f"{one.expect}: {one.wanted}")
-    yield text("came", "bold"), text(one.found, "red")
-    for recipient, reason in one.why.items():
-        yield text("why", "dim"), text(f"{recipient}: {reason}", "dim")
+def _detail_lines(result: TestResult) -> Iterator[tuple[Text, Text]]:
+    if result.test.at.line is not None:
+        yield text("line", "dim"), text(str(result.test.at.line), "dim")
+    for problem in result.problems:
+        yield text("problem", "bold"), text(problem, "yellow")
+    for one in result.mismatches:
+        yield text("expected", "bold"), text(f"{one.expect}: {one.wanted}")
+        yield text("came", "bold"), text(one.found, "red")
+    # Two differences often have one cause.
+    causes = {name: reason for one in result.mismatches for name, reason in one.why.items()}
+    for recipient, reason in causes.items():
+        for sentence in reason.split("; "):
+            yield text("why", "dim"), text(f"{recipient}: {sentence}", "dim")
 
 
-def _coverage_table(coverage: Coverage) -> Table:
+def _coverage_table(run: TestRun) -> Table:
     from rich.table import Table  # noqa: PLC0415
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("rule", overflow="fold")
     table.add_column("kind", no_wrap=True)
     table.add_column("covered by", overflow="fold")
-    for rule in coverage.rules:
-        table.add_row(text(rule.id), text(rule.kind), _covering(rule))
+    for rule in run.coverage.rules:
+        table.add_row(text(rule.id), text(rule.kind), _covering(rule, [result.test.name for result in run.results]))
     return table
 
 
-def _covering(rule: RuleCoverage) -> Text:
+def _covering(rule: RuleCoverage, names: Sequence[str]) -> Text:
+    """The numbers of the tests that cover `rule`."""
     if not rule.covered:
         return text("no test", "yellow")
-    more = len(rule.tests) - _MOST_NAMES
-    named = "; ".join(rule.tests[:_MOST_NAMES])
-    return text(f"{named}; {more} more" if more > 0 else named, "dim")
+    return text(", ".join(str(number) for number, name in enumerate(names, 1) if name in rule.tests))
 
 
 __all__ = ["test"]

@@ -1,0 +1,44 @@
+"""What is not wrong with a policy but will not work as it may be meant: found by `policy check`, never at run time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ringfence.policy.document import Document
+from ringfence.policy.faults import Fault, Faults
+from ringfence.policy.place import NOWHERE, Position
+from ringfence.policy.warnings.declared import declared_in_vain
+from ringfence.policy.warnings.machine import not_installed
+from ringfence.policy.warnings.recipients import recipients_in_vain
+from ringfence.policy.warnings.routes import routes_in_vain
+from ringfence.policy.warnings.rules import rules_in_vain
+
+_FINDERS = (not_installed, declared_in_vain, rules_in_vain, recipients_in_vain, routes_in_vain)
+
+
+def find_warnings(document: Document) -> tuple[Fault, ...]:
+    """The warnings for `document` on this machine, in file order."""
+    found = Faults()
+    for at, message in (one for find in _FINDERS for one in find(document)):
+        found.add(at, message)
+    return found.in_file_order()
+
+
+def find_hints(document: Document) -> tuple[Fault, ...]:
+    """What a policy does well to have, and lacks; no fault of any rule."""
+    return tuple(Fault(at, message) for at, message in _hints(document))
+
+
+def _hints(document: Document) -> Iterator[tuple[Position, str]]:
+    if not document.tests:
+        yield NOWHERE, "no tests: nothing notices when an edit changes where a request goes. Add a section tests:."
+    beyond = [recipient for recipient in document.recipients.values() if recipient.ring == "partner"]
+    if beyond and not document.invariants:
+        never = "never: {labels: [LABEL], to: [partner]}"
+        yield (
+            NOWHERE,
+            f"no invariants: nothing is proved of what reaches a partner. Add a section invariants: ({never}).",
+        )
+
+
+__all__ = ["find_hints", "find_warnings"]
