@@ -90,6 +90,25 @@ def test_how_consent_is_asked_is_what_the_file_says_of_the_recipient_or_else_of_
     assert POLICY.consent_rule("gemini") == POLICY.consent_rule("own") == ConsentRule()
 
 
+LASTS: dict[str, str | int] = {
+    "request": "request",
+    "session": "session",
+    "90s": 90,
+    "30m": 1_800,
+    "1h": 3_600,
+    "12 h": 43_200,
+    "30d": 2_592_000,
+    "2w": 1_209_600,
+    "3650d": 315_360_000,
+}
+
+
+@pytest.mark.parametrize(("written", "lasts"), LASTS.items(), ids=LASTS)
+def test_a_consent_lasts_for_the_request_the_session_or_whole_seconds(written: str, lasts: str | int) -> None:
+    policy = read_policy(TEXT.replace("lasts: request", f"lasts: {written}"))
+    assert policy.consent_rule("openai").lasts == lasts
+
+
 def test_the_digest_covers_consent_and_tools() -> None:
     texts = [
         TEXT,

@@ -223,9 +223,13 @@ IN_TOML = {
         TOML + '[[route]]\nid = "x"\nprefer = ["mlx"]\n',
         "22: rule 'x' can never be reached: rule 'all' before it has no when:.",
     ),
-    "not yet": (
-        TOML + "[audit]\n",
-        "22: key 'audit' is not supported by this version of ringfence. Remove it.",
+    "a late section": (
+        TOML + '[audit]\nkeep = "400"\n',
+        "23: audit.keep must be a time such as 400d, not '400'.",
+    ),
+    "one budget in one bracket": (
+        TOML + '[budgets]\nid = "x"\nof = "house"\nlimit = "1 requests"\nper = "day"\n',
+        "22: budgets is a list: TOML writes each as [[budgets]], in two brackets.",
     ),
     "after a long text": (
         TOML.replace('id = "any"', 'id = "any"\nreason = """\nid = 1\nx"""\nxyz = 1'),

@@ -140,53 +140,6 @@ def test_the_messages_of_the_policy_language(text: str, message: str) -> None:
     check(text, message)
 
 
-NOT_YET = "is not supported by this version of ringfence. Remove it."
-LATER_AT_THE_TOP = ("budgets", "audit", "invariants", "tests", "include", "shadow")
-LATER_IN_A_RECIPIENT = ("capacity", "directory", "trust", "min_tier")
-
-
-@pytest.mark.parametrize("key", LATER_AT_THE_TOP)
-def test_a_key_that_does_not_work_yet_is_refused_by_name_at_the_top(key: str) -> None:
-    check(good() + f"\n§{key}: {{}}", f"key '{key}' {NOT_YET}")
-
-
-@pytest.mark.parametrize("key", LATER_IN_A_RECIPIENT)
-def test_a_key_that_does_not_work_yet_is_refused_by_name_in_a_recipient(key: str) -> None:
-    line = f"  own: {{ring: house, provider: house, model: m, §{key}: x}}"
-    check(good(recipients=f"{GOOD['recipients']}\n{line}"), f"key '{key}' in recipients.own {NOT_YET}")
-
-
-def test_a_key_that_does_not_work_yet_is_refused_by_name_on_an_allow() -> None:
-    rule = "  - id: x\n    allow: {labels: [public], to: [house]}\n    §redact: mask"
-    check(flow(rule), f"key 'redact' in flow[1] {NOT_YET}")
-
-
-@pytest.mark.parametrize("lasts", ["session", "30d", "12 h"])
-def test_a_consent_that_outlasts_the_request_is_refused_by_name(lasts: str) -> None:
-    says = f"consent.partner.lasts: '{lasts}' is not supported by this version of ringfence. Write request."
-    check(good() + f"\nconsent: {{partner: {{lasts: §{lasts}}}}}", says)
-
-
-@pytest.mark.parametrize("key", ["cel", "time", "device.os", "app.version", "time.hour"])
-@pytest.mark.parametrize("section", ["flow", "route"])
-def test_a_condition_that_does_not_work_yet_is_refused_by_name(key: str, section: str) -> None:
-    body = "deny: {labels: [health], to: [house]}" if section == "flow" else "prefer: [mlx]"
-    rule = f"  - id: x\n    {body}\n    when: {{§{key}: x}}"
-    index = 1 if section == "flow" else 0
-    check(flow(rule) if section == "flow" else route(rule), f"key '{key}' in {section}[{index}].when {NOT_YET}")
-
-
-def test_overflow_does_not_work_yet() -> None:
-    check(
-        route("  - id: x\n    prefer: [mlx]\n    when: {task: [embed]}\n    §overflow: {to: [own-dc]}"),
-        f"key 'overflow' in route[0] {NOT_YET}",
-    )
-
-
-def test_a_fact_of_the_device_does_not_work_yet() -> None:
-    check(good(facts=f"{GOOD['facts']}\n  §device.os: {{type: bool}}"), f"key 'device.os' in facts {NOT_YET}")
-
-
 DENY = "deny: {labels: [health], to: [house]}"
 OURS = {
     "version": (
@@ -269,7 +222,7 @@ OURS = {
     ),
     "fact without user.": (
         good(facts="facts:\n  §age: {type: bool}"),
-        "fact 'age' must begin with user., such as user.age_band.",
+        "fact 'age' must begin with user., device. or app., such as user.age_band.",
     ),
     "fact type": (
         good(facts="facts:\n  user.age: {type: §enumm, values: [a]}"),
@@ -458,6 +411,47 @@ CAPABILITIES = (
     "'speak', 'count_tokens' or 'download'"
 )
 BEYOND_THE_DEVICE = {
+    "directory on the device": (
+        recipient("§directory: https://house.example", "device"),
+        "recipient 'x' is on the device: it takes no directory. Only a recipient of the house has one.",
+    ),
+    "trust of a partner": (
+        recipient("§trust: root.json"),
+        "recipient 'x' is a partner: it takes no trust. Only a recipient of the house has one.",
+    ),
+    "min_tier of a partner": (
+        recipient("§min_tier: apple-mda"),
+        "recipient 'x' is a partner: it takes no min_tier. Only a recipient of the house has one.",
+    ),
+    "a directory that anybody can change": (
+        recipient("directory: §http://house.example", "house"),
+        "recipients.x.directory would be read over a way that anybody can change. "
+        "Write https://; http:// is for localhost.",
+    ),
+    "a directory with a query": (
+        recipient('directory: §"https://house.example?a=canary"', "house"),
+        "recipients.x.directory ends with its path. Take the query or fragment out.",
+    ),
+    "a relative trust file in no file": (
+        recipient("trust: §trust/root.json", "house"),
+        "recipients.x.trust is relative, and this policy stands in no file. Write the whole path.",
+    ),
+    "a trust file of the home folder": (
+        recipient("trust: §~/root.json", "house"),
+        "recipients.x.trust begins with ~. Write the whole path, or one relative to this file.",
+    ),
+    "a trust file that is not there": (
+        recipient("trust: §/no/such/root.json", "house"),
+        "recipients.x.trust names the file '/no/such/root.json', which is not there.",
+    ),
+    "a tier with a space": (
+        recipient("min_tier: §apple mda", "house"),
+        "'apple mda' cannot be a name in recipients.x.min_tier: write 1 to 64 letters, digits, '_', '-' and '.'.",
+    ),
+    "capacity": (
+        recipient("capacity: §rent", "house"),
+        "'rent' is not a value of recipients.x.capacity: 'owned' or 'rented'. Did you mean 'rented'?",
+    ),
     "secret on the device": (
         recipient("§secret: env:KEY", "device"),
         "recipient 'x' is on the device: it takes no secret. Nothing on the device asks for a key.",
@@ -526,7 +520,24 @@ BEYOND_THE_DEVICE = {
     ),
     "consent lasts": (
         bottom("consent: {partner: {lasts: §requst}}"),
-        "'requst' is not a value of consent.partner.lasts: 'request'. Did you mean 'request'?",
+        "consent.partner.lasts must be request, session, or a time such as 12h or 30d, not 'requst'. "
+        "Did you mean 'request'?",
+    ),
+    "consent for no time": (
+        bottom("consent: {partner: {lasts: §0d}}"),
+        "consent.partner.lasts must be more than nothing and at most ten years, 3650d.",
+    ),
+    "consent for a lifetime": (
+        bottom("consent: {partner: {lasts: §3651d}}"),
+        "consent.partner.lasts must be more than nothing and at most ten years, 3650d.",
+    ),
+    "consent in years": (
+        bottom("consent: {partner: {lasts: §1y}}"),
+        "consent.partner.lasts must be request, session, or a time such as 12h or 30d, not '1y'.",
+    ),
+    "consent for a bare number": (
+        bottom("consent: {partner: {lasts: §30}}"),
+        "consent.partner.lasts must be text, not a number. Put it in quotes.",
     ),
     "consent show": (
         bottom("consent: {partner: {show: [§label]}}"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,62 @@ def test_a_policy_has_one_digest_wherever_it_lies(tmp_path: Path) -> None:
     assert first.recipients["x"].secret != second.recipients["x"].secret
 
 
+# ---------------------------------------------------------------- house
+
+
+def test_a_house_has_a_directory_a_root_of_trust_and_the_least_tier(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        "capacity: rented, directory: HTTPS://House.example/, trust: trust/root.json, min_tier: software-dev",
+    )
+    root = tmp_path / "trust" / "root.json"
+    root.parent.mkdir()
+    root.write_bytes(b"{}")
+    found = load_policy(path).recipients["x"]
+    assert (found.capacity, found.directory, found.min_tier) == ("rented", "https://house.example", "software-dev")
+    assert found.trust == str(root)
+    assert found.trust_digest == f"sha256:{hashlib.sha256(b'{}').hexdigest()}"
+
+
+@pytest.mark.parametrize("url", LOOPBACK)
+def test_a_directory_on_this_machine_needs_no_tls(url: str) -> None:
+    assert recipient(f'directory: "{url}"').directory is not None
+
+
+def test_what_a_trust_file_holds_is_part_of_the_digest_and_where_it_lies_is_not(tmp_path: Path) -> None:
+    digests: list[str] = []
+    for folder, root in (("one", b"1"), ("two", b"1"), ("three", b"2")):
+        path = written(tmp_path / folder, "trust: root.json")
+        (path.parent / "root.json").write_bytes(root)
+        digests.append(load_policy(path).digest)
+    assert digests[0] == digests[1] != digests[2]
+
+
+UNUSABLE: dict[str, tuple[bytes | None, str]] = {
+    "missing": (None, "not there"),
+    "empty": (b"", "empty, larger than 1,048,576 bytes, or may not be read"),
+    "too large": (b"x" * (2**20 + 1), "empty, larger than 1,048,576 bytes, or may not be read"),
+}
+
+
+@pytest.mark.parametrize(("root", "why"), UNUSABLE.values(), ids=UNUSABLE)
+def test_a_trust_file_that_cannot_be_used_is_a_fault_that_names_it(
+    tmp_path: Path, root: bytes | None, why: str
+) -> None:
+    path = written(tmp_path, "trust: root.json")
+    if root is not None:
+        (tmp_path / "root.json").write_bytes(root)
+    (fault,) = check_file(path).fault_lines
+    assert fault.endswith(f"recipients.x.trust names the file 'root.json', which is {why}.")
+
+
+def test_a_pipe_in_the_place_of_a_trust_file_is_not_waited_for(tmp_path: Path) -> None:
+    path = written(tmp_path, "trust: root.json")
+    os.mkfifo(tmp_path / "root.json")
+    (fault,) = check_file(path).fault_lines
+    assert fault.endswith("which is not there.")
+
+
 # ---------------------------------------------------------------- the rest
 
 
@@ -237,6 +294,11 @@ OTHER = {
     "more capabilities": "capabilities: [text, tools]",
     "options": "options: {a: 1}",
     "an option's value": "options: {a: [1]}",
+    "capacity": "capacity: rented",
+    "directory": "directory: https://a.example",
+    "another directory": "directory: https://b.example",
+    "min_tier": "min_tier: apple-mda",
+    "another tier": "min_tier: software-dev",
     "an option's inner key": "options: {a: [{b: 1}]}",
 }
 

@@ -45,6 +45,7 @@ from ringfence.policy.keys import (
     UNITS,
     Keys,
 )
+from ringfence.policy.layers.sections import LAYER
 from ringfence.recipient import RINGS
 
 _NAME: dict[str, Any] = {"type": "string", "pattern": r"^[\p{L}\p{Nd}][\p{L}\p{Nd}_.-]{0,63}$"}
@@ -147,6 +148,10 @@ def json_schema() -> dict[str, Any]:
                 "description": "Requests and what must come out; run by: ringfence policy test.",
             },
         ),
+        "required": list(LAYER.needed),
+        # A file that declares nothing is a layer, which needs none of what a whole policy needs.
+        "if": _any_key(*(key for key in TOP.works if key not in LAYER.works)),
+        "then": {"required": list(TOP.needed)},
         "$defs": _definitions(),
     }
 

@@ -20,6 +20,8 @@ from ringfence.policy.yaml_tree import MAX_DEPTH
 Path: TypeAlias = tuple[str | int, ...]
 """Keys and list indexes from the root."""
 
+_LISTS = ("flow", "route", "budgets", "invariants", "tests")
+"""The sections that are lists of mappings."""
 _PLACE = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$")
 _KEY = re.compile(r"""\s*((?:"[^"\\]*"|'[^']*'|[A-Za-z0-9_-]+)(?:\s*\.\s*(?:"[^"\\]*"|'[^']*'|[A-Za-z0-9_-]+))*)\s*=""")
 _HEADING = re.compile(r"\s*(\[\[?)\s*(.+?)\s*\]\]?\s*(?:#.*)?$")
@@ -44,10 +46,13 @@ def read_toml(text: str, faults: Faults) -> Node | None:
         faults.add(START, "the file is empty.")
         return None
     lines = _lines_of_keys(text)
-    for section in ("flow", "route"):
+    for section in _LISTS:
         if isinstance(data.get(section), dict):
             at = Position(lines[section,], None) if (section,) in lines else START
-            faults.add(at, f"{section} is a list of rules: TOML writes each as [[{section}]], in two brackets.")
+            faults.add(
+                at,
+                f"{section} is a list{' of rules' if section in ('flow', 'route') else ''}: TOML writes each as [[{section}]], in two brackets.",
+            )
             # Read on as what was meant, so that its other faults are seen too; the file has one already.
             data[section] = [data[section]]
     return _Builder(lines, faults).node(data, (), 0)
