@@ -28,7 +28,7 @@ from ringfence.policy.conditions import (
 from ringfence.policy.evaluate import compile_condition
 from ringfence.policy.faults import Faults
 from ringfence.policy.satisfiable import Domains
-from ringfence.policy.warnings import find_warnings
+from ringfence.policy.warnings import find_hints, find_warnings
 
 FACTS = {
     "user.age": Fact(type="enum", values=("adult", "minor")),
@@ -94,10 +94,10 @@ HEAD = """version: 1
 recipients:
   mlx: {ring: device, provider: mlx, model: m}
   own: {ring: house, provider: no-such-provider, model: m}
-facts: {user.age: {type: enum, values: [adult, minor]}, user.level: {type: int}}
 labels: {public: {}, work: {detect: [no_such_kind]}, unclassified: {}}
 unknown: unclassified
 """
+FACTS_SECTION = "facts: {user.age: {type: enum, values: [adult, minor]}, user.level: {type: int}}\n"
 FLOW = """flow:
   - {id: any, allow: {labels: "*", to: [device, house]}}
 """
@@ -106,7 +106,7 @@ ROUTE = "route: [{id: all, prefer: [mlx, own]}]\n"
 
 def routes(*conditions: str) -> str:
     rules = [f"  - {{id: r{index}, prefer: [mlx], when: {when}}}" for index, when in enumerate(conditions)]
-    return HEAD + FLOW + "\n".join(["route:", *rules, "  - {id: last, prefer: [mlx, own]}"])
+    return HEAD + FACTS_SECTION + FLOW + "\n".join(["route:", *rules, "  - {id: last, prefer: [mlx, own]}"])
 
 
 REACHABLE = {
@@ -210,9 +210,220 @@ def test_a_label_is_no_warning_where_silence_sends_it_no_further(old: str, new: 
     assert "nothing detects" not in " ".join(warnings_of(UNDETECTED.replace(old, new)))
 
 
+BASE = """version: 1
+recipients:
+  mlx: {ring: device, provider: mlx, model: m}
+  own: {ring: house, provider: openai, model: m, url: "https://own.example/v1", retention: none, region: eu}
+  rented: {ring: house, provider: openai, model: m, url: "https://rented.example/v1"}
+  out: {ring: partner, provider: openai, model: m}
+labels: {public: {}, work: {}, secret: {}, unclassified: {}}
+unknown: unclassified
+"""
+BASE_FLOW = """flow:
+  - {id: device-any, allow: {labels: "*", to: [device]}}
+  - {id: house-public, allow: {labels: [public, work], to: [house]}}
+  - {id: out-public, allow: {labels: [public], to: [partner]}, consent: ask}
+"""
+BASE_ROUTE = "route: [{id: all, prefer: [own, rented], fallback: [out, mlx]}]\n"
+
+
+def of(*rules: str, route: str = BASE_ROUTE, more: str = "", flow: str = BASE_FLOW, head: str = BASE) -> list[str]:
+    """What `policy check` warns of in the base policy with these flow rules besides."""
+    return warnings_of(head + flow + "".join(f"  - {rule}\n" for rule in rules) + route + more)
+
+
+def test_the_base_policy_has_no_warning() -> None:
+    assert of() == []
+
+
+NOTHING_ADDED = "rule 'x' adds nothing: other rules allow all of it, on terms no less strict."
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "{id: x, allow: {labels: [work], to: [rented]}}",
+        "{id: x, allow: {labels: [work], to: [house]}, when: {task: [rewrite]}}",
+        "{id: x, allow: {labels: [public], to: [out]}, consent: ask}",
+        "{id: x, allow: {labels: [public, work], to: [house]}}",
+        '{id: x, allow: {labels: "*", to: [device]}, when: {input_tokens: {max: 9}}}',
+    ],
+)
+def test_an_allow_that_another_covers_is_a_warning(rule: str) -> None:
+    assert of(rule) == [NOTHING_ADDED]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "{id: x, allow: {labels: [secret], to: [own]}}",
+        "{id: x, allow: {labels: [work], to: [house]}, consent: ask}",
+        "{id: x, allow: {labels: [work], to: [house]}, redact: mask}",
+        "{id: x, allow: {labels: [work], to: [house]}, require: {attested: true}}",
+        "{id: x, allow: {labels: [public, secret], to: [house]}}",
+    ],
+    ids=["another label", "asks", "redacts", "attested", "one label more"],
+)
+def test_an_allow_that_adds_a_label_or_an_obligation_is_no_warning(rule: str) -> None:
+    assert of(rule) == []
+
+
+def test_of_two_equal_allows_only_the_later_is_a_warning() -> None:
+    rules = [f"{{id: {name}, allow: {{labels: [secret], to: [house]}}}}" for name in ("x", "y")]
+    assert of(*rules) == [NOTHING_ADDED.replace("'x'", "'y'")]
+
+
+def test_an_allow_with_a_condition_covers_nothing() -> None:
+    rules = [
+        f"{{id: {name}, allow: {{labels: [secret], to: [own]}}, when: {{task: [rewrite]}}}}" for name in ("x", "y")
+    ]
+    assert of(*rules) == []
+
+
+def test_an_allow_of_a_ring_adds_what_its_tools_may_see() -> None:
+    by_name = BASE_FLOW.replace("[public, work], to: [house]", "[public, work], to: [own, rented]")
+    by_ring = "{id: x, allow: {labels: [work], to: [house]}}"
+    assert of(by_ring, flow=by_name) == [NOTHING_ADDED]
+    assert of(by_ring, flow=by_name, head=BASE + "tools: {calendar: {ring: house}}\n") == []
+
+
+IN_VAIN = {
+    "denied by two": (
+        (
+            "{id: x, allow: {labels: [secret], to: [house]}}",
+            "{id: a, deny: {labels: [secret], to: [own]}}",
+            "{id: b, deny: {labels: [secret], to: [rented]}}",
+        ),
+        "rule 'x' allows nothing: rules 'a' and 'b' deny all of it.",
+    ),
+    "a fact one recipient lacks": (
+        ("{id: x, allow: {labels: [secret], to: [house]}, require: {retention: none}}",),
+        "no retention is declared for 'rented', so rule 'x' never counts for it.",
+    ),
+    "two rules, one fact": (
+        (
+            "{id: x, allow: {labels: [secret], to: [house]}, require: {region: eu}}",
+            "{id: y, allow: {labels: [unclassified], to: [house]}, require: {region: eu}}",
+        ),
+        "no region is declared for 'rented', so rules 'x' and 'y' never count for it.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("rules", "warning"), IN_VAIN.values(), ids=IN_VAIN)
+def test_a_rule_that_cannot_take_effect_is_a_warning(rules: tuple[str, ...], warning: str) -> None:
+    assert of(*rules) == [warning]
+
+
+def test_a_deny_where_nothing_is_allowed_is_a_warning() -> None:
+    flow = BASE_FLOW.replace("  - {id: out-public, allow: {labels: [public], to: [partner]}, consent: ask}\n", "")
+    route = BASE_ROUTE.replace("out, ", "")
+    found = of("{id: x, deny: {labels: [secret], to: [partner]}}", flow=flow, route=route)
+    assert "rule 'x' denies in vain: no rule allows anything to reach 'out'." in found
+    assert of("{id: x, deny: {labels: [secret], to: [partner]}}") == []
+
+
+def test_an_allow_to_a_ring_where_nobody_is_is_a_warning() -> None:
+    head = BASE.replace("  out: {ring: partner, provider: openai, model: m}\n", "")
+    assert of(head=head, route=BASE_ROUTE.replace("out, ", "")) == [
+        "rule 'out-public' allows nothing: no recipient and no tool is in 'partner'."
+    ]
+    tools = "tools: {search: {ring: partner}}\n"
+    assert of(head=head + tools, route=BASE_ROUTE.replace("out, ", "")) == []
+
+
+ROUTES = {
+    "everything is denied": (
+        ('{id: x, deny: {labels: "*", to: [own]}}',),
+        BASE_ROUTE,
+        "recipient 'own' is in a route, but flow denies everything that would reach it.",
+    ),
+    "a label that never gets there": (
+        (),
+        "route: [{id: w, when: {labels: [work]}, prefer: [out, own]}, {id: all, prefer: [own, rented, mlx]}]\n",
+        "rule 'w' is for 'work', which flow never lets reach 'out'.",
+    ),
+    "overflow outward": (
+        (),
+        "route: [{id: all, prefer: [own], overflow: {to: [out], when_utilisation_over: 0.8}, fallback: [rented, mlx]}]\n",
+        "rule 'all' overflows outward, from 'house' to 'out': when 'own' is full, requests go on to ring 'partner' where"
+        " flow allows it.",
+    ),
+    "overflow to nobody": (
+        ('{id: x, deny: {labels: "*", to: [rented]}}',),
+        "route: [{id: all, prefer: [own], overflow: {to: [rented], when_utilisation_over: 0.8}, fallback: [out, mlx]}]\n",
+        "rule 'all' overflows to 'rented', which flow lets nothing reach.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("rules", "route", "warning"), ROUTES.values(), ids=ROUTES)
+def test_a_route_that_names_something_for_nothing_is_a_warning(
+    rules: tuple[str, ...], route: str, warning: str
+) -> None:
+    assert warning in of(*rules, route=route)
+
+
+def test_a_recipient_that_only_overflow_names_is_in_a_route() -> None:
+    route = "route: [{id: all, prefer: [own], overflow: {to: [rented], when_utilisation_over: 0.8}, fallback: [out, mlx]}]\n"
+    assert of(route=route) == []
+
+
+DECLARED = {
+    "a budget over nobody": (
+        BASE.replace("  out: {ring: partner, provider: openai, model: m}\n", ""),
+        BASE_FLOW.replace("  - {id: out-public, allow: {labels: [public], to: [partner]}, consent: ask}\n", ""),
+        "budgets: [{id: b, of: partner, limit: 9 requests, per: day, when_spent: deny}]\n",
+        "budget 'b' counts nothing: no recipient is in 'partner'.",
+    ),
+    "a budget over what is closed": (
+        BASE,
+        BASE_FLOW.replace("to: [house]", "to: [own]"),
+        "budgets: [{id: b, of: rented, limit: 9 requests, per: day, when_spent: deny}]\n",
+        "budget 'b' counts nothing: flow lets nothing reach 'rented'.",
+    ),
+    "a fact that nothing reads": (
+        BASE + "facts: {user.age: {type: int}}\n",
+        BASE_FLOW,
+        "",
+        "fact 'user.age' is declared, and no rule reads it.",
+    ),
+    "a label that nothing rules": (
+        BASE,
+        BASE_FLOW.replace('labels: "*"', "labels: [public, work, unclassified]"),
+        "",
+        "label 'secret' is in no rule under flow:, so a request that carries it reaches nobody.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("head", "flow", "more", "warning"), DECLARED.values(), ids=DECLARED)
+def test_what_is_declared_in_vain_is_a_warning(head: str, flow: str, more: str, warning: str) -> None:
+    route = BASE_ROUTE if "out:" in head else BASE_ROUTE.replace("out, ", "")
+    assert warning in of(head=head, flow=flow, more=more, route=route)
+
+
+def test_a_fact_that_an_invariant_reads_is_read() -> None:
+    head = BASE + "facts: {user.staff: {type: bool}}\n"
+    more = "invariants: [{never: {labels: [secret], to: [partner], when: {user.staff: true}}}]\n"
+    assert of(head=head, more=more) == []
+
+
+def test_a_policy_without_tests_and_invariants_gets_a_hint_and_no_warning() -> None:
+    document = read_policy(BASE + BASE_FLOW + BASE_ROUTE).document
+    assert [hint.message.split(":")[0] for hint in find_hints(document)] == ["no tests", "no invariants"]
+    full = """invariants: [{never: {labels: [secret], to: [partner]}}]
+tests: [{name: t, request: {labels: [secret]}, expect: {never: [partner]}}]
+"""
+    assert find_hints(read_policy(BASE + BASE_FLOW + BASE_ROUTE + full).document) == ()
+    assert [hint.message.split(":")[0] for hint in find_hints(read_policy(HEAD + FLOW + ROUTE).document)] == [
+        "no tests"
+    ]
+
+
 def test_warnings_have_places_and_keep_nothing_from_loading(tmp_path: Any) -> None:
     path = tmp_path / "policy.yaml"
     path.write_text(HEAD + FLOW + ROUTE)
     report = check_file(path)
     assert report.policy is not None
-    assert [line.split(": ")[0] for line in report.warning_lines] == [f"{path}:4:3", f"{path}:6:22"]
+    assert [line.split(": ")[0] for line in report.warning_lines] == [f"{path}:4:3", f"{path}:5:22"]
