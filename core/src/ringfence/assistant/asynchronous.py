@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
@@ -18,7 +19,7 @@ from ringfence.assistant.build import (
 )
 from ringfence.assistant.media import audio_part, require_parts, with_settings
 from ringfence.assistant.output import Output
-from ringfence.assistant.setup import PolicyLike, audit_log, find_policy
+from ringfence.assistant.setup import Layers, PolicyLike, audit_log, find_policy, find_source, gate_for
 from ringfence.assistant.stream import Answering, AsyncStream
 from ringfence.assistant.tools import ToolLimits, toolbox_of
 from ringfence.checks import is_mapping, require
@@ -32,23 +33,26 @@ from ringfence.errors import (
 )
 from ringfence.lock import Lock, find_lock
 from ringfence.privacy.consent import ConsentCallback
-from ringfence.privacy.consents import ConsentDesk, Consents
+from ringfence.privacy.consents import ConsentDesk, Consents, Held
 from ringfence.privacy.detection import installed_detectors
-from ringfence.privacy.gate import Gate
-from ringfence.privacy.labels import Labeller
 from ringfence.provider import Embeddings, Prewarms
 from ringfence.request import FilePart, JsonValue, Message, Request, TextPart
 from ringfence.response import Response
 from ringfence.routing.execute import Execution
+from ringfence.routing.ledger import Ledger
 from ringfence.routing.limits import Retry, Timeouts
 from ringfence.routing.providers import Providers, ProviderSetup
-from ringfence.routing.runtime import Runtime, UnderWay
+from ringfence.routing.runtime import InForce, Runtime, UnderWay
 from ringfence.transport import Network
 
 if TYPE_CHECKING:
     from ringfence.assistant.session import AsyncSession
+    from ringfence.policy import Policy
     from ringfence.policy.decision import Decision
+    from ringfence.policy.reload import PolicySource, PolicyState
+    from ringfence.privacy.consent_record import ConsentRecord
     from ringfence.recipient import Recipient
+    from ringfence.routing.budget import BudgetState
 
 OutputT = TypeVar("OutputT")
 
@@ -59,6 +63,9 @@ class AsyncAssistant:
     Args:
         policy: a policy file or a loaded policy; `None` takes the file named by `RINGFENCE_POLICY`, else the built-in
             policy, under which nothing leaves the device. Never the working directory.
+        layers: files that narrow the policy further: policy files without declarations, and Apple device profiles. Those
+            that `RINGFENCE_LAYERS` names hold besides, for every policy.
+        reload: whether a new version of the policy's files is noticed when a request begins, and used from then on.
         providers: options by provider name, or a provider object to use instead of the installed plugin.
         audit: the folder of the audit log; `True` is the default folder, `False` keeps no record.
         tenant: whose requests these are; a provider reuses work only within one tenant, and `None` reuses nothing.
@@ -77,8 +84,10 @@ class AsyncAssistant:
 
     def __init__(
         self,
-        policy: PolicyLike | None = None,
+        policy: PolicyLike | PolicySource | None = None,
         *,
+        layers: Layers = (),
+        reload: bool = True,
         providers: ProviderSetup | None = None,
         audit: bool | str | os.PathLike[str] = True,
         tenant: str | None = None,
@@ -98,21 +107,47 @@ class AsyncAssistant:
         require(
             lock is None or isinstance(lock, Lock | str | os.PathLike), "lock is a file", 'lock="plugins.lock.toml"'
         )
-        self.policy = find_policy(policy)
+        self._source = find_source(policy, layers)
         self._tenant = tenant
         plugin_lock = find_lock(lock)
+        detectors = installed_detectors(plugin_lock)
         self._providers = Providers(providers, network, plugin_lock)
         self._audit = audit_log(audit)
-        self._runtime = Runtime(
-            gate=Gate(self.policy, Labeller(self.policy, installed_detectors(plugin_lock))),
+        runtime = Runtime(
+            gate=gate_for(self._source.policy, detectors),
             providers=self._providers,
             audit=self._audit,
             timeouts=timeouts or Timeouts(),
             retry=retry or Retry(),
             under_way=UnderWay(),
             consents=ConsentDesk(consent),
+            ledger=Ledger(),
         )
+        self._in_force = InForce(self._source, runtime, lambda newer: gate_for(newer, detectors), follow=reload)
         self._closed = False
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force: requests that begin now are decided under it."""
+        return self._in_force.policy
+
+    @property
+    def policy_state(self) -> PolicyState:
+        """What is in force, since when, and what is wrong with a newer version that is not."""
+        return self._source.state
+
+    async def reload(self) -> None:
+        """Loads the policy's files now, instead of when the next request begins.
+
+        Raises:
+            PolicyInvalid: what they say now has faults; the version before stays in force.
+            PolicyNotReadable: the policy file is gone or may not be read; likewise.
+        """
+        await self._in_force.reload()
+
+    @property
+    def _runtime(self) -> Runtime:
+        return self._in_force.runtime
 
     # ------------------------------------------------------------------ asking
     @overload
@@ -149,9 +184,10 @@ class AsyncAssistant:
         require(isinstance(count, int) and not isinstance(count, bool) and repair >= 0, "repair is a count", "repair=1")
         wanted = None if output is None else Output(output)
         # INVARIANT: one request of a user, its repair turns included, is asked about once for each recipient.
-        consents = self._consents(options)
+        consents = self.consents_for(options.get("tenant"))
+        runtime = await self._runtime.begin()
         while True:
-            stream = self.stream_turn(given, wanted, options, consents=consents, stream=False)
+            stream = self.stream_turn(given, wanted, options, consents=consents, runtime=runtime, stream=False)
             try:
                 async with stream:
                     return await stream.response()
@@ -196,6 +232,7 @@ class AsyncAssistant:
         high_water: frozenset[str] = frozenset(),
         on_response: Callable[[Response[OutputT]], None] | None = None,
         consents: Consents | None = None,
+        runtime: Runtime | None = None,
         stream: bool = True,
     ) -> AsyncStream[OutputT]:
         """What `stream`, `respond` and a session's turns are made of; apps use those.
@@ -211,23 +248,30 @@ class AsyncAssistant:
             given, options, output=schema, earlier=earlier, high_water=high_water, tenant=self._tenant, stream=stream
         )
         self._check(request)
-        work = self._work(request, options, consents or self._consents(options))
+        work = self._work(
+            runtime or self._runtime, request, options, consents or self.consents_for(options.get("tenant"))
+        )
         return AsyncStream(work, wanted, on_response)
 
-    def _consents(self, options: RequestOptions) -> Consents:
-        return self._runtime.consents.request(tenant=options.get("tenant", self._tenant))
+    def consents_for(self, tenant: str | None = None, session: Held | None = None) -> Consents:
+        """The consents of one request of a user. A session's turns use this; apps use `consents`."""
+        return self._runtime.consents.request(tenant=tenant or self._tenant, session=session)
 
-    def _work(self, request: Request, options: RequestOptions, consents: Consents) -> Answering:
+    def hold_consents(self) -> Held:
+        """Where a session keeps the yeses that last as long as it."""
+        return self._runtime.consents.held()
+
+    def _work(self, runtime: Runtime, request: Request, options: RequestOptions, consents: Consents) -> Answering:
         """One model call, or the loop of several where there are functions that the model may call."""
         toolbox = None
         if request.tools:
             limits = options.get("tool_limits", ToolLimits())
             toolbox = toolbox_of(options.get("tools", ()), options.get("approve"), limits)
         if toolbox is None:
-            return Execution(self._runtime, request, consents)
+            return Execution(runtime, request, consents)
         from ringfence.assistant.toolloop import ToolLoop  # noqa: PLC0415  (most requests have no tools)
 
-        return ToolLoop(self._runtime, request, toolbox, consents)
+        return ToolLoop(runtime, request, toolbox, consents)
 
     def _check(self, request: Request) -> None:
         if self._closed:
@@ -371,7 +415,9 @@ class AsyncAssistant:
         """
         request = build_request(given, options, tenant=self._tenant, stream=False)
         self._check(request)
-        stream: AsyncStream[None] = AsyncStream(Execution(self._runtime, request, self._consents(options), kind="count"), None)
+        stream: AsyncStream[None] = AsyncStream(
+            Execution(self._runtime, request, self.consents_for(options.get("tenant")), kind="count"), None
+        )
         async with stream:
             usage = (await stream.response()).usage
         assert usage.input_tokens is not None  # noqa: S101  (Send yields it)
@@ -381,6 +427,40 @@ class AsyncAssistant:
     def explain(self, given: Input, **options: Unpack[RequestOptions]) -> Decision:
         """What the policy decides for this request, without sending or loading anything."""
         return self._runtime.gate.clear(build_request(given, options, tenant=self._tenant)).decision
+
+    async def consents(self, *, ended: bool = False) -> tuple[ConsentRecord, ...]:
+        """Every consent that holds here: of requests under way, of sessions, and stored, oldest first.
+
+        With `ended` also those that expired or were revoked.
+
+        Raises:
+            StoreError: the stored ones cannot be read.
+        """
+        return await asyncio.to_thread(self._runtime.consents.list, ended=ended)
+
+    async def revoke(self, *ids: str, recipient: str | None = None, everything: bool = False) -> int:
+        """Takes consents back: those with these ids, those that cover `recipient`, or all; how many held until now.
+
+        When this has returned, nothing leaves on one of them any more, not even of a request that is under way; of a
+        stored one in no process.
+
+        Raises:
+            InvalidRequest: nothing is named, or an id that no consent has.
+            StoreError: the stored ones cannot be written; they may hold on.
+        """
+        named = bool(ids) or recipient is not None or everything
+        require(named, "revoke takes ids, a recipient, or everything", 'revoke(recipient="openai")')
+        return await asyncio.to_thread(
+            lambda: self._runtime.consents.revoke(*ids, recipient=recipient, everything=everything)
+        )
+
+    async def budgets(self) -> tuple[BudgetState, ...]:
+        """How each budget of the policy stands now.
+
+        Raises:
+            StoreError: what was spent cannot be read.
+        """
+        return await asyncio.to_thread(self._runtime.ledger.states, self.policy.name, self.policy.document.budgets)
 
     async def prewarm(self, *recipients: str) -> None:
         """Loads the models of `recipients` before they are needed; with none named, that of a plain question.
@@ -412,10 +492,16 @@ class AsyncAssistant:
     async def close(self) -> None:
         """Ends all work, closes the providers and the audit log. Idempotent."""
         self._closed = True
+        await self._in_force.close()
         await self._providers.close()
         # A stream that the app still holds has its receipt to write.
+        self._runtime.under_way.when_idle(self._close_files)
+
+    def _close_files(self) -> None:
         if self._audit is not None:
-            self._runtime.under_way.when_idle(self._audit.close)
+            self._audit.close()
+        self._runtime.consents.close()
+        self._runtime.ledger.close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -45,6 +45,9 @@ class AsyncSession:
     def __init__(self, assistant: AsyncAssistant, options: RequestOptions) -> None:
         self._assistant = assistant
         self._options: RequestOptions = {"tenant": f"session:{secrets.token_hex(16)}", **options}
+        # The name that this session made up for itself is nobody's: a stored consent holds for whoever was named.
+        self._tenant = options.get("tenant")
+        self._held = assistant.hold_consents()
         self._messages: tuple[Message, ...] = ()
         self._labels: frozenset[str] = frozenset()
         self._turn = asyncio.Lock()
@@ -113,6 +116,7 @@ class AsyncSession:
             earlier=earlier,
             high_water=self._labels,
             on_response=remember,
+            consents=self._assistant.consents_for(options.get("tenant", self._tenant), self._held),
             stream=stream,
         )
 

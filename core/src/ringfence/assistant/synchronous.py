@@ -13,16 +13,20 @@ from ringfence.assistant.asynchronous import AsyncAssistant
 from ringfence.assistant.build import Input, RequestOptions
 from ringfence.assistant.portal import Draw, Portal
 from ringfence.assistant.session import AsyncSession
-from ringfence.assistant.setup import PolicyLike, find_policy
+from ringfence.assistant.setup import Layers, PolicyLike, find_source
 from ringfence.assistant.stream import AsyncStream
 from ringfence.errors import Closed
 from ringfence.lock import Lock, find_lock
+from ringfence.policy import Policy
 from ringfence.policy.decision import Decision
+from ringfence.policy.reload import PolicyState
 from ringfence.privacy.consent import ConsentCallback
+from ringfence.privacy.consent_record import ConsentRecord
 from ringfence.provider import Embeddings
 from ringfence.receipt import Receipt
 from ringfence.request import FilePart, JsonValue, Message
 from ringfence.response import Event, Response
+from ringfence.routing.budget import BudgetState
 from ringfence.routing.limits import Retry, Timeouts
 from ringfence.routing.providers import ProviderSetup
 from ringfence.transport import Network
@@ -54,6 +58,9 @@ class Assistant:
     Args:
         policy: a policy file or a loaded policy; `None` takes the file named by `RINGFENCE_POLICY`, else the built-in
             policy, under which nothing leaves the device. Never the working directory.
+        layers: files that narrow the policy further: policy files without declarations, and Apple device profiles. Those
+            that `RINGFENCE_LAYERS` names hold besides, for every policy.
+        reload: whether a new version of the policy's files is noticed when a request begins, and used from then on.
         providers: options by provider name, or a provider object to use instead of the installed plugin.
         audit: the folder of the audit log; `True` is the default folder, `False` keeps no record.
         tenant: whose requests these are; a provider reuses work only within one tenant, and `None` reuses nothing.
@@ -72,6 +79,8 @@ class Assistant:
         self,
         policy: PolicyLike | None = None,
         *,
+        layers: Layers = (),
+        reload: bool = True,
         providers: ProviderSetup | None = None,
         audit: bool | str | os.PathLike[str] = True,
         tenant: str | None = None,
@@ -81,9 +90,10 @@ class Assistant:
         network: Network | None = None,
         lock: Lock | str | os.PathLike[str] | None = None,
     ) -> None:
-        self.policy = find_policy(policy)
+        self._source = find_source(policy, layers)
         self._arguments = {
-            "policy": self.policy,
+            "policy": self._source,
+            "reload": reload,
             "providers": providers,
             "audit": audit,
             "tenant": tenant,
@@ -95,6 +105,21 @@ class Assistant:
         }
         self._lock = threading.Lock()
         self._live: _Live | None = _Live(self._arguments)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force: requests that begin now are decided under it."""
+        return self._source.policy
+
+    @property
+    def policy_state(self) -> PolicyState:
+        """What is in force, since when, and what is wrong with a newer version that is not."""
+        return self._source.state
+
+    def reload(self) -> None:
+        """Loads the policy's files now; see `AsyncAssistant.reload`."""
+        live = self._now()
+        live.portal.call(live.assistant.reload())
 
     def _now(self) -> _Live:
         live = self._live
@@ -234,6 +259,21 @@ class Assistant:
     def explain(self, given: Input, **options: Unpack[RequestOptions]) -> Decision:
         """What the policy decides for this request, without sending or loading anything."""
         return self._now().assistant.explain(given, **options)
+
+    def consents(self, *, ended: bool = False) -> tuple[ConsentRecord, ...]:
+        """Every consent that holds here; see `AsyncAssistant.consents`."""
+        live = self._now()
+        return live.portal.call(live.assistant.consents(ended=ended))
+
+    def revoke(self, *ids: str, recipient: str | None = None, everything: bool = False) -> int:
+        """Takes consents back, so that nothing leaves on them any more; see `AsyncAssistant.revoke`."""
+        live = self._now()
+        return live.portal.call(live.assistant.revoke(*ids, recipient=recipient, everything=everything))
+
+    def budgets(self) -> tuple[BudgetState, ...]:
+        """How each budget of the policy stands now; see `AsyncAssistant.budgets`."""
+        live = self._now()
+        return live.portal.call(live.assistant.budgets())
 
     def prewarm(self, *recipients: str) -> None:
         """Loads the models of `recipients` before they are needed; see `AsyncAssistant.prewarm`."""

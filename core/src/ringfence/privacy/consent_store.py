@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -49,11 +50,13 @@ class ConsentStore:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        if folder is None:
-            from ringfence.paths import state_dir  # noqa: PLC0415  (looks the folder up only when it is used)
+        self._folder = folder
 
-            folder = state_dir()
-        self._file = Database(folder / FILE, what="consent store", setup=_SETUP, schema=_SCHEMA)
+    @cached_property
+    def _file(self) -> Database:
+        from ringfence.paths import state_dir  # noqa: PLC0415  (looks the folder up only when it is used)
+
+        return Database((self._folder or state_dir()) / FILE, what="consent store", setup=_SETUP, schema=_SCHEMA)
 
     def list(self, *, ended: bool = False) -> tuple[ConsentRecord, ...]:
         """The yeses that hold, oldest first; with `ended` also those that expired or were revoked.

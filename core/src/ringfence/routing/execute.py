@@ -45,6 +45,8 @@ from ringfence.routing.walk import Walk
 if TYPE_CHECKING:
     from ringfence.policy.decision import Step
     from ringfence.privacy.gate import Cleared
+    from ringfence.privacy.redaction.restoring import Restoring
+    from ringfence.privacy.redaction.vault import Vault
 
 _log = logging.getLogger("ringfence")
 
@@ -59,12 +61,21 @@ class Execution:
     """One request on its way. `events()` is the only execution path; when it has ended, `response` holds the answer."""
 
     def __init__(
-        self, runtime: Runtime, request: Request, consents: Consents | None = None, *, kind: Kind = "answer"
+        self,
+        runtime: Runtime,
+        request: Request,
+        consents: Consents | None = None,
+        *,
+        kind: Kind = "answer",
+        vault: Vault | None = None,
     ) -> None:
         self._runtime = runtime
         self._kind: Kind = kind
         self._request = request
         self._consents = consents or runtime.consents.request(tenant=request.tenant)
+        # INVARIANT: one vault for a user's request, and none that two share.
+        self._vault = vault or new_vault(runtime)
+        self._prefix_unseen: frozenset[str] | None = None
         self._record = Record()
         self._watchdog: Watchdog | None = None
         self._assembler: Assembler | None = None
@@ -87,7 +98,7 @@ class Execution:
             StreamBroken: a stream broke after its first event, and the policy does not let it go on elsewhere.
             AuditError: the record cannot be written: nothing was sent, or `response` on the error holds the answer.
         """
-        runtime = self._runtime
+        runtime = self._runtime = await self._runtime.begin()
         if runtime.audit is not None:
             await _without_blocking(runtime.audit.open)
         runtime.under_way.begin()
@@ -135,7 +146,7 @@ class Execution:
         """One send to one recipient, complete or raising; either way its attempt is on record."""
         runtime, record, watchdog = self._runtime, self._record, self._watchdog
         assert watchdog is not None  # noqa: S101  (events() made it)
-        send = Send(runtime.gate, runtime.providers, cleared, step, self._kind)
+        send = Send(runtime.gate, runtime.providers, cleared, step, self._kind, self._vault)
         to = runtime.gate.policy.recipients[step.recipient]
         assembler = self._assembler = Assembler(to.provider, frozenset(cleared.decision.labels), to.url)
         failure: BaseException | None = None
@@ -145,17 +156,21 @@ class Execution:
             if await watchdog.wait(send.ready()):
                 with watchdog.paused():
                     await send.consent(self._consents)
+            if runtime.gate.policy.document.budgets:
+                await watchdog.wait(send.reserve(runtime.ledger))
             run, watchdog.grant = send.open()
-            while (event := await watchdog.next(run)) is not None:
-                assembler.add(event)
-                if first:
-                    first = False
-                    _require_spent(send, watchdog)
-                    record.event_came()
-                    if self._broken is not None:
-                        yield self._join(self._broken, step.recipient)
-                if not isinstance(event, Embeddings):
-                    yield event
+            restoring = self._restoring(cleared, step)
+            while (came := await watchdog.next(run)) is not None:
+                for event in (came,) if restoring is None or isinstance(came, Embeddings) else restoring.take(came):
+                    assembler.add(event)
+                    if first:
+                        first = False
+                        _require_spent(send, watchdog)
+                        record.event_came()
+                        if self._broken is not None:
+                            yield self._join(self._broken, step.recipient)
+                    if not isinstance(event, Embeddings):
+                        yield event
             _require_spent(send, watchdog)
             if assembler.finish is None:
                 raise StreamBroken("the stream ended without its end", phase=watchdog.phase)
@@ -167,9 +182,25 @@ class Execution:
             # Also where the app cancels while a provider cleans up: what was sent is on record.
             record.sends.append(send)
             record.attempts.append(send.attempt(failure))
+            if send.spending is not None:
+                complete = assembler.finish is not None
+                await send.spending.settle(assembler.usage, sent=send.sent, complete=complete, failure=failure)
         if failure is not None:
             # Raised here and not in the handler, so that no exception of a plugin stays in its context.
             raise _of_the_tree(failure, watchdog.phase)
+
+    def _restoring(self, cleared: Cleared, step: Step) -> Restoring | None:
+        """What restores the events of the answer; `None` where there is nothing to restore or to keep from a tool."""
+        vault, gate = self._vault, self._runtime.gate
+        if vault is None or not (vault.issued or self._request.tools):
+            return None
+        from ringfence.privacy.redaction.restoring import Restoring  # noqa: PLC0415  (few policies redact)
+
+        return Restoring(
+            vault,
+            in_json=self._request.output is not None,
+            tool=lambda call: gate.tool_call(call, cleared.facts, vault, _unseen(step)),
+        )
 
     async def _go_on(self, walk: Walk, cleared: Cleared, error: ProviderError | GateError) -> Cleared:
         """Waits and moves `walk` to what is tried after `error`; returns what to send there.
@@ -215,9 +246,19 @@ class Execution:
             Message("assistant", (TextPart(text, labels=labels),)),
             Message("user", (TextPart(CONTINUE, labels=labels),)),
         )
+        if self._vault is not None:
+            gate = self._runtime.gate
+            self._prefix_unseen = self._unseen_by_all(self._record.sends[-1].step)
+            gate.remember(told[0], self._prefix_unseen, self._vault)
+            gate.remember(told[1], labels, self._vault)
         return self._runtime.gate.clear_again(
             cleared, replace(self._request, messages=(*self._request.messages, *told))
         )
+
+    def _unseen_by_all(self, step: Step) -> frozenset[str]:
+        """The labels of which nobody who wrote a part of the answer saw anything, `step` the last of them."""
+        unseen = _unseen(step)
+        return unseen if self._prefix_unseen is None else unseen & self._prefix_unseen
 
     def _broken_for_good(self, recipient: str, error: RingfenceError) -> StreamBroken:
         """What the app is told when a stream broke and `recipient`, where it was to go on, failed with `error`."""
@@ -267,6 +308,8 @@ class Execution:
         assembler, send = self._assembler, self._record.sends[-1]
         assert assembler is not None  # noqa: S101  (a message was made of it)
         assert assembler.finish is not None  # noqa: S101  (_send would have raised)
+        if self._vault is not None and (unseen := self._unseen_by_all(send.step)):
+            self._runtime.gate.remember(message, unseen, self._vault)
         return Response(
             message=message,
             output=assembler.embeddings,
@@ -285,6 +328,19 @@ async def _without_blocking(work: Callable[..., None], *arguments: object) -> No
         work(*arguments, wait=False)
     except Busy:
         await asyncio.shield(asyncio.to_thread(work, *arguments))
+
+
+def new_vault(runtime: Runtime) -> Vault | None:
+    """The vault of one request of a user; `None` where the policy redacts nothing."""
+    if not runtime.gate.redacts:
+        return None
+    from ringfence.privacy.redaction.vault import Vault  # noqa: PLC0415  (few policies redact)
+
+    return Vault()
+
+
+def _unseen(step: Step) -> frozenset[str]:
+    return frozenset(label for label, _ in step.redact)
 
 
 def _require_spent(send: Send, watchdog: Watchdog) -> None:

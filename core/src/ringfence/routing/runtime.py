@@ -1,18 +1,28 @@
-"""What every request of one assistant shares."""
+"""What every request of one assistant shares, and the newest policy that each begins under."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ringfence.receipt import Receipt
 from ringfence.routing.limits import Retry, Timeouts
 
 if TYPE_CHECKING:
+    from ringfence.errors import PolicyError
+    from ringfence.policy import Policy
+    from ringfence.policy.reload import PolicySource
     from ringfence.privacy.consents import ConsentDesk
     from ringfence.privacy.gate import Gate
+    from ringfence.routing.ledger import Ledger
     from ringfence.routing.providers import Providers
+
+
+CHECK_EVERY_S: Final = 1.0
+"""How often the files of a policy are looked at, at most, and only where a request begins."""
 
 
 class Audit(Protocol):
@@ -29,7 +39,11 @@ class Audit(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """What every request of one assistant shares."""
+    """What every request of one assistant shares.
+
+    `newest` gives the runtime under the newest version of the policy, for a request that begins; with `None` this one
+    is to be used as it is.
+    """
 
     gate: Gate
     providers: Providers
@@ -38,6 +52,91 @@ class Runtime:
     retry: Retry
     under_way: UnderWay
     consents: ConsentDesk
+    ledger: Ledger
+    newest: Callable[[], Awaitable[Runtime]] | None = None
+
+    async def begin(self) -> Runtime:
+        """What a request uses from its beginning to its end, whatever becomes of the policy meanwhile."""
+        return self if self.newest is None else await self.newest()
+
+
+class InForce:
+    """The runtime of one assistant under the newest version of its policy; on one event loop.
+
+    INVARIANT: gate and policy are swapped in one assignment, and a request holds the runtime that it began with.
+    """
+
+    def __init__(
+        self, source: PolicySource, runtime: Runtime, gate_for: Callable[[Policy], Gate], *, follow: bool
+    ) -> None:
+        self._source = source
+        self._gate_for = gate_for
+        self._follow = follow
+        self._checked_s = time.monotonic()
+        self._loading: asyncio.Task[PolicyError | None] | None = None
+        self._put(runtime)
+
+    @property
+    def runtime(self) -> Runtime:
+        """For a request that has not begun."""
+        return self._now[0]
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self._now[1].gate.policy
+
+    async def reload(self) -> None:
+        """Loads the policy now.
+
+        Raises:
+            PolicyError: what its files say now cannot be used; the version before stays in force.
+        """
+        while self._loading is not None:
+            # It may have begun before the change that the caller means.
+            await asyncio.shield(self._loading)
+        error = await self._load()
+        if error is not None:
+            raise error
+
+    async def _newest(self) -> Runtime:
+        """The runtime under the newest version, which is loaded first if there is one: a request never begins under a
+        version that is known to be old.
+        """
+        if self._loading is None:
+            now_s = time.monotonic()
+            if now_s - self._checked_s < CHECK_EVERY_S:
+                return self._now[1]
+            self._checked_s = now_s
+            if not self._source.changed():
+                return self._now[1]
+        await self._load()
+        return self._now[1]
+
+    async def _load(self) -> PolicyError | None:
+        if self._loading is None:
+            self._loading = asyncio.create_task(self._renew())
+        # A request that is cancelled takes the new version from no other one.
+        return await asyncio.shield(self._loading)
+
+    async def _renew(self) -> PolicyError | None:
+        try:
+            error = await asyncio.to_thread(self._source.renew)
+            policy = self._source.policy
+            if policy is not self.policy:
+                self._put(replace(self._now[1], gate=self._gate_for(policy)))
+            return error
+        finally:
+            self._loading = None
+
+    def _put(self, runtime: Runtime) -> None:
+        fixed = replace(runtime, newest=None)
+        self._now = (replace(fixed, newest=self._newest) if self._follow else fixed, fixed)
+
+    async def close(self) -> None:
+        """Waits for a version that is being loaded."""
+        if self._loading is not None:
+            await asyncio.shield(self._loading)
 
 
 class UnderWay:

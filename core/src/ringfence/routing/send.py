@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ringfence.errors import ProtocolViolated, Unavailable, Unsupported, describe
+from ringfence.privacy.material import request_texts
 from ringfence.provider import CountsTokens, Embeddings, Embeds
 from ringfence.receipt import Attempt
 from ringfence.response import Finish, ProviderEvent, Usage, UsageReport
@@ -19,15 +20,22 @@ if TYPE_CHECKING:
     from ringfence.policy.decision import Step
     from ringfence.privacy.consents import Consent, Consents
     from ringfence.privacy.gate import Cleared, Gate, Prepared
+    from ringfence.privacy.redaction.vault import Vault
     from ringfence.provider import Plan, Provider
     from ringfence.recipient import Recipient
+    from ringfence.request import Request
     from ringfence.response import Adjustment
+    from ringfence.routing.ledger import Ledger
     from ringfence.routing.providers import Providers
+    from ringfence.routing.spending import Spending
 
 _log = logging.getLogger("ringfence")
 
 _CLOSE_S = 5.0
 """How long a provider may take to end a run before that is cancelled too."""
+
+_LARGE_CHARACTERS = 20_000
+"""More text than this is redacted in a thread, so that the loop goes on."""
 
 _CANCELLED = (GeneratorExit, asyncio.CancelledError)
 
@@ -51,14 +59,25 @@ class Send:
         "_prepared",
         "_provider",
         "_providers",
+        "_vault",
         "adjustments",
         "cleared",
         "run",
+        "spending",
         "step",
     )
 
-    def __init__(self, gate: Gate, providers: Providers, cleared: Cleared, step: Step, kind: Kind = "answer") -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        providers: Providers,
+        cleared: Cleared,
+        step: Step,
+        kind: Kind = "answer",
+        vault: Vault | None = None,
+    ) -> None:
         self._gate = gate
+        self._vault = vault
         self._providers = providers
         self._began = time.perf_counter()
         self._consent: Consent | None = None
@@ -71,6 +90,8 @@ class Send:
         self.step = step
         self.adjustments: tuple[Adjustment, ...] = ()
         self.run: AsyncGenerator[Yielded, None] | None = None
+        self.spending: Spending | None = None
+        """The room reserved in budgets, to be settled however the send ends; `None` where no budget was looked at."""
 
     async def ready(self) -> bool:
         """Readies the recipient and plans; whether a person must be asked before `open`.
@@ -80,12 +101,18 @@ class Send:
             Unsupported: its model cannot honour the request.
             GateError: the gate refuses.
         """
-        prepared = self._prepared = self._gate.prepare(self.cleared, self.step.recipient)
+        prepared = self._prepared = await self._prepare()
         provider, card = await self._providers.ready(prepared.recipient)
         plan = provider.plan(prepared.request, prepared.recipient, card)
         self._provider, self._plan = provider, plan
         self.adjustments = prepared.adjustments + plan.adjustments
         return prepared.needs_consent
+
+    async def _prepare(self) -> Prepared:
+        gate, cleared, recipient = self._gate, self.cleared, self.step.recipient
+        if self.step.redact and sum(map(len, request_texts(cleared.request))) > _LARGE_CHARACTERS:
+            return await asyncio.to_thread(gate.prepare, cleared, recipient, self._vault)
+        return gate.prepare(cleared, recipient, self._vault)
 
     async def consent(self, consents: Consents) -> None:
         """Asks a person, unless it was asked before, and takes as long as they do.
@@ -96,6 +123,22 @@ class Send:
         assert self._prepared is not None  # noqa: S101  (ready() came first)
         self._consent = await self._gate.consent(self._prepared, consents)
 
+    async def reserve(self, ledger: Ledger) -> None:
+        """Reserves the most that it can cost in every budget over the recipient.
+
+        Raises:
+            BudgetSpent: a budget has not that much left.
+            GateError: what it can cost, or what was spent, is not known.
+        """
+        from ringfence.routing.spending import Spending  # noqa: PLC0415  (few policies have budgets)
+
+        plan, prepared = self._plan, self._prepared
+        assert plan is not None and prepared is not None  # noqa: S101, PT018  (ready() came first)
+        self.spending = Spending(ledger, self.price_usd)
+        await self.spending.reserve(
+            self._gate.policy, prepared.recipient, plan, answers=self._kind == "answer"
+        )
+
     def open(self) -> tuple[AsyncGenerator[Yielded, None], Grant]:
         """Asks the gate for the grant. Sends nothing yet: the first event drawn from the run does.
 
@@ -104,7 +147,8 @@ class Send:
         """
         provider, plan, prepared = self._provider, self._plan, self._prepared
         assert provider is not None and plan is not None and prepared is not None  # noqa: S101, PT018  (ready() came first)
-        self._grant = self._gate.grant(prepared, self._consent)
+        reservation = None if self.spending is None else self.spending.reservation
+        self._grant = self._gate.grant(prepared, self._consent, reservation)
         run = self._begin(provider, plan, self._grant)
         made: object = run
         if not isinstance(made, AsyncGenerator):
@@ -118,6 +162,16 @@ class Send:
         if plan.request.task == "embed":
             return _embed(provider, plan, grant)
         return provider.run(plan, grant)
+
+    @property
+    def redactions(self) -> dict[str, int]:
+        """How many values were redacted in what was prepared, by label."""
+        return self._prepared.redactions if self._prepared is not None else {}
+
+    @property
+    def payload(self) -> Request:
+        """What is sent: as it was prepared, else as it was decided on."""
+        return self._prepared.request if self._prepared is not None else self.cleared.request
 
     @property
     def consented(self) -> bool:
