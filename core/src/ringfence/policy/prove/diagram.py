@@ -1,13 +1,14 @@
 """Decision diagrams over variables with many values: a set of requests as one number, equal sets as equal numbers.
 
-A node asks for one variable, whose values are numbered from 0, and has a child for each run of them. Variables are asked
-in one order, a node whose children are all the same does not exist, and neither do two equal nodes: so a set is empty
-exactly where it is `NOTHING`, and everything exactly where it is `EVERYTHING`.
+A node asks for one variable, whose values are numbered from 0, and has a child for each run of them. Variables are
+asked in one order, a node whose children are all the same does not exist, and neither do two equal nodes: so a set is
+empty exactly where it is `NOTHING`, and everything exactly where it is `EVERYTHING`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Final, TypeAlias
 
 Set: TypeAlias = int
@@ -159,7 +160,7 @@ class Diagrams:
         self.steps += len(runs)
         if self.steps > self._limit:
             raise TooHard
-        kept = [run for run, after in zip(runs, runs[1:], strict=False) if run[1] != after[1]]
+        kept = [run for run, after in pairwise(runs) if run[1] != after[1]]
         if not kept:
             return runs[-1][1]
         kept.append(runs[-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Final
 
 from ringfence.policy.conditions import LabelIn, TaskIn, matchers
 from ringfence.policy.document import Document, Invariant
@@ -70,6 +71,12 @@ def prove(document: Document, invariants: Iterable[Invariant] | None = None, *, 
         except (TooHard, RecursionError):
             proofs.append(replace(proof, too_hard=True))
     return proofs
+
+
+LAWS: Final = (
+    Invariant(kind="consent", to=frozenset({"partner"}), text="every policy: nothing to a partner without consent"),
+)
+"""What every policy keeps, asked for or not."""
 
 
 def check_invariants(document: Document, faults: Faults) -> None:

@@ -1,4 +1,4 @@
-"""What a document decides, as sets of requests: written from the text of the language, and kept equal to the interpreter.
+"""What a document decides, as sets of requests: written from the text of the language, equal to the interpreter.
 
 A request reaches a recipient exactly where each of its labels does alone: what one label asks for depends on the other
 variables and not on the other labels. So one label is always enough to show that a rule lets too much through.
@@ -147,7 +147,7 @@ class Model:
             found = self._truths[condition] = self._truth(condition)
         return found
 
-    def _truth(self, condition: Condition) -> Truth:
+    def _truth(self, condition: Condition) -> Truth:  # noqa: PLR0911  (one for each kind)
         sets = self._diagrams
         match condition:
             case AllOf(parts):

@@ -1,4 +1,4 @@
-"""A document whose CEL expressions are facts: a proof holds whatever they return, and the interpreter can be asked too."""
+"""A document whose CEL expressions are facts: a proof holds whatever they return, and the interpreter can be asked."""
 
 from __future__ import annotations
 

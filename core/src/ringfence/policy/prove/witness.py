@@ -66,12 +66,10 @@ class Witness:
         return " ".join([*shown, *self._time_words()])
 
     def _minute(self) -> int | None:
-        day = self.matters.get(("day", ""), 0)
-        return (
-            None
-            if day is None
-            else int(cast("int", day)) * MINUTES_OF_A_DAY + int(cast("int", self._minute_of_day() or 0))
-        )
+        day, minute = self.matters.get(("day", "")), self._minute_of_day()
+        if day is None and (minute is None or ("day", "") in self.matters):
+            return None
+        return int(cast("int", day or 0)) * MINUTES_OF_A_DAY + int(cast("int", minute or 0))
 
     def _minute_of_day(self) -> Value:
         return self.matters.get(("minute", ""))
@@ -88,7 +86,7 @@ class Witness:
 
 
 def witness_of(world: World, found: Set) -> Witness:
-    """The plainest member of `found`, which is not empty: few labels, a usual task, and no value that does not matter."""
+    """The plainest member of `found`, which is not empty: few labels, a usual task, no value that does not matter."""
     sets = world.diagrams
     cost, values = sets.cheapest(found, world.costs)
     outside = sets.outside(found)

@@ -1,0 +1,78 @@
+"""What may move outward between two files beside the rules: who a recipient is, how long a yes lasts, what may be spent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from ringfence.policy.decision import ConsentRule
+from ringfence.policy.document import Budget, Document
+from ringfence.policy.prove.words import invariant_words, plain
+from ringfence.recipient import Recipient
+
+_IDENTITY: Final = (
+    *("ring", "provider", "model", "url", "region", "retention", "capacity", "directory", "trust_digest", "min_tier"),
+    "options",
+)
+"""What makes a recipient the place that it is: another of these, and bytes go somewhere else, or are kept otherwise."""
+
+
+def changed_identity(before: Recipient, after: Recipient) -> tuple[str, ...]:
+    """What of the identity of a recipient is another; retention that is now none is the same place, kept better."""
+    return tuple(
+        name
+        for name in _IDENTITY
+        if getattr(before, name) != getattr(after, name) and not (name == "retention" and after.retention == "none")
+    )
+
+
+def looser_consent(before: Document, after: Document, recipient: Recipient) -> Iterator[str]:
+    """How a person's yes for `recipient` counts for more, or is given for less that is shown."""
+    old, new = _consent(before, recipient), _consent(after, recipient)
+    if not any(rule.consent and rule.names(recipient) for rule in after.flow) or old == new:
+        return
+    shorter = isinstance(old.lasts, int) and isinstance(new.lasts, int) and new.lasts < old.lasts
+    # A session and a time cannot be compared, so either in place of the other is longer.
+    if new.lasts not in ("request", old.lasts) and not shorter:
+        yield f"consent lasts longer: {_lasts(old)} before, {_lasts(new)} now"
+    if old.per == "recipient" and new.per == "ring":
+        yield "consent counts for its whole ring, no longer for it alone"
+    if hidden := set(old.show) - set(new.show):
+        yield f"who is asked no longer sees {' and '.join(sorted(hidden))}"
+
+
+def looser_budgets(before: Document, after: Document, recipient: Recipient) -> Iterator[str]:
+    """The budgets of `recipient` that are raised or gone."""
+    for budget in before.budgets:
+        if _of(budget, recipient) and not any(_at_most(one, budget) for one in after.budgets if _of(one, recipient)):
+            limit = f"{budget.limit:g} {budget.unit} per {budget.per}"
+            yield f"budget {plain(budget.id)}, {limit}, is raised or gone"
+
+
+def notes(before: Document, after: Document) -> Iterator[str]:
+    """What else changed: nothing of it moves outward."""
+    if before.route != after.route:
+        yield "route changed: it chooses among what flow allows, and moves nothing that flow refuses"
+    if before.audit.keep_s is not None and (after.audit.keep_s is None or after.audit.keep_s > before.audit.keep_s):
+        yield "the audit log, which holds no content, is kept longer"
+    for name in before.recipients.keys() - after.recipients.keys():
+        yield f"recipient {plain(name)} is gone"
+    for gone in (one for one in before.invariants if one not in after.invariants):
+        yield f'an invariant is no longer asked for: "{plain(gone.text or invariant_words(gone))}"'
+
+
+def _consent(document: Document, recipient: Recipient) -> ConsentRule:
+    return document.consent.get(recipient.name) or document.consent.get(recipient.ring) or ConsentRule()
+
+
+def _lasts(rule: ConsentRule) -> str:
+    return f"{rule.lasts} s" if isinstance(rule.lasts, int) else f"a {rule.lasts}"
+
+
+def _of(budget: Budget, recipient: Recipient) -> bool:
+    return recipient.name in budget.of or recipient.ring in budget.of
+
+
+def _at_most(one: Budget, other: Budget) -> bool:
+    """Whether `one` keeps whatever `other` bounds within its limit: of no more recipients, or the sum would be shared."""
+    return (one.unit, one.per) == (other.unit, other.per) and one.limit <= other.limit and one.of >= other.of
