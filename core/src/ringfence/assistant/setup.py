@@ -1,34 +1,83 @@
-"""What an assistant is made of when it is made: the policy in force and the audit log."""
+"""What an assistant is made of when it is made: the policy and its layers, the gate under it, and the audit log."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeAlias
 
 from ringfence.checks import require
 from ringfence.errors import PolicyNotReadable
-from ringfence.policy import Policy, builtin_policy, load_policy
+from ringfence.policy import Policy, builtin_policy
+from ringfence.policy.loading import narrowed, read_file
+from ringfence.policy.reload import PolicySource
 from ringfence.privacy.audit import AuditLog
+from ringfence.privacy.detection import DetectorSet
+from ringfence.privacy.gate import Gate
+from ringfence.privacy.labels import Labeller
 
 PolicyLike: TypeAlias = Policy | str | os.PathLike[str]
+Layers: TypeAlias = Iterable[str | os.PathLike[str]]
 
 
-def find_policy(given: PolicyLike | None) -> Policy:
-    """The policy in force: `given`, else the file `RINGFENCE_POLICY` names, else the built-in one.
+def find_policy(given: PolicyLike | None, layers: Layers = ()) -> Policy:
+    """The policy in force: `given`, else the file `RINGFENCE_POLICY` names, else the built-in one; under its layers.
+
+    The layers are `layers` and those of `RINGFENCE_LAYERS`.
 
     Raises:
-        PolicyError: a named policy cannot be used; the built-in one never stands in for it.
+        PolicyError: a named policy or layer cannot be used; the built-in one never stands in for it.
     """
-    if isinstance(given, Policy):
+    return find_source(given, layers).policy
+
+
+def find_source(given: PolicyLike | PolicySource | None, layers: Layers = ()) -> PolicySource:
+    """The same, with the files that it is made from.
+
+    Raises:
+        PolicyError: as above.
+    """
+    if isinstance(given, PolicySource):
         return given
+    require(not isinstance(layers, str | bytes), "layers is a list of files", 'layers=["/…/managed.mobileconfig"]')
+    # INVARIANT: an administrator's layers hold for every policy, whoever chose it.
+    over = (*(Path(layer).absolute() for layer in layers), *_layers_of_environment())
+    if isinstance(given, Policy):
+        return _under(given, over)
     require(
         given is None or isinstance(given, str | os.PathLike), "policy is a file or a Policy", 'policy="policy.yaml"'
     )
+    named = os.environ.get("RINGFENCE_POLICY") if given is None else given
+    if named is None:
+        return _under(builtin_policy(), over)
     if given is None:
-        named = os.environ.get("RINGFENCE_POLICY")
-        return builtin_policy() if named is None else _named_by_environment(named)
-    return load_policy(Path(given))
+        _require_absolute("RINGFENCE_POLICY", str(named), "/…/my.yaml")
+    # Where the process goes later makes no other file of it.
+    path, source = Path(named).absolute(), os.fspath(named)
+    return PolicySource(lambda: read_file(path, layers=over, source=source))
+
+
+def gate_for(policy: Policy, detectors: DetectorSet) -> Gate:
+    """The gate under `policy`, with its shadow beside it."""
+    labeller, beside = Labeller(policy, detectors), policy.shadow
+    if beside is None:
+        return Gate(policy, labeller)
+    from ringfence.privacy.shadow import Shadow  # noqa: PLC0415  (few policies have one)
+
+    return Gate(policy, labeller, Shadow(beside, Labeller(beside, detectors)))
+
+
+def _under(policy: Policy, layers: tuple[Path, ...]) -> PolicySource:
+    return PolicySource(lambda: narrowed(policy, layers)) if layers else PolicySource.fixed(policy)
+
+
+def _layers_of_environment() -> tuple[Path, ...]:
+    named = os.environ.get("RINGFENCE_LAYERS")
+    layers = () if named is None else tuple(named.split(os.pathsep))
+    for layer in layers:
+        _require_absolute("RINGFENCE_LAYERS", layer, "/…/managed.mobileconfig")
+    return tuple(map(Path, layers))
 
 
 def audit_log(audit: bool | str | os.PathLike[str]) -> AuditLog | None:  # noqa: FBT001  (the facade's own argument)
@@ -43,14 +92,10 @@ def audit_log(audit: bool | str | os.PathLike[str]) -> AuditLog | None:  # noqa:
     return AuditLog(Path(audit))
 
 
-def _named_by_environment(named: str) -> Policy:
-    path = Path(named)
-    if not path.is_absolute():
+def _require_absolute(variable: str, named: str, example: str) -> None:
+    if not Path(named).is_absolute():
         # INVARIANT: the working directory never chooses the policy; a hostile checkout would.
-        raise PolicyNotReadable(
-            "RINGFENCE_POLICY is not an absolute path", way_out="export RINGFENCE_POLICY=/…/my.yaml"
-        )
-    return load_policy(path)
+        raise PolicyNotReadable(f"{variable} is not an absolute path", way_out=f"export {variable}={example}")
 
 
-__all__ = ["PolicyLike", "audit_log", "find_policy"]
+__all__ = ["Layers", "PolicyLike", "audit_log", "find_policy", "find_source", "gate_for"]

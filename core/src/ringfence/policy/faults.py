@@ -20,8 +20,8 @@ class Fault:
     message: str
 
     def render(self, file: str) -> str:
-        """`file:line:col: message`, with as much of the place as is known."""
-        place = str(self.at)
+        """`file:line:col: message`, with as much of the place as is known; `file` unless it stands in a layer."""
+        place, file = str(self.at), self.at.file or file
         return f"{file}:{place}: {self.message}" if place else f"{file}: {self.message}"
 
 
@@ -37,12 +37,12 @@ class Faults:
         self.found.setdefault(Fault(at, message))
 
     def in_file_order(self) -> tuple[Fault, ...]:
-        """All of them, by line and column; those without a place stand last."""
+        """All of them, by line and column, those of layers after the others; those without a place stand last."""
         return tuple(sorted(self.found, key=_place))
 
 
-def _place(fault: Fault) -> tuple[int, int]:
-    return (fault.at.line or _LAST_LINE, fault.at.column or 0)
+def _place(fault: Fault) -> tuple[str, int, int]:
+    return (fault.at.file, fault.at.line or _LAST_LINE, fault.at.column or 0)
 
 
 def quoted(name: str) -> str:

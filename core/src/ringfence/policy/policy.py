@@ -20,7 +20,8 @@ class Policy:
     """A policy that was loaded without a fault. `source` is the file it came from, or `built-in`.
 
     `digest` covers all that the file says, and neither comments nor layout. `detect_kinds` are the detector kinds that
-    any label names, `tasks` those every policy knows and the file's own. Made by `load_policy`, `read_policy` and
+    any label names, `tasks` those every policy knows and the file's own. `shadow` is decided beside it and sends
+    nothing; `layers` are the files that were put over it from outside. Made by `load_policy`, `read_policy` and
     `builtin_policy` only.
     """
 
@@ -36,6 +37,8 @@ class Policy:
     tasks: frozenset[str]
     facts: Mapping[str, Fact]
     compiled: Compiled
+    shadow: Policy | None = None
+    layers: tuple[str, ...] = ()
 
     def decide(self, facts: Facts) -> Decision:
         """What may happen to one request: pure, no I/O, never an exception for what the facts hold."""

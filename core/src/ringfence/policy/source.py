@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import codecs
+import errno
+import os
+import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO, Literal
 
 from ringfence.errors import PolicyNotReadable
-from ringfence.policy.faults import Faults
+from ringfence.policy.faults import Faults, quoted
 from ringfence.policy.languages import looks_like_toml, looks_like_yaml
 from ringfence.policy.place import START, Position
 from ringfence.policy.tree import Node
@@ -25,18 +30,46 @@ def read_bytes(path: Path) -> bytes:
     Raises:
         PolicyNotReadable: it is missing, not a file, or may not be read.
     """
+    return _read(path, f"policy file '{path}'", path.open)
+
+
+def read_regular(path: Path, *, shown: str) -> bytes:
+    """The same of a file that a policy names; `shown` is how a person is told of it.
+
+    Raises:
+        PolicyNotReadable: as above, and for a pipe or a device, which would be waited for.
+    """
+    return _read(path, f"layer file {quoted(shown)}", lambda _: open_regular(path))
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """The file `path`, open. Raises: OSError, also where it is no regular file."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     try:
-        with path.open("rb") as file:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _read(path: Path, name: str, opened: Callable[[Literal["rb"]], BinaryIO]) -> bytes:
+    try:
+        with opened("rb") as file:
             return file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise PolicyNotReadable(f"policy file '{path}' does not exist", way_out="check the path") from None
+        raise PolicyNotReadable(f"{name} does not exist", way_out="check the path") from None
     except IsADirectoryError:
-        raise PolicyNotReadable(f"policy file '{path}' is a directory", way_out="name the file in it") from None
+        raise PolicyNotReadable(f"{name} is a directory", way_out="name the file in it") from None
     except PermissionError:
-        raise PolicyNotReadable(f"policy file '{path}' may not be read", way_out=f"chmod u+r {path}") from None
+        raise PolicyNotReadable(f"{name} may not be read", way_out=f"chmod u+r {path}") from None
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "not a usable path"
-        raise PolicyNotReadable(f"policy file '{path}' cannot be read: {why.lower()}") from None
+        raise PolicyNotReadable(f"{name} cannot be read: {why.lower()}") from None
 
 
 def read_tree(data: bytes, file: str, faults: Faults) -> Node | None:
