@@ -332,6 +332,11 @@ def test_an_allow_to_a_ring_where_nobody_is_is_a_warning() -> None:
     assert of(head=head + tools, route=BASE_ROUTE.replace("out, ", "")) == []
 
 
+def overflowing(to: str, fallback: str) -> str:
+    overflow = f"overflow: {{to: [{to}], when_utilisation_over: 0.8}}"
+    return f"route: [{{id: all, prefer: [own], {overflow}, fallback: [{fallback}, mlx]}}]\n"
+
+
 ROUTES = {
     "everything is denied": (
         ('{id: x, deny: {labels: "*", to: [own]}}',),
@@ -345,13 +350,15 @@ ROUTES = {
     ),
     "overflow outward": (
         (),
-        "route: [{id: all, prefer: [own], overflow: {to: [out], when_utilisation_over: 0.8}, fallback: [rented, mlx]}]\n",
-        "rule 'all' overflows outward, from 'house' to 'out': when 'own' is full, requests go on to ring 'partner' where"
-        " flow allows it.",
+        overflowing("out", "rented"),
+        (
+            "rule 'all' overflows outward, from 'house' to 'out': when 'own' is full, requests go on to ring 'partner' "
+            "where flow allows it."
+        ),
     ),
     "overflow to nobody": (
         ('{id: x, deny: {labels: "*", to: [rented]}}',),
-        "route: [{id: all, prefer: [own], overflow: {to: [rented], when_utilisation_over: 0.8}, fallback: [out, mlx]}]\n",
+        overflowing("rented", "out"),
         "rule 'all' overflows to 'rented', which flow lets nothing reach.",
     ),
 }
@@ -365,8 +372,7 @@ def test_a_route_that_names_something_for_nothing_is_a_warning(
 
 
 def test_a_recipient_that_only_overflow_names_is_in_a_route() -> None:
-    route = "route: [{id: all, prefer: [own], overflow: {to: [rented], when_utilisation_over: 0.8}, fallback: [out, mlx]}]\n"
-    assert of(route=route) == []
+    assert of(route=overflowing("rented", "out")) == []
 
 
 DECLARED = {
