@@ -110,7 +110,7 @@ SENTENCES: dict[str, tuple[Decision, str, str]] = {
     "allowed by two": (
         decide("contact"),
         "own",
-        "allowed by rules 'house-most' and 'house-contact-attested'",
+        "allowed by rules 'house-most' and 'house-contact-attested' if it is attested",
     ),
     "not covered": (decide("public"), "openai", "no rule allows label 'public'"),
     "none of several covered": (decide("public", "contact"), "openai", "no rule allows labels 'contact' and 'public'"),
@@ -143,7 +143,7 @@ SENTENCES: dict[str, tuple[Decision, str, str]] = {
     "an allow that is false": (
         decide("unclassified", age_band="minor"),
         "rented",
-        "no rule allows label 'unclassified'",
+        "no rule allows label 'unclassified'; rule 'rented-adults' does not count: its condition is false",
     ),
     "a task that is not known": (
         decide("health", task="mystery"),

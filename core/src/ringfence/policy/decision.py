@@ -41,9 +41,9 @@ class ConsentRule:
 class Verdict:
     """Why one recipient is allowed or not: the ids of the rules that made it so, and a sentence.
 
-    `rules` are every allow that matches or, where it is refused, every deny that fires. `missing` are the labels that no
-    allow covers, in any one layer. A recipient is refused exactly where `missing` or a deny is there, and each alone
-    would refuse it.
+    `rules` are every allow that matches or, where it is refused, every deny that fires. `missing` are the labels that
+    some layer has no allow for. A recipient is refused exactly where either is there, and each of them alone would
+    refuse it.
     """
 
     ring: Ring

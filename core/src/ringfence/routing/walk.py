@@ -68,7 +68,7 @@ class Walk:
         return 0.0
 
     def _makes_way(self, error: ProviderError) -> bool:
-        """Whether a recipient that answered that it is full is not asked again, since its overflow is there for that."""
+        """Whether a recipient that is full is not asked again, since its overflow is there for that."""
         return (
             isinstance(error, Overloaded)
             and _is_full(error)
@@ -99,7 +99,7 @@ def _rank(step: Step, busy: set[str]) -> int:
 
 
 def _is_full(error: RingfenceError) -> bool:
-    """Whether the recipient answered that it is full, or no node of it could be reached; not in the midst of an answer."""
+    """Whether the recipient answered that it is full, before an answer began, or could not be reached."""
     if not isinstance(error, ProviderError) or error.phase == "mid_stream":
         return False
     return isinstance(error, Overloaded | ConnectFailed) or (
