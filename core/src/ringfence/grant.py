@@ -27,14 +27,21 @@ class Grant:
     last moment before the network.
     """
 
-    __slots__ = ("_request", "_requested", "_require", "_state", "connected", "recipient")
+    __slots__ = ("_hidden", "_request", "_requested", "_require", "_state", "connected", "recipient")
 
     def __init__(
-        self, mint: object, request: Request, *, recipient: Recipient, require: Callable[[], None] | None = None
+        self,
+        mint: object,
+        request: Request,
+        *,
+        recipient: Recipient,
+        require: Callable[[], None] | None = None,
+        hidden: frozenset[str] = frozenset(),
     ) -> None:
         if mint is not _MINT:
             raise GateError("only the policy gate makes grants", way_out="use the grant that run() was given")
         self._request = request
+        self._hidden = hidden
         self._state = "live"
         self._requested = False
         self._require = require
@@ -92,6 +99,12 @@ class Grant:
     def revoke(self) -> None:
         """Ends the grant: one that was not spent never will be, and a spent one lets nothing more through."""
         self._state = {"live": "revoked", "spent": "over"}.get(self._state, self._state)
+        self._hidden = frozenset()
+
+    @property
+    def hidden(self) -> frozenset[str]:
+        """The values that were redacted in the payload, so that the transport trips over them; gone when it is over."""
+        return self._hidden
 
     @property
     def spent(self) -> bool:

@@ -16,11 +16,12 @@ from ringfence.assistant.toolcalls import ToolCalls
 from ringfence.errors import AuditError, Denied, ToolLimitReached, Unsupported
 from ringfence.request import Message, Request, ToolCallPart
 from ringfence.response import Event, Response, ToolFinished, TurnStarted, Usage
-from ringfence.routing.execute import Execution
+from ringfence.routing.execute import Execution, new_vault
 
 if TYPE_CHECKING:
     from ringfence.assistant.tools import Toolbox
     from ringfence.policy.facts import Facts
+    from ringfence.privacy.redaction.vault import Vault
     from ringfence.privacy.consents import Consents
     from ringfence.receipt import Receipt
     from ringfence.routing.runtime import Runtime
@@ -51,6 +52,7 @@ class ToolLoop:
         self._turns: list[Message] = []
         self._calls = 0
         self._undeclared: set[str] = set()
+        self._vault = new_vault(runtime)
         self.response: Response[object] | None = None
         self.receipt: Receipt | None = None
         """The receipt of the last model call that has ended."""
@@ -65,6 +67,7 @@ class ToolLoop:
             RingfenceError: what `Execution.events` raises. Results can raise the labels, so a later call may be denied.
         """
         # What the model calls need is closed after the last of them, not between two.
+        self._runtime = await self._runtime.begin()
         self._runtime.under_way.begin()
         try:
             while True:
@@ -84,7 +87,7 @@ class ToolLoop:
             self._runtime.under_way.end()
 
     async def _model_call(self) -> AsyncGenerator[Event, None]:
-        execution = Execution(self._runtime, self._request, self._consents)
+        execution = Execution(self._runtime, self._request, self._consents, vault=self._vault)
         try:
             async with aclosing(execution.events()) as events:
                 async for event in events:
@@ -135,7 +138,10 @@ class ToolLoop:
     ) -> AsyncGenerator[ToolFinished, None]:
         """Carries `calls` out; the next request then has their results."""
         asked = replace(self._request, messages=(*self._request.messages, answer.message))
-        work = ToolCalls(self._runtime.gate.policy, await self._facts(asked), calls, self._toolbox)
+        facts, gate, vault = await self._facts(asked), self._runtime.gate, self._vault
+        unseen = gate.unseen(answer.message)
+        as_seen = None if vault is None else lambda call: gate.tool_call(call, facts, vault, unseen)
+        work = ToolCalls(gate.policy, facts, calls, self._toolbox, as_seen)
         async with aclosing(work.events()) as events:
             async for event in events:
                 yield event
@@ -143,9 +149,19 @@ class ToolLoop:
         self._undeclared |= {call.name for call in calls if call.name not in declared}
         # One message a result: some chat templates have room for one only.
         results = [Message("tool", (result,)) for result in work.results]
+        if vault is not None:
+            self._remember(results, work, vault, unseen)
         self._turns += [answer.message, *results]
         again = "auto" if asked.tool_choice == "required" else asked.tool_choice
         self._request = replace(asked, messages=(*asked.messages, *results), tool_choice=again)
+
+    def _remember(self, results: list[Message], work: ToolCalls, vault: Vault, unseen: frozenset[str]) -> None:
+        """A tool was told nothing of a label that its caller never saw, unless a value of it was restored for it."""
+        gate = self._runtime.gate
+        for place, message in enumerate(results):
+            handed = work.handed.get(place)
+            told = frozenset[str]() if handed is None else gate.labels_told(handed, vault)
+            gate.remember(message, unseen - told - work.own_labels[place], vault)
 
     async def _facts(self, request: Request) -> Facts:
         """What the policy decides on for the tools that `request`, the answer with the calls included, would reach."""

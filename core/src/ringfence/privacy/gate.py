@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from ringfence.errors import ConsentRefused, GateError
 from ringfence.grant import _MINT, Grant  # pyright: ignore[reportPrivateUsage]  (the gate is the only mint)
-from ringfence.request import Message, Part, ReasoningPart, Request, TextPart
+from ringfence.request import Message, Part, ReasoningPart, Request, TextPart, ToolCallPart
 from ringfence.response import Adjustment
 
 if TYPE_CHECKING:
@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from ringfence.policy.facts import Facts
     from ringfence.privacy.consents import Consent, Consents
     from ringfence.privacy.labels import Labeller
+    from ringfence.privacy.redaction.memory import Memory
+    from ringfence.privacy.redaction.vault import Vault
+    from ringfence.privacy.shadow import Shadow
     from ringfence.recipient import Recipient
-    from ringfence.routing.budgets import Reservation
+    from ringfence.routing.budget import Reservation
 
 
-CONSENT, BUDGET = "consent", "budget"
+CONSENT, BUDGET, REDACT = "consent", "budget", "redact"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -33,6 +36,8 @@ class Cleared:
     request: Request
     facts: Facts
     decision: Decision
+    shadow: dict[str, Any] | None = None
+    """Where the shadow policy differs, in names only."""
 
     def __repr__(self) -> str:
         return f"Cleared({self.decision.outcome}, {[step.recipient for step in self.decision.plan]})"
@@ -52,6 +57,10 @@ class Prepared:
     private: frozenset[str]
     """The providers that get options of their own, which no other's payload shows."""
     adjustments: tuple[Adjustment, ...]
+    redactions: dict[str, int] = field(default_factory=dict[str, int])
+    """How many values were redacted, by label."""
+    hidden: frozenset[str] = frozenset()
+    """The values that must not leave with it."""
 
     def __repr__(self) -> str:
         return f"Prepared({self.recipient.name})"
@@ -60,9 +69,13 @@ class Prepared:
 class Gate:
     """Decides requests under one policy, and grants the sends that its decisions allow."""
 
-    def __init__(self, policy: Policy, labeller: Labeller) -> None:
+    def __init__(self, policy: Policy, labeller: Labeller, shadow: Shadow | None = None) -> None:
         self.policy = policy
+        self.redacts = any(rule.redact for rule in policy.document.flow)
+        """Whether the policy redacts anything anywhere."""
         self._labeller = labeller
+        self._shadow = shadow
+        self._known: Memory | None = None
 
     def clear(self, request: Request) -> Cleared:
         """Labels and decides `request`. Pure but for detectors; safe in a thread.
@@ -70,23 +83,30 @@ class Gate:
         Raises:
             InvalidRequest: a declared label that the policy does not know.
         """
-        facts = self._labeller.facts(request, self._labeller.label(request))
-        return Cleared(self, request, facts, self.policy.decide(facts))
+        return self._decided(request, self._labeller.facts(request, self._labeller.label(request)))
+
+    def _decided(self, request: Request, facts: Facts) -> Cleared:
+        decision = self.policy.decide(facts)
+        beside = None if self._shadow is None else self._shadow.beside(request, facts, decision)
+        return Cleared(self, request, facts, decision, beside)
 
     def unscanned_characters(self, request: Request) -> int:
         """How much text `clear` would scan: 0 where the policy names no detector, or all of it was scanned before."""
-        return self._labeller.unscanned_characters(request)
+        own = self._labeller.unscanned_characters(request)
+        return own if self._shadow is None else own + self._shadow.unscanned_characters(request)
 
     def clear_again(self, earlier: Cleared, request: Request) -> Cleared:
         """Decides a payload that grew out of `earlier`, such as a continuation.
 
         INVARIANT: its labels are never fewer than before; the other facts are computed once a request and stay.
         """
-        facts = replace(earlier.facts, labels=earlier.facts.labels | self._labeller.label(request))
-        return Cleared(self, request, facts, self.policy.decide(facts))
+        labels = earlier.facts.labels | self._labeller.label(request)
+        return self._decided(request, replace(earlier.facts, labels=labels))
 
-    def prepare(self, cleared: Cleared, recipient: str) -> Prepared:
-        """The payload as `recipient` may see it, without another provider's options and opaque reasoning.
+    def prepare(self, cleared: Cleared, recipient: str, vault: Vault | None = None) -> Prepared:
+        """The payload as `recipient` may see it: redacted, without another provider's options and opaque reasoning.
+
+        `vault` is that of the user's request; without one, nothing can be restored. Safe in a thread.
 
         Raises:
             GateError: the decision does not plan this recipient, or an obligation cannot be met.
@@ -97,7 +117,7 @@ class Gate:
         step = next((step for step in cleared.decision.plan if step.recipient == recipient), None)
         if step is None:
             raise GateError(f"the policy does not send this request to recipient '{recipient}'")
-        if unmet := [name for name in step.obligations if name not in (CONSENT, BUDGET)]:
+        if unmet := [name for name in step.obligations if name not in (CONSENT, BUDGET, REDACT)]:
             # Nothing attests in this version.
             raise GateError(f"recipient '{recipient}' needs '{unmet[0]}', which this version cannot do")
         declared = self.policy.recipients[recipient]
@@ -105,7 +125,7 @@ class Gate:
         request = _without_foreign_options(cleared.request, declared.provider)
         request, dropped = _without_foreign_reasoning(request, declared)
         adjustments = (_DROPPED,) if dropped else ()
-        return Prepared(
+        prepared = Prepared(
             self,
             request,
             declared,
@@ -116,6 +136,85 @@ class Gate:
             private,
             adjustments,
         )
+        if step.redact or REDACT in step.obligations:
+            return self._redacted(prepared, vault)
+        if vault is not None and vault.issued:
+            # INVARIANT: who may see the values gets them, and never a placeholder meant for somebody else.
+            from ringfence.privacy.redaction.reveal import Reveal  # noqa: PLC0415  (few policies redact)
+
+            return replace(prepared, request=Reveal(vault, frozenset(prepared.labels)).request(request))
+        return prepared
+
+    def _redacted(self, prepared: Prepared, vault: Vault | None) -> Prepared:
+        from ringfence.privacy.redaction.redactor import Redactor  # noqa: PLC0415  (few policies redact)
+        from ringfence.privacy.redaction.vault import Vault  # noqa: PLC0415
+
+        name = prepared.recipient.name
+        if not prepared.redact:
+            raise GateError(f"recipient '{name}' needs '{REDACT}', and no rule says of what")
+        redactor = Redactor(
+            self._labeller,
+            self._memory(),
+            vault or Vault(),
+            prepared.redact,
+            labels=frozenset(prepared.labels),
+            recipient=name,
+        )
+        redacted = redactor.request(prepared.request)
+        return replace(
+            prepared,
+            request=redacted.request,
+            adjustments=prepared.adjustments + redacted.adjustments,
+            redactions=redacted.counts,
+            hidden=redacted.hidden,
+        )
+
+    def tool_call(self, call: ToolCallPart, facts: Facts, vault: Vault, unseen: frozenset[str]) -> ToolCallPart:
+        """The call as its tool may see it; `unseen` are the labels of which the model that wrote it saw nothing.
+
+        Restored is only what flow allows to the ring of the tool as it is. A tool that the policy does not declare or
+        does not allow gets placeholders for all that was redacted in this request.
+
+        Raises:
+            GateError: its arguments cannot be redacted in full.
+        """
+        verdict = self.policy.tool_verdict(call.name, facts)
+        ruled = verdict.declared and verdict.outcome != "deny"
+        redact: dict[str, Redaction] = dict(verdict.redact)
+        if not ruled:
+            redact = {label: "pseudonym" for entry in vault.entries for label in entry.labels}
+        if not (redact or vault.issued):
+            return call
+        from ringfence.privacy.redaction.memory import Known  # noqa: PLC0415  (few policies redact)
+        from ringfence.privacy.redaction.redactor import Redactor  # noqa: PLC0415
+
+        known = Known(unseen=unseen if ruled else frozenset(redact))
+        redactor = Redactor(self._labeller, self._memory(), vault, redact, labels=facts.labels, recipient=call.name)
+        return redactor.call(call, known)
+
+    def remember(self, message: Message, unseen: frozenset[str], vault: Vault) -> None:
+        """Notes that who wrote `message` saw nothing of the labels `unseen`, but what `vault` restored in it."""
+        from ringfence.privacy.redaction.memory import Known  # noqa: PLC0415  (few policies redact)
+
+        self._memory().keep(message, Known(unseen=unseen, restored=vault.issued))
+
+    def labels_told(self, call: ToolCallPart, vault: Vault) -> frozenset[str]:
+        """The labels of the values of `vault` that stand in the arguments of `call`, and so were told to its tool."""
+        from ringfence.privacy.redaction.spans import Finder  # noqa: PLC0415  (few policies redact)
+
+        spans = Finder(self._labeller, frozenset()).known(call.arguments, vault.entries)
+        return frozenset[str]().union(*(span.labels for span in spans))
+
+    def unseen(self, message: Message) -> frozenset[str]:
+        """The labels of which who wrote `message` saw nothing."""
+        return frozenset() if self._known is None else self._known.of(message).unseen
+
+    def _memory(self) -> Memory:
+        if self._known is None:
+            from ringfence.privacy.redaction.memory import Memory  # noqa: PLC0415  (few policies redact)
+
+            self._known = Memory()
+        return self._known
 
     async def consent(self, prepared: Prepared, consents: Consents) -> Consent | None:
         """The consent that sending `prepared` needs, asked for unless it was given; `None` where none is needed.
@@ -168,7 +267,8 @@ class Gate:
         # INVARIANT: no grant without room in every budget over the recipient.
         if prepared.needs_budget and (reservation is None or reservation.recipient != to.name):
             raise GateError(f"recipient '{to.name}' needs room in a budget, and none was reserved")
-        return Grant(_MINT, prepared.request, recipient=to, require=None if consent is None else consent.require)
+        require = None if consent is None else consent.require
+        return Grant(_MINT, prepared.request, recipient=to, require=require, hidden=prepared.hidden)
 
 
 _DROPPED = Adjustment(setting="reasoning", action="ignored", detail="reasoning of another recipient is never replayed")

@@ -118,9 +118,7 @@ class Labeller:
             minute=None if self._zone is None else minute_of_week(self._zone, time.time()),
         )
 
-    def hits(
-        self, text: str, labels: frozenset[str]
-    ) -> tuple[list[tuple[Hit, str, frozenset[str]]], bool]:
+    def hits(self, text: str, labels: frozenset[str]) -> tuple[list[tuple[Hit, str, frozenset[str]]], bool]:
         """The hits in `text`, as it stands, that carry any of `labels`: each with its kind and all its labels.
 
         The second value says whether every detector that could find one scanned all of it.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 from ringfence.request import (
     FilePart,
@@ -28,6 +28,7 @@ MAX_ESCAPE_DEPTH = 6
 
 _UTF8_CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 _ESCAPE = re.compile(r'\\(?:u([0-9a-fA-F]{4})|(["\\/bfnrt]))')
+_SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _SHORT_ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _OUTPUT_MODALITY: dict[str, frozenset[Modality]] = {
     "image": frozenset({"image"}),
@@ -126,6 +127,54 @@ def unescaped_forms(text: str) -> tuple[list[str], bool]:
     return forms, True
 
 
+Places: TypeAlias = Callable[[int], int]
+"""Where a place in a form of a text is in the text itself."""
+
+
+def unescaped_places(text: str) -> tuple[list[tuple[str, Places]], bool]:
+    """As `unescaped_forms`, each form with where its places are in `text`."""
+    forms: list[tuple[str, Places]] = [(text, _same)]
+    if "\\" not in text:
+        return forms, True
+    origin: list[int] | None = None
+    form = text
+    while "\\" in form:
+        plain, starts = _unescaped_once(form)
+        if plain == form:
+            break
+        if len(forms) > MAX_ESCAPE_DEPTH:
+            return forms, False
+        origin = starts if origin is None else [origin[start] for start in starts]
+        forms.append((plain, origin.__getitem__))
+        form = plain
+    return forms, True
+
+
+def _same(place: int) -> int:
+    return place
+
+
+def _unescaped_once(text: str) -> tuple[str, list[int]]:
+    """`text` with one level of escapes undone, and where each of its characters, and its end, began."""
+    characters: list[str] = []
+    starts: list[int] = []
+    place = 0
+    for match in _ESCAPE.finditer(text):
+        characters += text[place : match.start()]
+        starts += range(place, match.start())
+        characters.append(_unescape(match))
+        starts.append(match.start())
+        place = match.end()
+    characters += text[place:]
+    starts += range(place, len(text) + 1)
+    plain = "".join(characters)
+    if _SURROGATE_PAIR.search(plain) is None:
+        return plain, starts
+    # The second half of a pair is no character of its own in what the escapes mean.
+    seconds = {match.start() + 1 for match in _SURROGATE_PAIR.finditer(plain)}
+    return _joined_surrogates(plain), [start for number, start in enumerate(starts) if number not in seconds]
+
+
 def utf8_bytes(text: str) -> int:
     """The length of `text` in UTF-8; a lone surrogate counts three bytes."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
@@ -199,6 +248,7 @@ def _json_ready(value: object) -> object:
 __all__ = [
     "MAX_ESCAPE_DEPTH",
     "Material",
+    "Places",
     "file_text",
     "material_of",
     "modality_of",
@@ -207,5 +257,6 @@ __all__ = [
     "settings_material",
     "tool_material",
     "unescaped_forms",
+    "unescaped_places",
     "utf8_bytes",
 ]

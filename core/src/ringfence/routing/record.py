@@ -97,8 +97,9 @@ class Record:
             model=declared.model if declared else None,
             rules=decision.allowing(recipient) if recipient is not None else (),
             route=decision.route,
+            redactions=dict(send.redactions) if send is not None else {},
             adjustments=tuple(a.setting for a in send.adjustments) if send is not None else (),
-            input_bytes=request_bytes(self.cleared.request) if send is not None and send.sent else 0,
+            input_bytes=request_bytes(send.payload) if send is not None and send.sent else 0,
             output_bytes=self.output_bytes,
             input_tokens=usage.input_tokens if usage else None,
             output_tokens=usage.output_tokens if usage else None,
@@ -108,6 +109,7 @@ class Record:
             first_event_s=self.first_event_s,
             finish_reason=self.finish.reason if self.finish else None,
             attempts=tuple(self.attempts),
+            shadow=self.cleared.shadow,
         )
 
 

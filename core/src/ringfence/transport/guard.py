@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from http.cookiejar import DefaultCookiePolicy
@@ -12,8 +13,10 @@ import httpx2
 from ringfence.errors import Closed, GateError
 from ringfence.grant import sending_grant
 from ringfence.transport.origins import Origin, host_headers, is_loopback, origin_of
+from ringfence.transport.tripwire import trips
 
 if TYPE_CHECKING:
+    from ringfence.grant import Grant
     from ringfence.recipient import Recipient
 
 FORBID_VARIABLE = "RINGFENCE_FORBID_NETWORK"
@@ -21,6 +24,9 @@ FORBID_VARIABLE = "RINGFENCE_FORBID_NETWORK"
 
 _NAMES = re.compile(rb"[-!#$%&'*+.^_`|~0-9a-z]+(?:,[-!#$%&'*+.^_`|~0-9a-z]+)*")
 """Names of headers in lower case, with commas between: tokens (RFC 9110, 5.6.2), so no `:authority` and no `host `."""
+
+_LARGE_BYTES = 100_000
+"""A body of more than this, some milliseconds of searching, is searched in a thread."""
 
 _EXTENSIONS = frozenset({"timeout"})
 """Others can change where a request goes, such as `target` and `sni_hostname`."""
@@ -50,7 +56,7 @@ class Guard(httpx2.AsyncBaseTransport):
         """Sends.
 
         Raises:
-            GateError: another origin, or no live grant; no name was looked up.
+            GateError: another origin, no live grant, or a redacted value in what would leave; no name was looked up.
             Closed: the assistant was closed.
             httpx2.TransportError: what the network made of it.
         """
@@ -60,7 +66,9 @@ class Guard(httpx2.AsyncBaseTransport):
         fields = [(name.lower(), value) for name, value in request.headers.raw]
         self._check_origin(request.url, [value for name, value in fields if name == b"host"])
         self._check_form(request, [name for name, _ in fields])
-        self._claim()
+        grant = self._claim()
+        if grant.hidden:
+            await self._check_content(request, grant.hidden)
         return await self._engine.handle_async_request(request)
 
     def _check_origin(self, url: httpx2.URL, hosts: list[bytes]) -> None:
@@ -92,7 +100,21 @@ class Guard(httpx2.AsyncBaseTransport):
         if b"cookie" in names:
             raise GateError(f"a request to recipient '{self._recipient.name}' with a cookie; none is kept or sent")
 
-    def _claim(self) -> None:
+    async def _check_content(self, request: httpx2.Request, hidden: frozenset[str]) -> None:
+        """INVARIANT: a redacted value never leaves; a body that is streamed is read first."""
+        body = await request.aread()
+        outgoing = (body, bytes(request.url.raw_path), *(value for _, value in request.headers.raw))
+        if len(body) > _LARGE_BYTES:
+            tripped = await asyncio.to_thread(trips, hidden, *outgoing)
+        else:
+            tripped = trips(hidden, *outgoing)
+        if tripped:
+            raise GateError(
+                f"recipient '{self._recipient.name}': a redacted value is in the outgoing body",
+                way_out="a provider that sends only what is in plan.request",
+            )
+
+    def _claim(self) -> Grant:
         grant = sending_grant()
         if grant is None:
             raise GateError(
@@ -100,6 +122,7 @@ class Guard(httpx2.AsyncBaseTransport):
                 way_out="send inside: with grant.spend(plan.request)",
             )
         grant.claim(self._recipient)
+        return grant
 
     async def aclose(self) -> None:
         """Closes the connections, also those in use. Idempotent."""

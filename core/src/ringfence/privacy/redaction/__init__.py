@@ -1,0 +1,1 @@
+"""Redaction: one point at which a payload loses what its recipient may not see, and the way back for the user."""

@@ -1,0 +1,63 @@
+"""A request in which the vault's own placeholders are the values again, before it is redacted for another recipient."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ringfence.privacy.material import file_text
+from ringfence.privacy.redaction.restoring import Restorer
+from ringfence.privacy.redaction.rewriting import is_json
+from ringfence.request import FilePart, Message, Part, ReasoningPart, Request, TextPart, ToolCallPart, ToolResultPart
+
+if TYPE_CHECKING:
+    from ringfence.privacy.redaction.vault import Vault
+
+
+class Reveal:
+    """Restores what carries none but `labels`: those that were decided on, so that nothing is new to the decision."""
+
+    def __init__(self, vault: Vault, labels: frozenset[str] | None) -> None:
+        self._plain = Restorer(vault, labels=labels)
+        self._json = Restorer(vault, in_json=True, labels=labels)
+        self._vault = vault
+
+    def request(self, request: Request) -> Request:
+        """`request` itself where nothing is to be restored; so with its messages."""
+        messages = tuple(map(self.message, request.messages))
+        same = all(now is before for now, before in zip(messages, request.messages, strict=True))
+        return request if same else replace(request, messages=messages)
+
+    def message(self, message: Message) -> Message:
+        """The same, one message."""
+        parts = tuple(map(self._part, message.parts))
+        same = all(now is before for now, before in zip(parts, message.parts, strict=True))
+        return message if same else Message(message.role, parts)
+
+    def _part(self, part: Part) -> Part:
+        match part:
+            case TextPart(text=text) | ReasoningPart(text=text):
+                return replace(part, text=self._plain.whole(text)) if self._holds(text) else part
+            case ToolCallPart(arguments=text):
+                return replace(part, arguments=self.arguments(text)) if self._holds(text) else part
+            case ToolResultPart(text=text):
+                return replace(part, text=self.read(text)) if self._holds(text) else part
+            case FilePart():
+                text = file_text(part)
+                return part if text is None or not self._holds(text) else replace(part, data=self.read(text).encode())
+            case _:
+                return part
+
+    def arguments(self, text: str) -> str:
+        """The arguments of a call, restored."""
+        return self._json.whole(text)
+
+    def read(self, text: str) -> str:
+        """A text that may be JSON, restored."""
+        return (self._json if is_json(text) else self._plain).whole(text)
+
+    def _holds(self, text: str) -> bool:
+        return any(True for _ in self._vault.places(text))
+
+
+__all__ = ["Reveal"]

@@ -1,0 +1,107 @@
+"""A text with its spans replaced. A JSON text stays one: only what its strings and numbers say is replaced."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from ringfence.privacy.redaction.spans import Span, merged
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|-?[0-9][-+.0-9eE]*', re.DOTALL)
+_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Cut:
+    """A span that is replaced. `value` is what it says; `bare` is a JSON number, in whose place a string comes."""
+
+    span: Span
+    value: str
+    bare: bool = False
+
+
+Shown: TypeAlias = Callable[[Cut], str]
+"""What stands in the place of a cut."""
+
+
+def is_json(text: str) -> bool:
+    """Whether `text` is a JSON object or list, whose strings are read by whoever gets it."""
+    if text[:1].isspace():
+        text = text.lstrip()
+    if not text.startswith(("{", "[")):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def plain_cuts(text: str, spans: Sequence[Span]) -> list[Cut]:
+    """The cuts of a text that is read as it stands; `spans` are in order and apart."""
+    return [Cut(span=span, value=text[span.start : span.end]) for span in spans]
+
+
+def json_cuts(text: str, spans: Sequence[Span]) -> list[Cut]:
+    """The cuts of a JSON text, each inside one of its strings, or one of its numbers."""
+    cuts: list[Cut] = []
+    left = list(spans)
+    for token in _TOKEN.finditer(text) if spans else ():
+        while left and left[0].end <= token.start():
+            left.pop(0)
+        for span in left:
+            if span.start >= token.end():
+                break
+            cut = _inside(token, span)
+            if cut is None:
+                continue
+            if cuts and cuts[-1].span.start == cut.span.start:
+                # Two spans inside one number.
+                cut = replace(cut, span=merged((cuts.pop().span, cut.span))[0])
+            cuts.append(cut)
+    return cuts
+
+
+def _inside(token: re.Match[str], span: Span) -> Cut | None:
+    if not token[0].startswith('"'):
+        return Cut(span=replace(span, start=token.start(), end=token.end()), value=token[0], bare=True)
+    start, end = max(span.start, token.start() + 1), min(span.end, token.end() - 1)
+    text = token.string
+    # An escape is one character to whoever reads the string: it goes whole or stays whole.
+    for escape in _ESCAPE.finditer(text, token.start() + 1, token.end() - 1) if "\\" in token[0] else ():
+        if escape.start() < start < escape.end():
+            start = escape.end() if len(escape[0]) == len("\\n") else escape.start()
+        if escape.start() < end < escape.end():
+            end = escape.end()
+    if start >= end:
+        return None
+    return Cut(span=replace(span, start=start, end=end), value=json.loads(f'"{text[start:end]}"', strict=False))
+
+
+def rewritten(text: str, cuts: Sequence[Cut], shown: Shown) -> str:
+    """`text` with what `shown` says in the place of each cut."""
+    return next(iter(rewritten_parts(text, (len(text),), cuts, shown)))
+
+
+def rewritten_parts(text: str, ends: Sequence[int], cuts: Sequence[Cut], shown: Shown) -> Iterator[str]:
+    """As `rewritten`, for a text that is in parts: what stands for a cut stands in the part in which that begins."""
+    began = 0
+    for end in ends:
+        out: list[str] = []
+        place = began
+        for cut in cuts:
+            start, stop = cut.span.start, cut.span.end
+            if stop <= began or start >= end:
+                continue
+            if start >= began:
+                stands = shown(cut)
+                out += [text[place:start], f'"{stands}"' if cut.bare else stands]
+            place = min(stop, end)
+        yield "".join((*out, text[place:end]))
+        began = end
+
+
+__all__ = ["Cut", "Shown", "is_json", "json_cuts", "plain_cuts", "rewritten", "rewritten_parts"]
