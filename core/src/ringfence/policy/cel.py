@@ -29,13 +29,13 @@ _UNDECLARED = re.compile(r"undeclared reference to '([^']*)'")
 _MACRO = re.compile(r"\b(all|exists|exists_one|filter|map|has)\s*\(")
 _OURS: Final = ("task", "modality", "input_tokens")
 _NO_LOOPS = (
-    "all, exists, filter, map and has are not to be had here: they can be made to run without end. "
-    "Write 'image' in modality"
+    "uses a macro: all, exists, filter, map and has are switched off, as they can run without end. "
+    "Write such as 'image' in modality."
 )
 
 
 class NotCel(Exception):
-    """The expression cannot be a condition; the message says what is wrong, as the end of a sentence."""
+    """The expression cannot be a condition; the message says what is wrong, as a sentence that lacks its subject."""
 
 
 def check_cel(condition: Cel, facts: Mapping[str, Fact]) -> None:
@@ -45,11 +45,11 @@ def check_cel(condition: Cel, facts: Mapping[str, Fact]) -> None:
         NotCel: it is not, or the extra is not installed.
     """
     if len(condition.expression) > MAX_EXPRESSION:
-        raise NotCel(f"has more than {MAX_EXPRESSION:,} characters. Write several rules")
+        raise NotCel(f"has more than {MAX_EXPRESSION:,} characters. Write several rules.")
     try:
         _compiled(condition, facts)
     except ImportError:
-        raise NotCel('needs an extra that is not installed. Run: pip install "ringfence[cel]"') from None
+        raise NotCel('needs an extra that is not installed. Run: pip install "ringfence[cel]".') from None
     except RuntimeError as error:
         raise NotCel(_explained(str(error), condition, facts)) from None
 
@@ -115,13 +115,11 @@ def _explained(error: str, condition: Cel, facts: Mapping[str, Fact]) -> str:
     if _MACRO.search(condition.expression):
         return _NO_LOOPS
     if missing is not None and missing[1] == "labels":
-        return "cannot read labels: one label more could widen. Name them in the rule's own labels:"
+        return "cannot read labels: one label more could widen. Name them in the rule's own labels:."
     if missing is not None:
         known = (*_OURS, *(("labels",) if condition.reads_labels else ()), *facts)
-        hint = did_you_mean(missing[1], known).rstrip("?.")
-        # The end of a question is its own; the reader closes any other sentence.
-        return f"names {quoted(missing[1])}, which is not declared under facts:{f'.{hint}' if hint else ''}"
+        return f"names {quoted(missing[1])}, which is not declared under facts:.{did_you_mean(missing[1], known)}"
     found = _FAULT.search(error)
     says = "" if found is None else found[2].removesuffix(" (in container '')").rstrip(".")[:_MOST_SHOWN]
     place = "" if found is None else f" at character {found[1]}"
-    return f"is no condition{place}: {says if says.isprintable() else ascii(says)[1:-1]}"
+    return f"is no condition{place}: {says if says.isprintable() else ascii(says)[1:-1]}."

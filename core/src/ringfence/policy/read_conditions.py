@@ -149,7 +149,7 @@ class ConditionReader:
         try:
             check_cel(found, {name: fact for name, fact in facts.items() if fact is not None})
         except NotCel as error:
-            self._faults.add(node.at, f"{where} {error}.")
+            self._faults.add(node.at, f"{where} {error}")
             return None
         return found
 

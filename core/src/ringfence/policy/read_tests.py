@@ -129,10 +129,11 @@ class TestReader:
     # ------------------------------------------------------------ expect
 
     def _expect(self, node: Node, where: str) -> Expected | None:
+        before = len(self._faults.found)
         keys = fields.entries(node, where, EXPECT, self._faults)
         if keys is None:
             return None
-        if not keys:
+        if not keys and len(self._faults.found) == before:
             says = "is empty, so nothing is tested. Say what must come out, such as never: [partner]."
             self._faults.add(node.at, f"{where} {says}")
         plan = self._some(keys, "plan", where, "[mlx]", self._recipient, or_none=True)

@@ -33,7 +33,7 @@ def read_time(node: Node, where: str, faults: Faults) -> TimeWritten | None:
     found = fields.entries(node, where, TIME, faults)
     if found is None:
         return None
-    if not found.keys() - {"zone"}:
+    if not found.keys() - {"zone"} and len(faults.found) == before:
         faults.add(node.at, f'{where} needs days, from or to, such as {{days: [mon, fri], from: "08:00"}}.')
     days = _days(found["days"].value, f"{where}.days", faults) if "days" in found else _EVERY_DAY
     start = _minute(found, "from", where, faults)
