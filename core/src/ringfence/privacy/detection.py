@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ringfence.lock import Lock, find_lock
-from ringfence.privacy.detector import Detector, Hit
+from ringfence.privacy.detector import Detector, Hit, PreparedDetector
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -29,6 +29,23 @@ class Scan:
 
     hits: Mapping[str, tuple[Hit, ...]]
     failed: frozenset[str]
+
+
+class _Prepared:
+    """One text in one scan, and what its detectors prepared of it: it goes with the scan."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._made: dict[Callable[[str], object], object] = {}
+
+    def hits_of(self, detector: Detector) -> Iterable[object]:
+        prepare: Callable[[str], object] | None = getattr(detector, "prepare", None)
+        if prepare is None:
+            return detector.detect(self.text)
+        if prepare not in self._made:
+            self._made[prepare] = prepare(self.text)
+        sharing = cast("PreparedDetector[object]", detector)
+        return sharing.detect_prepared(self._made[prepare])
 
 
 class DetectorSet:
@@ -57,15 +74,16 @@ class DetectorSet:
         """Runs every detector of `kinds` over `text`; one that is missing, raises or answers nonsense has `failed`."""
         hits: dict[str, tuple[Hit, ...]] = {}
         failed: set[str] = set()
+        prepared = _Prepared(text)
         for kind in kinds:
-            found = self._run(kind, text)
+            found = self._run(kind, prepared)
             if found is None:
                 failed.add(kind)
             elif found:
                 hits[kind] = found
         return Scan(hits=MappingProxyType(hits), failed=frozenset(failed))
 
-    def _run(self, kind: str, text: str) -> tuple[Hit, ...] | None:
+    def _run(self, kind: str, prepared: _Prepared) -> tuple[Hit, ...] | None:
         """The hits of `kind` in order of start; `None` if any of its detectors failed."""
         detectors = self._detectors(kind)
         if detectors is None:
@@ -73,7 +91,7 @@ class DetectorSet:
         found: list[Hit] = []
         for detector in detectors:
             try:
-                found.extend(_checked(detector.detect(text), text))
+                found.extend(_checked(prepared.hits_of(detector), prepared.text))
             except Exception as fault:  # noqa: BLE001  (whatever a plugin raises, its answer is missing)
                 self._report(kind, f"raised {type(fault).__name__}")
                 return None

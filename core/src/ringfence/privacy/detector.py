@@ -7,9 +7,11 @@ one that cannot be loaded or raises makes the scanned part carry the policy's `u
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+Prepared = TypeVar("Prepared")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,4 +27,22 @@ class Detector(Protocol):
 
     def detect(self, text: str) -> Iterable[Hit]:
         """Every occurrence in `text`, in order of start."""
+        ...
+
+
+class PreparedDetector(Detector, Protocol[Prepared]):
+    """A detector that shares work with others of one scan. Optional: one with `detect` alone is a whole detector.
+
+    All detectors of a scan whose `prepare` is the same function get one and the same result of it.
+
+    INVARIANT: what was prepared ends with the scan; nothing of a text is remembered.
+    """
+
+    @property
+    def prepare(self) -> Callable[[str], Prepared]:
+        """What is worked out of a text once, for every detector that names this function. Pure, linear."""
+        ...
+
+    def detect_prepared(self, prepared: Prepared) -> Iterable[Hit]:
+        """What `detect` finds in the text that `prepared` was made from, in offsets of that text."""
         ...

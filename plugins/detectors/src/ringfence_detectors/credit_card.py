@@ -13,7 +13,8 @@ from stdnum import luhn
 
 from ringfence.privacy.detector import Hit
 from ringfence_detectors.digits import Groups, group_windows
-from ringfence_detectors.plain import plain_text
+from ringfence_detectors.plain import PlainText
+from ringfence_detectors.sharing import PlainDetector
 
 SHORTEST_CARD = 13
 LONGEST_CARD = 19
@@ -39,12 +40,13 @@ _FRACTION = re.compile(r"\d[.,]\Z")
 _JOINED = re.compile(r"[A-Za-z0-9_]")
 
 
-class CreditCardDetector:
+class CreditCardDetector(PlainDetector):
     """Finds payment card numbers."""
 
-    def detect(self, text: str) -> Iterator[Hit]:
-        """Every card number in `text`, in order of start."""
-        plain = plain_text(text)
+    def detect_prepared(self, plain: PlainText, /) -> Iterator[Hit]:
+        """Every card number, in order of start."""
+        if not any(spot.digits >= SHORTEST_CARD for spot in plain.spots):
+            return
         done = 0
         windows = group_windows(
             plain.text, shortest=SHORTEST_CARD, longest=LONGEST_CARD, first_digits=ISSUER_FIRST_DIGITS

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 
 from ringfence.privacy.detector import Hit
-from ringfence_detectors.plain import PlainText, plain_text
+from ringfence_detectors.plain import PlainText
+from ringfence_detectors.sharing import PlainDetector
 
 MAX_LOCAL_CHARACTERS = 64
 """RFC 5321, 4.5.3.1.1."""
@@ -24,15 +25,13 @@ _ANY_DOMAIN = re.compile(r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,10}[^\W\d_]{2,24
 _ADDRESS_LITERAL = re.compile(r"\[(?:\d{1,3}(?:\.\d{1,3}){3}|IPv6:[0-9a-f:.]{2,45})\]", re.IGNORECASE)
 
 
-class EmailDetector:
+class EmailDetector(PlainDetector):
     """Finds e-mail addresses, quoted local parts and address literals included."""
 
-    def detect(self, text: str) -> Iterator[Hit]:
-        """Every address in `text`, in order of start."""
-        # Full-width and small forms of the sign become "@" only in the plain text.
-        if "@" not in text and "\uff20" not in text and "\ufe6b" not in text:
-            return
-        yield from _addresses(plain_text(text))
+    def detect_prepared(self, plain: PlainText, /) -> Iterator[Hit]:
+        """Every address, in order of start."""
+        if "@" in plain.text:
+            yield from _addresses(plain)
 
 
 def _addresses(plain: PlainText) -> Iterator[Hit]:

@@ -13,27 +13,34 @@ from collections.abc import Callable, Iterator
 import phonenumbers
 
 from ringfence.privacy.detector import Hit
-from ringfence_detectors.plain import plain_text
+from ringfence_detectors.plain import PlainText
+from ringfence_detectors.sharing import PlainDetector
 
 TRUNK_ZERO_REGIONS = ("GB", "DE", "FR", "CN", "JP", "NL", "IT", "AU", "KR", "CH", "AT", "SE", "IN")
 """Where a national number is recognised by its trunk zero."""
 
 _CUE_CHARACTERS = 24
 _FEWEST_DIGITS = 7
-_SOMETHING = re.compile(r"\d(?:[ ().\-/]{0,3}\d){6}")
-_NOT_INSIDE = r"(?<![\w+])(?<!\d[ .,:\-/])(?<![$€£¥])"
-_NOT_GOING_ON = r"(?![\w])(?![.,:\-/]\d)"
+_BEFORE_DIGITS = 3
+_AFTER_DIGITS = 3
+_NOT_INSIDE = r"(?<![A-Za-z0-9_+])(?<!\d[ .,:\-/])(?<![$€£¥])"
+_NOT_GOING_ON = r"(?![A-Za-z0-9_])(?![.,:\-/]\d)"
 
 _INTERNATIONAL = re.compile(
-    r"(?:(?<![\d+])\+|(?<![\w+])(?<!\d[ .,:\-/])(?:00|011[ \-]))[ (]{0,2}[1-9](?:[ ().\-/]{0,3}\d){6,14}(?!\d)"
+    r"(?:(?<![\d+])\+|(?<![A-Za-z0-9_+])(?<!\d[ .,:\-/])(?:00|011[ \-]))"
+    r"[ (]{0,2}[1-9](?:[ ().\-/\r\n]{0,3}\d){6,14}(?!\d)"
 )
 _TRUNK_ZERO = re.compile(_NOT_INSIDE + r"\(?0[1-9]\d{0,3}\)?(?:[ .\-/]{0,2}\d){6,9}" + _NOT_GOING_ON)
 _NORTH_AMERICAN = re.compile(
-    r"(?<![\w+])(?<!\d[.,:\-/])(?<![$€£¥])"
+    r"(?<![A-Za-z0-9_+])(?<!\d[.,:\-/])(?<![$€£¥])"
     r"(?:1[ .\-]?)?(?:\([2-9]\d\d\)[ .\-]?|[2-9]\d\d[ .\-])\d{3}[ .\-]\d{4}" + _NOT_GOING_ON
 )
 _NORTH_AMERICAN_PLAIN = re.compile(_NOT_INSIDE + r"1?[2-9]\d\d[2-9]\d{6}" + _NOT_GOING_ON)
-_CHINESE_MOBILE = re.compile(r"(?<![A-Za-z0-9_+])(?<!\d[ .,:\-/])1[3-9]\d[ \-]?\d{4}[ \-]?\d{4}(?![A-Za-z0-9_])")
+# In its groups, or broken over two lines anywhere.
+_CHINESE_MOBILE = re.compile(
+    r"(?<![A-Za-z0-9_+])(?<!\d[ .,:\-/])(?:1[3-9]\d[ \-]?\d{4}[ \-]?\d{4}"
+    r"|(?=[0-9]{2,10}\r?\n[0-9]{1,9}(?![0-9\r\n]))1[3-9](?:\r?\n?\d){9})(?![A-Za-z0-9_])"
+)
 _AFTER_CUE = re.compile(r"(?<![\d+])\(?\d(?:[ ().\-/]{0,3}\d){6,14}(?!\d)")
 
 _CUE = re.compile(
@@ -48,42 +55,40 @@ _NUMBER_OF_SOMETHING_ELSE = re.compile(
 )
 _DATE = re.compile(r"\(?(?:\d{1,2}([./\-])\d{1,2}\1(?:19|20)\d\d|(?:19|20)\d\d([./\-])\d{1,2}\2\d{1,2})(?!\d)")
 _GROUP_AND_SPACE = re.compile(r"\d \Z")
-_LAST_GROUP = re.compile(r"[ ().\-/]+\d+\Z")
+_LAST_GROUP = re.compile(r"[ ().\-/\r\n]+\d+\Z")
 
 
-class PhoneDetector:
+class PhoneDetector(PlainDetector):
     """Finds telephone numbers."""
 
-    def detect(self, text: str) -> list[Hit]:
-        """Every number in `text`, in order of start; no two overlap."""
-        plain = plain_text(text)
-        if not _SOMETHING.search(plain.text):
-            return []
-        spans = sorted(_spans(plain.text), key=lambda span: (span[0], -span[1]))
-        hits: list[Hit] = []
+    def detect_prepared(self, plain: PlainText, /) -> Iterator[Hit]:
+        """Every number, in order of start; no two overlap."""
         done = 0
-        for start, end in spans:
-            if start >= done:
-                hits.append(plain.hit(start, end))
-                done = end
-        return hits
+        for spot in plain.spots:
+            if spot.digits >= _FEWEST_DIGITS:
+                window = max(0, spot.start - _BEFORE_DIGITS), spot.end + _AFTER_DIGITS
+                for start, end in sorted(_spans(plain.text, *window), key=lambda span: (span[0], -span[1])):
+                    if start >= done:
+                        done = end
+                        yield plain.hit(start, end)
 
 
-def _spans(text: str) -> Iterator[tuple[int, int]]:
-    for match in _INTERNATIONAL.finditer(text):
+def _spans(text: str, first: int, last: int) -> Iterator[tuple[int, int]]:
+    """What may be a number and begins in `text[first:last]`."""
+    for match in _INTERNATIONAL.finditer(text, first, last):
         yield from _longest(match, _is_international)
-    for match in _TRUNK_ZERO.finditer(text):
+    for match in _TRUNK_ZERO.finditer(text, first, last):
         if not _DATE.match(match[0]):
             yield from _longest(match, _is_national)
-    for match in _NORTH_AMERICAN.finditer(text):
+    for match in _NORTH_AMERICAN.finditer(text, first, last):
         # Bare groups with spaces between them, after a group and a space, are part of a longer number.
         in_a_row = " " in match[0] and "(" not in match[0]
         if not (in_a_row and _GROUP_AND_SPACE.search(_before(text, match.start()))):
             yield match.span()
-    for match in (*_NORTH_AMERICAN_PLAIN.finditer(text), *_CHINESE_MOBILE.finditer(text)):
+    for match in (*_NORTH_AMERICAN_PLAIN.finditer(text, first, last), *_CHINESE_MOBILE.finditer(text, first, last)):
         if not _NUMBER_OF_SOMETHING_ELSE.search(_before(text, match.start())) and _is_assigned(match[0]):
             yield match.span()
-    for match in _AFTER_CUE.finditer(text):
+    for match in _AFTER_CUE.finditer(text, first, last):
         if _CUE.search(_before(text, match.start())) and not _DATE.match(match[0]):
             yield match.span()
 
