@@ -207,7 +207,7 @@ def _layered(
         found.read(wanted, (path.resolve(),))
     for layer in layers:
         at = Position(None, None, fspath(layer))
-        found.read(Wanted(path=layer.absolute(), shown=fspath(layer), at=at), (path.resolve(),))
+        found.read(Wanted(path=layer.absolute(), written=layer.name, shown=fspath(layer), at=at), (path.resolve(),))
     return replace(combined(document, found.layers), zone=found.zone()), tuple(found.files)
 
 

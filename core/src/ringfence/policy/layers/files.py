@@ -26,9 +26,10 @@ _NOT_IN_A_NAME = re.compile(r"[^\w.-]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A file that is to be a layer: where it is, how a person is told of it, and where it is asked for."""
+    """A file that is to be a layer: where it is, as it is written, as its faults name it, and where it is asked for."""
 
     path: Path
+    written: str
     shown: str
     at: Position
 
@@ -57,12 +58,12 @@ class LayerFiles:
         """
         path = wanted.path.resolve()
         if path in above:
-            self._faults.add(wanted.at, f"layer {quoted(wanted.shown)} includes itself.")
+            self._faults.add(wanted.at, f"layer {quoted(wanted.written)} includes itself.")
         elif path in self._known:
             return  # twice is once: it narrows no further
         elif len(above) > MAX_DEPTH or len(self._known) >= MAX_LAYERS:
             bounds = f"{MAX_DEPTH} deep, and {MAX_LAYERS} layers in all"
-            self._faults.add(wanted.at, f"layer {quoted(wanted.shown)} is one too many: layers may be {bounds}.")
+            self._faults.add(wanted.at, f"layer {quoted(wanted.written)} is one too many: layers may be {bounds}.")
         else:
             self._known.add(path)
             self.files.append(wanted.path)
@@ -70,7 +71,7 @@ class LayerFiles:
 
     def _read(self, wanted: Wanted, above: Sequence[Path]) -> None:
         try:
-            data = read_regular(wanted.path, shown=wanted.shown)
+            data = read_regular(wanted.path, shown=wanted.written)
         except PolicyNotReadable as error:
             self._faults.add(wanted.at, f"{error.message}.")
             return
@@ -111,6 +112,7 @@ def included(tree: Node, folder: Path, shown: str) -> Iterable[Wanted]:
             written = " ".join(item.value.split())
             yield Wanted(
                 path=folder / written,
+                written=written,
                 shown=str(Path(shown).parent / written),
                 at=item.at,
             )

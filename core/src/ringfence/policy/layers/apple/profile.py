@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import plistlib
 from collections.abc import Iterator, Mapping
@@ -42,7 +43,7 @@ def read_payloads(data: bytes, shown: str) -> tuple[Payload, ...]:
     if data.startswith(_SIGNED):
         command = f"security cms -D -i {Path(shown).name} -o extracted.mobileconfig"
         raise NotAProfile(f"is signed. Extract what was signed, and name the file that it makes: {command}")
-    content = _json(data) if data.lstrip()[:1] in (b"{", b"[") else _plist(data)
+    content = _json(data) if data.removeprefix(codecs.BOM_UTF8).lstrip()[:1] in (b"{", b"[") else _plist(data)
     found = tuple(one for item in _listed(content) for one in _payloads(item))
     if not found:
         raise NotAProfile(f"holds no payload of {RESTRICTIONS} and no declaration about intelligence or Siri")
