@@ -478,6 +478,10 @@ CEL = {
         when('cel: §"' + "task == task || " * 130 + 'true"'),
         "flow[1].when.cel has more than 2,000 characters. Write several rules.",
     ),
+    "too deep": (
+        when('cel: §"' + "(" * 500 + "true" + ")" * 500 + '"'),
+        "flow[1].when.cel is nested too deeply or is too long to be read. Write several rules.",
+    ),
     "a loop": (
         when("cel: §\"modality.exists(m, m == 'image')\""),
         "flow[1].when.cel uses a macro: all, exists, filter, map and has are switched off, as they can run without end. "

@@ -120,6 +120,7 @@ def _explained(error: str, condition: Cel, facts: Mapping[str, Fact]) -> str:
         known = (*_OURS, *(("labels",) if condition.reads_labels else ()), *facts)
         return f"names {quoted(missing[1])}, which is not declared under facts:.{did_you_mean(missing[1], known)}"
     found = _FAULT.search(error)
-    says = "" if found is None else found[2].removesuffix(" (in container '')").rstrip(".")[:_MOST_SHOWN]
-    place = "" if found is None else f" at character {found[1]}"
-    return f"is no condition{place}: {says if says.isprintable() else ascii(says)[1:-1]}."
+    if found is None:
+        return "is nested too deeply or is too long to be read. Write several rules."
+    says = found[2].removesuffix(" (in container '')").rstrip(".")[:_MOST_SHOWN]
+    return f"is no condition at character {found[1]}: {says if says.isprintable() else ascii(says)[1:-1]}."
