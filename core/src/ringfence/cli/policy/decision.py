@@ -28,7 +28,7 @@ def decision_document(decision: Decision, tools: Mapping[str, ToolVerdict]) -> d
                 "ring": one.ring,
                 "verdict": one.outcome if one.declared else None,
                 "redact": dict(one.redact),
-                "reason": _tool_reason(name, one, decision),
+                "reason": _tool_reason(one, decision),
             }
             for name, one in tools.items()
         }
@@ -109,14 +109,14 @@ def _tool_table(decision: Decision, tools: Mapping[str, ToolVerdict]) -> Table:
             text(name),
             text("–") if one.ring is None else in_ring(one.ring, one.ring),
             text(one.outcome, _VERDICT_STYLES[one.outcome]) if one.declared else text("not ruled", "yellow"),
-            text(_tool_reason(name, one, decision)),
+            text(_tool_reason(one, decision)),
         )
     return table
 
 
-def _tool_reason(name: str, one: ToolVerdict, decision: Decision) -> str:
+def _tool_reason(one: ToolVerdict, decision: Decision) -> str:
     if not one.declared:
-        return f"'{name}' is not declared under tools: it gets placeholders, and its result carries the unknown label"
+        return "not declared under tools: it gets placeholders, and its result carries the unknown label"
     if one.outcome == "deny":
         return f"not every one of {', '.join(decision.labels)} may reach ring '{one.ring}'"
     restored = "its arguments may hold these labels"

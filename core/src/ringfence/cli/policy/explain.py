@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -61,6 +61,7 @@ def explain(*, file: str, tools: Sequence[str], as_json: bool, **given: object) 
     _say_how_it_was_read(loaded, asked, facts)
     decision = loaded.decide(facts)
     reached = {name: loaded.tool_verdict(name, facts) for name in dict.fromkeys(tools)}
+    _say_undeclared(reached, loaded)
     if as_json:
         terminal.write_json(decision_document(decision, reached), indent=2)
     else:
@@ -79,6 +80,8 @@ def _described(loaded: Policy, given: _Given) -> TestRequest:
 
     check_names(loaded, task=None, labels=given.labels, to=given.to)
     text = read_text("-") if given.text == "-" else given.text
+    if text is not None and not text.strip():
+        raise failure.Misuse("TEXT is empty", way_out="leave it out, and say --label")
     if text is not None and given.input_tokens is not None:
         raise failure.Misuse(
             "--input-tokens is for a request without TEXT, whose tokens are counted", way_out="leave one of them out"
@@ -112,6 +115,16 @@ def _say_how_it_was_read(loaded: Policy, given: _Given, facts: Facts) -> None:
         hint = did_you_mean(facts.task, loaded.tasks)
         task = terminal.harmless(facts.task)
         terminal.say(f"task '{task}' is not declared in the policy: it is matched as 'other'.{hint}")
+
+
+def _say_undeclared(tools: Iterable[str], loaded: Policy) -> None:
+    """An app may well pass a tool that the policy does not name; a person may also have misspelt it."""
+    for name in tools:
+        if name not in loaded.document.tools:
+            from ringfence.policy import did_you_mean  # noqa: PLC0415  (only a tool that is not declared)
+
+            hint = did_you_mean(name, loaded.document.tools)
+            terminal.say(f"tool '{terminal.harmless(name)}' is not declared in the policy.{hint}")
 
 
 def _moment(minute: int) -> str:
