@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.benchmarks.clock import median, ratios, take_turns
 from tests.benchmarks.row import Bar, Row
 from tests.benchmarks.setting import Setting
 
 from ringfence.policy import Facts, Policy, read_policy
+from ringfence.policy.decision import REDACTIONS
+from ringfence.policy.document import Budget, FlowRule, Overflow
+from ringfence.policy.policy import enforce
 
 SIZES = (10, 100, 1_000)
+_FULL_SIZES = (10, 1_000)
 _LABELS = ("public", "contact", "identity", "financial", "health", "work", "unclassified")
 _TASKS = ("notification_summary", "article_summary", "smart_reply", "email_reply", "rewrite", "open_question")
 _BARS = {10: Bar(limit=20, text="< 20 µs"), 1_000: Bar(limit=250, text="< 250 µs")}
@@ -44,6 +50,24 @@ def policy_of(count: int) -> Policy:
     """A policy of `count` flow rules, allows and denies, every one of which can matter."""
     lines = [_rule(number) for number in range(1, count)]
     return read_policy(_HEAD + "".join(lines) + _ROUTE)
+
+
+def full_policy_of(count: int) -> Policy:
+    """The same with all that a decision can ask for: every allow redacts; overflow, budgets and a second layer."""
+    document = policy_of(count - 1).document
+    flow = (
+        replace(rule, redact=REDACTIONS[index % 3]) if rule.effect == "allow" else rule
+        for index, rule in enumerate(document.flow)
+    )
+    layer = FlowRule(id="managed", effect="allow", labels=None, to=frozenset(document.recipients), layer="managed")
+    overflow = Overflow(to=("rented",), over=0.85)
+    full = replace(
+        document,
+        flow=(*flow, layer),
+        route=tuple(replace(rule, overflow=overflow) for rule in document.route),
+        budgets=(Budget(id="day", of=frozenset({"house"}), limit=9.0, unit="USD", per="day"),),
+    )
+    return enforce(full, source="benchmark", name="full")
 
 
 def _rule(number: int) -> str:
@@ -84,8 +108,11 @@ def rows(setting: Setting) -> list[Row]:
                 policy.decide(one)
 
     works = {str(size): (lambda policy=policy: decide_all(policy)) for size, policy in policies.items()}
+    full = {size: full_policy_of(size) for size in _FULL_SIZES}
+    works |= {f"full {size}": (lambda policy=policy: decide_all(policy)) for size, policy in full.items()}
     taken = take_turns(works, rounds=setting.rounds(9))
-    each_us = {size: [used * 1e6 / repeats / len(facts) for used in taken[str(size)]] for size in SIZES}
+    in_us = {name: [used * 1e6 / repeats / len(facts) for used in rounds] for name, rounds in taken.items()}
+    each_us = {size: in_us[str(size)] for size in SIZES}
     found = [
         Row(
             group="decide",
@@ -96,6 +123,17 @@ def rows(setting: Setting) -> list[Row]:
             bar=_BARS.get(size),
         )
         for size in SIZES
+    ]
+    found += [
+        Row(
+            group="decide",
+            what=f"decide() at {size:,} rules that redact, in two layers",
+            value=median(in_us[f"full {size}"]),
+            unit="µs",
+            lowest=min(in_us[f"full {size}"]),
+            bar=_BARS[size],
+        )
+        for size in _FULL_SIZES
     ]
     growth = ratios(each_us[1_000], each_us[100])
     found.append(

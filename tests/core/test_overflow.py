@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from tests.core.support import NO_WAIT, assistant, recipients_asked
+from tests.core.support import NO_WAIT, recipients_asked
 
 from ringfence import AsyncAssistant
 from ringfence.errors import ConsentRefused, Denied, Overloaded, ProviderError, Unavailable
@@ -64,6 +64,10 @@ def policy(
     return enforce(document, source="test", name="overflowing")
 
 
+def assistant(policy_in_force: Policy, providers: dict[str, ScriptedProvider], **how: Any) -> AsyncAssistant:
+    return AsyncAssistant(policy_in_force, providers=providers, audit=False, retry=NO_WAIT, **how)
+
+
 async def asked(it: AsyncAssistant, providers: dict[str, ScriptedProvider], label: str = "public") -> list[str]:
     """The recipients that one request is sent to, whether or not one of them answers."""
     for provider in providers.values():
@@ -79,7 +83,7 @@ def scripted(**given: ScriptedProvider) -> dict[str, ScriptedProvider]:
 
 async def test_a_full_recipient_overflows() -> None:
     providers = scripted(own=ScriptedProvider(FULL))
-    async with assistant(policy(), **providers) as it:
+    async with assistant(policy(), providers) as it:
         response = await it.respond("hello", labels={"public"})
     assert response.text == "rented"
     assert [(one.recipient, one.error) for one in response.receipt.attempts] == [
@@ -90,14 +94,14 @@ async def test_a_full_recipient_overflows() -> None:
 
 async def test_a_recipient_that_cannot_be_reached_overflows() -> None:
     providers = scripted(own=ScriptedProvider("own", availability=DOWN))
-    async with assistant(policy(), **providers) as it:
+    async with assistant(policy(), providers) as it:
         assert await asked(it, providers) == ["rented"]
 
 
 async def test_what_was_reported_last_decides_for_the_next_request() -> None:
     own = ScriptedProvider("own", utilisation={"m": 0.9})
     providers = scripted(own=own)
-    async with assistant(policy(), **providers) as it:
+    async with assistant(policy(), providers) as it:
         assert await asked(it, providers) == ["own"], "before it is open nothing is known of it"
         assert await asked(it, providers) == ["rented"]
         own.utilisations["m"] = 0.85
@@ -110,14 +114,14 @@ async def test_a_busy_recipient_serves_where_its_overflow_cannot() -> None:
     providers = scripted(
         own=ScriptedProvider("own", utilisation={"m": 0.99}), rented=ScriptedProvider("rented", availability=DOWN)
     )
-    async with assistant(policy(fallback=["mlx"]), **providers) as it:
+    async with assistant(policy(fallback=["mlx"]), providers) as it:
         await asked(it, providers)
         assert await asked(it, providers) == ["own"]
 
 
 async def test_invariant_overflow_never_takes_what_flow_refuses_it() -> None:
     providers = scripted(own=ScriptedProvider("own", FULL, utilisation={"m": 0.99}))
-    async with assistant(policy(), **providers) as it:
+    async with assistant(policy(), providers) as it:
         assert await asked(it, providers, "work") == ["own"]
         assert await asked(it, providers, "work") == ["own"], "busy or full, it is the only one that may have it"
 
@@ -140,7 +144,7 @@ async def test_invariant_a_house_that_is_down_never_pushes_house_only_data_to_a_
         told.append(question)
         return True
 
-    async with AsyncAssistant(everywhere, providers=providers, audit=False, consent=consent, retry=NO_WAIT) as it:
+    async with assistant(everywhere, providers, consent=consent) as it:
         for _ in range(2):
             with pytest.raises((Unavailable, Overloaded)):
                 await it.respond("hello", labels={"work"})
@@ -150,7 +154,7 @@ async def test_invariant_a_house_that_is_down_never_pushes_house_only_data_to_a_
 
 async def test_overflow_to_a_partner_needs_a_consent_of_its_own() -> None:
     providers = scripted(own=ScriptedProvider(FULL))
-    async with assistant(policy(to=["partner"]), **providers) as it:
+    async with assistant(policy(to=["partner"]), providers) as it:
         with pytest.raises((ConsentRefused, Overloaded)):
             await it.respond("hello", labels={"public"})
     assert recipients_asked(**providers) == ["own"]
@@ -159,7 +163,7 @@ async def test_overflow_to_a_partner_needs_a_consent_of_its_own() -> None:
 async def test_an_owner_that_flow_refuses_leaves_its_overflow() -> None:
     providers = scripted()
     refused = policy(flow=[rule("deny", ["public"], "own")])
-    async with assistant(refused, **providers) as it:
+    async with assistant(refused, providers) as it:
         assert await asked(it, providers) == ["rented"]
 
 
@@ -194,7 +198,7 @@ async def test_a_report_that_is_no_number_is_not_known(
 ) -> None:
     own = Reporting("own")
     providers = scripted(own=own)
-    async with assistant(policy(), **providers) as it:
+    async with assistant(policy(), providers) as it:
         await asked(it, providers)
         own.report = report
         assert await asked(it, providers) == [expected]

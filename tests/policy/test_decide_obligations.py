@@ -231,8 +231,8 @@ SENTENCES: dict[str, tuple[Decision, str, str]] = {
         decide(policy(), "contact", "credentials"),
         "openai",
         (
-            "allowed by rule 'partner-pseudonymous' if 'contact' and 'credentials' are redacted (pseudonym) and a person "
-            "consents"
+            "allowed by rule 'partner-pseudonymous' if 'contact' and 'credentials' are redacted (pseudonym) and "
+            "a person consents"
         ),
     ),
     "a deny of a layer": (

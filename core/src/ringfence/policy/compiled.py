@@ -11,7 +11,7 @@ from ringfence.policy.document import Document, Require, RouteRule
 from ringfence.policy.evaluate import Test, compile_condition
 from ringfence.policy.facts import Facts
 from ringfence.policy.keys import BUILT_IN_TASKS, OTHER_TASK
-from ringfence.policy.obligations import BUDGET, CONSENT, OBLIGATIONS, asking
+from ringfence.policy.obligations import BUDGET, CONSENT, OBLIGATIONS, REDACT, asking
 from ringfence.policy.tables import RuleTable, rule_table
 from ringfence.policy.verdicts import Case, Live, Reach, Verdicts
 from ringfence.recipient import RINGS, Recipient, Ring
@@ -170,8 +170,10 @@ class Compiled:
             if not matching:
                 continue
             flags = asked.flags(matching) | reach.flags
-            redact = asked.redactions(labels, matching, self._allows.by_label)
-            steps.append(one.redacting(flags, redact) if redact else one.steps[flags])
+            if flags & REDACT:
+                steps.append(one.redacting(flags, asked.redactions(labels, matching, self._allows.by_label)))
+            else:
+                steps.append(one.steps[flags])
         return tuple(steps)
 
     def _case(self, facts: Facts, labels: tuple[str, ...], live: Live, *, known_task: bool) -> Case:

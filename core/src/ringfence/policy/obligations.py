@@ -27,7 +27,9 @@ class Asking:
     attest: Bits
     consent: Bits
     redact: Bits
-    """Those that ask for any kind."""
+    """Those that ask for any kind of redaction."""
+    any: Bits
+    """Those that ask for anything."""
     by_kind: tuple[tuple[Redaction, Bits], ...]
     """Those that ask for each kind that any of them asks for, the strictest first."""
 
@@ -36,6 +38,8 @@ class Asking:
 
         INVARIANT: one allow that asks is enough; no other allow takes an obligation away.
         """
+        if not matching & self.any:  # as in most decisions
+            return 0
         return (
             (ATTEST if matching & self.attest else 0)
             | (REDACT if matching & self.redact else 0)
@@ -46,23 +50,27 @@ class Asking:
         self, labels: Sequence[str], counting: Bits, by_label: Mapping[str, Bits]
     ) -> tuple[tuple[str, Redaction], ...]:
         """By label, in the order given: the strictest kind that an allow of `counting` that covers it asks for."""
-        counting &= self.redact
-        if not counting:
-            return ()
-        found = ((label, self._strictest(counting & by_label.get(label, 0))) for label in labels)
-        return tuple((label, kind) for label, kind in found if kind is not None)
-
-    def _strictest(self, allows: Bits) -> Redaction | None:
-        return next((kind for kind, bits in self.by_kind if allows & bits), None)
+        found: list[tuple[str, Redaction]] = []
+        for label in labels:
+            covering = counting & by_label.get(label, 0)
+            for kind, bits in self.by_kind:
+                if covering & bits:
+                    found.append((label, kind))
+                    break
+        return tuple(found)
 
 
 def asking(rules: Iterable[FlowRule]) -> Asking:
     """What each of `rules`, all of them allows, asks for."""
     rules = tuple(rules)
     kinds = {kind: from_flags(rule.redact == kind for rule in rules) for kind in reversed(REDACTIONS)}
+    attest = from_flags(rule.require.attested for rule in rules)
+    consent = from_flags(rule.consent for rule in rules)
+    redact = from_flags(rule.redact is not None for rule in rules)
     return Asking(
-        attest=from_flags(rule.require.attested for rule in rules),
-        consent=from_flags(rule.consent for rule in rules),
-        redact=from_flags(rule.redact is not None for rule in rules),
+        attest=attest,
+        consent=consent,
+        redact=redact,
+        any=attest | consent | redact,
         by_kind=tuple((kind, bits) for kind, bits in kinds.items() if bits),
     )
