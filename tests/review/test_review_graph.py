@@ -49,7 +49,7 @@ def texts(picture: str) -> list[str]:
 
 def lines(picture: str) -> dict[str, tuple[str, str]]:
     """What each line says of itself, with its colour and its kind."""
-    found = {}
+    found: dict[str, tuple[str, str]] = {}
     for group in ET.fromstring(picture).iter(f"{NAMESPACE}g"):
         path, title = group.find(f"{NAMESPACE}path"), group.find(f"{NAMESPACE}title")
         if path is not None and title is not None:

@@ -58,7 +58,7 @@ def coverage_of(document: Document, decisions: Iterable[tuple[str, Decision]]) -
         **{(rule.effect, rule.id): [] for rule in document.flow if not rule.layer},
         **{("route", rule.id): [] for rule in document.route},
     }
-    effects = {rule.id: rule.effect for rule in document.flow}
+    effects: dict[str, RuleKind] = {rule.id: rule.effect for rule in document.flow}
     for name, decision in decisions:
         for rule in _mattered(decision, effects):
             if rule in tests:
@@ -70,13 +70,12 @@ def coverage_of(document: Document, decisions: Iterable[tuple[str, Decision]]) -
 
 def _mattered(decision: Decision, effects: Mapping[str, RuleKind]) -> frozenset[tuple[RuleKind, str]]:
     """The rules that made the decision what it is; one that was only near is none of them."""
-    flow = {
-        (verdict.verdict, rule)
-        for verdict in decision.recipients.values()
-        for rule in verdict.rules
-        if effects.get(rule) == verdict.verdict
-    }
-    return frozenset({*flow, ("route", decision.route)} if decision.route is not None else flow)
+    found: set[tuple[RuleKind, str]] = set()
+    for verdict in decision.recipients.values():
+        found.update((verdict.verdict, rule) for rule in verdict.rules if effects.get(rule) == verdict.verdict)
+    if decision.route is not None:
+        found.add(("route", decision.route))
+    return frozenset(found)
 
 
 __all__ = ["Coverage", "RuleCoverage", "RuleKind", "coverage_of"]

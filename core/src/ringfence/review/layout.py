@@ -78,8 +78,8 @@ def lay_out(document: Document, ways: Ways) -> Layout:
     """The places of everything in `ways`."""
     label_groups = _grouped({label: tuple(sorted(reach.items(), key=_first)) for label, reach in ways.items()})
     bands, bottom = _bands(document, ways, label_groups)
-    targets = [(band.ring, box) for band in bands for box in band.boxes]
-    leaving = {
+    targets: list[tuple[Ring, Box]] = [(band.ring, box) for band in bands for box in band.boxes]
+    leaving: dict[tuple[str, ...], list[tuple[Ring, Box]]] = {
         group: [(ring, box) for ring, box in targets if box.names[0] in ways[group[0]]] for group in label_groups
     }
     labels = _label_boxes(leaving, TOP, bottom)

@@ -53,9 +53,12 @@ def _unread(document: Document) -> Iterator[tuple[Position, str]]:
 
 
 def _conditions(document: Document) -> Iterator[Condition]:
-    for rule in (*document.flow, *document.route, *document.invariants):
-        if rule.when is not None:
-            yield rule.when
+    conditions = (
+        *(rule.when for rule in document.flow),
+        *(rule.when for rule in document.route),
+        *(invariant.when for invariant in document.invariants),
+    )
+    yield from (when for when in conditions if when is not None)
 
 
 def _consent(document: Document) -> Iterator[tuple[Position, str]]:

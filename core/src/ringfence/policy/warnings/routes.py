@@ -33,8 +33,10 @@ def _needed(when: Condition | None) -> frozenset[str]:
     """The labels of which every request that matches has one; empty where there are none such."""
     if isinstance(when, LabelIn):
         return when.labels
-    parts = when.parts if isinstance(when, AllOf) else ()
-    return next((found for part in parts if (found := _needed(part))), frozenset())
+    for part in when.parts if isinstance(when, AllOf) else ():
+        if found := _needed(part):
+            return found
+    return frozenset()
 
 
 def _overflow(
