@@ -140,7 +140,9 @@ WORKSPACE = POLICY.replace("model: gpt-5.2", "model: gpt-5.2, options: {workspac
         ([[]], INSIDE),
     ],
 )
-def test_only_partners_of_an_allowed_workspace_are_left(tmp_path: Path, lists: list[list[str]], left: list[str]) -> None:
+def test_only_partners_of_an_allowed_workspace_are_left(
+    tmp_path: Path, lists: list[list[str]], left: list[str]
+) -> None:
     payloads = [{WORKSPACES[RESTRICTIONS]: ids} for ids in lists]
     assert plan(under(tmp_path, profile(*payloads), policy=WORKSPACE), "public") == left
     declarations = b"[" + b",".join(declaration(EXTERNAL, AllowedWorkspaceIDs=ids) for ids in lists) + b"]"
@@ -213,13 +215,28 @@ NO_PAYLOAD = f"this file holds no payload of {RESTRICTIONS} and no declaration a
         (plistlib.dumps({"allowCamera": False}), NO_PAYLOAD),
         (b"[1, null, {}]", NO_PAYLOAD),
         (plistlib.dumps({"EncryptedPayloadContent": b"x"}), "this file is encrypted for one device."),
-        (b"0\x82\x12\x34\x06\x09", "this file is signed. Extract what was signed, and name the file that it makes: sec"),
+        (
+            b"0\x82\x12\x34\x06\x09",
+            "this file is signed. Extract what was signed, and name the file that it makes: sec",
+        ),
         (profile({"allowAssistant": "false"}), "allowAssistant must be true or false."),
         (profile({"allowAssistant": 0}), "allowAssistant must be true or false."),
-        (profile({"allowedExternalIntelligenceWorkspaceIDs": "acme"}), "allowedExternalIntelligenceWorkspaceIDs must be"),
-        (profile({"allowWritingTool": False}), f"unknown key 'allowWritingTool' in {RESTRICTIONS}. Did you mean 'allowWrit"),
-        (profile({"AllowWritingTools": False}), f"unknown key 'AllowWritingTools' in {RESTRICTIONS}. Did you mean 'allowW"),
-        (declaration(INTELLIGENCE, allowGenmoji=False), f"unknown key 'allowGenmoji' in {INTELLIGENCE}. Did you mean 'Allo"),
+        (
+            profile({"allowedExternalIntelligenceWorkspaceIDs": "acme"}),
+            "allowedExternalIntelligenceWorkspaceIDs must be",
+        ),
+        (
+            profile({"allowWritingTool": False}),
+            f"unknown key 'allowWritingTool' in {RESTRICTIONS}. Did you mean 'allowWrit",
+        ),
+        (
+            profile({"AllowWritingTools": False}),
+            f"unknown key 'AllowWritingTools' in {RESTRICTIONS}. Did you mean 'allowW",
+        ),
+        (
+            declaration(INTELLIGENCE, allowGenmoji=False),
+            f"unknown key 'allowGenmoji' in {INTELLIGENCE}. Did you mean 'Allo",
+        ),
         (declaration(INTELLIGENCE, Apps={"Mail": {"AllowSumary": False}}), "unknown key 'Apps.Mail.AllowSumary' in"),
         (declaration(INTELLIGENCE, Apps=[]), "unknown key 'Apps (which must be a dictionary)' in"),
         (json.dumps({"Type": SIRI, "Payload": []}).encode(), "this file has a Payload that is no dictionary."),

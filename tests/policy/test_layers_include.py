@@ -78,7 +78,7 @@ def test_a_deny_of_a_layer_refuses_and_is_told_with_its_layer(tmp_path: Path) ->
 
 
 def test_every_layer_with_allows_must_cover_every_label(tmp_path: Path) -> None:
-    base = 'version: 1\nflow:\n  - id: house\n    allow: {labels: [public], to: [device, house]}\n'
+    base = "version: 1\nflow:\n  - id: house\n    allow: {labels: [public], to: [device, house]}\n"
     policy = load_policy(written(tmp_path, {"base.yaml": base}, "base.yaml"))
     assert plan(policy, "public") == ["own-dc", "mlx"]
     assert plan(policy, "public", "work") == []
@@ -180,7 +180,10 @@ def test_the_stricter_of_two_consents_is_no_wider_than_either(one: ConsentRule, 
         ("version: 1\nclean: public\n", "base.yaml:2:1: a layer only narrows: it cannot declare 'clean'."),
         ("version: 1\nshadow: x.yaml\n", "base.yaml:2:1: a layer only narrows: it cannot declare 'shadow'."),
         ("flow: []\n", "base.yaml:1:1: key 'version' is missing."),
-        ("version: 2\n", "base.yaml:1:10: this version of ringfence reads policy files of version 1. Write version: 1."),
+        (
+            "version: 2\n",
+            "base.yaml:1:10: this version of ringfence reads policy files of version 1. Write version: 1.",
+        ),
         ("version: 1\nflw: []\n", "base.yaml:2:1: unknown key 'flw'. Did you mean 'flow'?"),
         (
             "version: 1\nflow:\n  - id: a\n    deny: {labels: [wrk], to: [partner]}\n",
@@ -211,7 +214,9 @@ def test_a_fault_of_a_layer_stands_at_its_place_in_the_layer(tmp_path: Path, lay
 
 
 def test_the_faults_of_the_policy_itself_have_its_own_name(tmp_path: Path) -> None:
-    path = written(tmp_path, {"base.yaml": "version: 1\n"}, "base.yaml", policy=POLICY.replace("ring: house", "ring: hous"))
+    path = written(
+        tmp_path, {"base.yaml": "version: 1\n"}, "base.yaml", policy=POLICY.replace("ring: house", "ring: hous")
+    )
     assert faults(path)[0].startswith("policy.yaml:5:18: ")
 
 
