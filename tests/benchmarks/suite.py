@@ -16,6 +16,7 @@ CORE: Final = MappingProxyType(
     {
         "import": "tests.benchmarks.imports:rows",
         "decide": "tests.benchmarks.decisions:rows",
+        "prove": "tests.benchmarks.proofs:rows",
         "call": "tests.benchmarks.calls:rows",
         "sync": "tests.benchmarks.calls:sync_rows",
         "partners": "tests.benchmarks.partners:rows",

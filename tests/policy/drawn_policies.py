@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from random import Random
 
 from ringfence.policy.conditions import (
@@ -183,4 +184,61 @@ def request(random: Random) -> Facts:
         minute=random.choice(
             (None, random.randrange(10080), random.randrange(7) * 1440 + random.choice((0, 359, 360)))
         ),
+    )
+
+
+def edited(random: Random, before: Document) -> Document:
+    """`before` with a few random changes, most of them to its rules."""
+    flow = list(before.flow)
+    for _ in range(random.randint(1, 3)):
+        at = random.randrange(len(flow) + 1)
+        flow[at : at + random.randint(0, 1)] = [flow_rule(random, 100 + at, cel=False)] * random.randint(0, 1)
+    labels = {name: Label(detect=tuple(sorted(some(random, KINDS, 2)))) for name in random.sample(LABELS, 4)}
+    return replace(
+        before,
+        flow=tuple(flow),
+        labels=labels if random.random() < 0.5 else before.labels,
+        unknown=random.choice((before.unknown, before.unknown, "health")),
+        clean=random.choice((before.clean, None, "public")),
+        facts=random.choice((before.facts, OTHER_FACTS)),
+        tasks=random.choice((before.tasks, ())),
+    )
+
+
+KINDS = ("email", "card", "name")
+OTHER_FACTS = {
+    **FACTS,
+    "user.age": Fact(type="enum", values=("minor", "adult", "elder")),
+    "user.level": Fact(type="number", min=1, max=12),
+    "user.score": Fact(type="int", min=0, max=1),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One part of a request, as no file has labelled it yet."""
+
+    declared: frozenset[str]
+    hits: frozenset[str]
+    failing: frozenset[str]
+
+    def labels(self, document: Document) -> frozenset[str]:
+        """What it carries under `document`, from the text of the language."""
+        named = {kind for label in document.labels.values() for kind in label.detect}
+        found = self.declared.union(self.found(document))
+        if self.failing & named:
+            return found | {document.unknown}
+        return found or frozenset({document.clean if document.clean and named else document.unknown})
+
+    def found(self, document: Document) -> frozenset[str]:
+        """The labels that detectors find."""
+        return frozenset(name for name, label in document.labels.items() if self.hits.intersection(label.detect))
+
+
+def part(random: Random) -> Part:
+    hits = frozenset(kind for kind in KINDS if random.random() < 0.3)
+    return Part(
+        declared=frozenset(random.sample(LABELS, random.choice((0, 0, 1, 2)))),
+        hits=hits,
+        failing=frozenset(kind for kind in KINDS if random.random() < 0.1) - hits,
     )

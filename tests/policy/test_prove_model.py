@@ -36,11 +36,11 @@ def place_of(variable: Variable, request: Facts, model: Model) -> int:
         if not model.document.facts[name].admits(value):
             value = None
         if value is not None and variable.blocks:
-            numbers = variable.blocks[0][1]
-            assert isinstance(value, int | float)
-            if name == "user.score":
-                return min(bisect_left(numbers, value), len(numbers) - 1)
-            return max(bisect_right(numbers, value) - 1, 0)
+            (_, whole), (first, broken) = variable.blocks
+            if isinstance(value, float):
+                return first + min(bisect_left(broken, value), len(broken) - 1)
+            assert isinstance(value, int)
+            return max(bisect_right(whole, value) - 1, 0)
         return variable.values.index(value)
     if kind in ("tokens", "minute"):
         number = request.input_tokens if kind == "tokens" else (request.minute or 0) % 1440

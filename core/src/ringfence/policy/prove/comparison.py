@@ -1,4 +1,4 @@
-"""Two documents: whether the second only narrows the first, and a request that moves outward for each place where not."""
+"""Whether one document only narrows another, and where not, for each place a request that moves outward."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one part of a request can be, as the labels that two files give it: declared, found, scanned in vain, unscanned."""
+"""What one part of a request can be, as two files label it: declared, found, scanned in vain, not scanned."""
 
 from __future__ import annotations
 
@@ -61,5 +61,6 @@ def _found(document: Document) -> Mapping[str, frozenset[str]]:
 
 
 def _plain(document: Document) -> frozenset[str]:
-    """The label of a text that was scanned without a hit."""
-    return frozenset({document.unknown if document.clean is None else document.clean})
+    """The label of a text that was scanned without a hit; where nothing is looked for, nothing is clean."""
+    looks = any(label.detect for label in document.labels.values())
+    return frozenset({document.clean if looks and document.clean is not None else document.unknown})

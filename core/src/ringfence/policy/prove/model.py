@@ -33,7 +33,7 @@ from ringfence.policy.prove.variables import Key, Value, Variable, knows_task, v
 from ringfence.policy.times import MINUTES_OF_A_DAY
 from ringfence.recipient import Recipient, Ring
 
-WORK_LIMIT = 2_000_000
+WORK_LIMIT = 500_000
 """The steps that one file's proof may take: some seconds."""
 
 Chooses: TypeAlias = Callable[[FlowRule], bool]

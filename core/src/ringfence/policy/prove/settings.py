@@ -1,4 +1,4 @@
-"""What may move outward between two files beside the rules: who a recipient is, how long a yes lasts, what may be spent."""
+"""What may move outward between two files beside the rules: who a recipient is, what a yes counts for, budgets."""
 
 from __future__ import annotations
 
@@ -74,5 +74,5 @@ def _of(budget: Budget, recipient: Recipient) -> bool:
 
 
 def _at_most(one: Budget, other: Budget) -> bool:
-    """Whether `one` keeps whatever `other` bounds within its limit: of no more recipients, or the sum would be shared."""
+    """Whether `one` keeps all that `other` bounds within its limit, alone or with more."""
     return (one.unit, one.per) == (other.unit, other.per) and one.limit <= other.limit and one.of >= other.of

@@ -66,8 +66,11 @@ def variables_of(documents: Sequence[Document], conditions: Sequence[Condition])
     """The variables that `conditions` read, in the order in which diagrams ask for them."""
     found: dict[Matcher, None] = dict.fromkeys(one for condition in conditions for one in matchers(condition))
     made = [_task(documents), *_modality(found), *_tokens(found), *_time(found), *_labels(found)]
-    names = sorted({one.name for one in found if isinstance(one, FactIn | FactRange)})
-    made += [_fact(name, documents, found) for name in names]
+    ranges: dict[str, list[Range]] = {one.name: [] for one in found if isinstance(one, FactIn | FactRange)}
+    for one in found:
+        if isinstance(one, FactRange):
+            ranges[one.name].append(one.range)
+    made += [_fact(name, documents, bounds) for name, bounds in ranges.items()]
     return tuple(sorted(made, key=lambda one: (_ORDER.index(one.key[0]), len(one.values), one.key[1])))
 
 
@@ -117,22 +120,20 @@ def _labels(found: Iterable[Matcher]) -> Iterable[Variable]:
         yield Variable(key=("label", label), values=(False, True), costs=(0, _LABEL_COST))
 
 
-def _fact(name: str, documents: Sequence[Document], found: Iterable[Matcher]) -> Variable:
+def _fact(name: str, documents: Sequence[Document], ranges: Sequence[Range]) -> Variable:
     declared = [one.facts[name] for one in documents if name in one.facts]
     words = dict.fromkeys(value for fact in declared if fact.type == "enum" for value in fact.values)
     flags = (True, False) if any(fact.type == "bool" for fact in declared) else ()
-    cuts = _cuts(one.range for one in found if isinstance(one, FactRange) and one.name == name)
-    cuts |= {edge for fact in declared for edge in (fact.min, fact.max) if edge is not None}
+    cuts = _cuts(ranges) | {edge for fact in declared for edge in (fact.min, fact.max) if edge is not None}
     lows = [fact.min for fact in declared if fact.min is not None]
-    # A least value is inclusive: the part of the line that ends just before it is another.
-    splits = {
-        "int": _whole(cuts | {math.ceil(low) - 1 for low in lows}),
-        "number": _broken(cuts | {math.nextafter(low, -math.inf) for low in lows}),
-    }
+    # A least value is inclusive: the part of the line that ends just before it is another. Whole numbers stand apart,
+    # because one file may admit no others.
+    whole = _whole(cuts | {math.ceil(low) - 1 for low in lows})
+    broken = _broken(cuts | {math.nextafter(low, -math.inf) for low in lows})
     blocks = [
         tuple(number for number in numbers if any(fact.admits(number) for fact in declared))
-        for kind, numbers in splits.items()
-        if any(fact.type == kind for fact in declared)
+        for numbers in (whole, broken)
+        if any(fact.type in ("int", "number") for fact in declared)
     ]
     return _numbers(("fact", name), blocks, others=(*words, *flags), absent=True)
 
@@ -165,9 +166,9 @@ def _whole(cuts: Iterable[float]) -> tuple[int, ...]:
 
 
 def _broken(cuts: Iterable[float]) -> tuple[float, ...]:
-    """One number for each part of the line: the greatest of the part, if there is one."""
-    ordered = sorted(cuts)
+    """One float for each part of the line that has any: the greatest of the part, if there is one."""
+    ordered = sorted({float(cut) for cut in cuts})
     if not ordered:
-        return (0,)
+        return (0.0,)
     above = ordered[-1] + 1
     return (*ordered, above if above > ordered[-1] else math.inf)
