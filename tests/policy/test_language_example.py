@@ -226,10 +226,14 @@ fallback = "none"
 
 [[route]]
 id = "heavy-to-house"
-when = { any = [{ task = ["article_summary", "email_reply"], input_tokens = { over = 1500 } }, { modality = ["image"] }] }
 prefer = ["own-dc"]
 overflow = { to = ["rented-gpu"], when_utilisation_over = 0.85 }
 fallback = ["mlx"]
+[[route.when.any]]
+task = ["article_summary", "email_reply"]
+input_tokens = { over = 1500 }
+[[route.when.any]]
+modality = ["image"]
 
 [[route]]
 id = "world-knowledge"

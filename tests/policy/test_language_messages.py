@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.policy.test_policy_messages import DENY, GOOD, bottom, check, faults_of, flow, good, marked, recipient, route
 
 from ringfence.policy import check_file, read_policy
-from tests.policy.test_policy_messages import DENY, GOOD, bottom, check, faults_of, flow, good, marked, recipient, route
 
 ALLOW = "allow: {labels: [public], to: [house]}"
 
@@ -65,8 +65,10 @@ RULES = {
     ),
     "overflow to itself": (
         overflow("{to: §[mlx], when_utilisation_over: 0.5}"),
-        "recipient 'mlx' is in prefer: and in route[0].overflow.to: it cannot take its own overflow. "
-        "Take it out of one of them.",
+        (
+            "recipient 'mlx' is in prefer: and in route[0].overflow.to: it cannot take its own overflow. "
+            "Take it out of one of them."
+        ),
     ),
     "overflow to a ring": (
         overflow("{to: [§house], when_utilisation_over: 0.5}"),
@@ -121,18 +123,24 @@ BUDGETS = {
     ),
     "a bare number": (
         budget("{id: x, of: house, limit: §500, per: day}"),
-        "budgets[0].limit must be an amount and what is counted, such as "
-        '"500 USD", "1000000 tokens" or "200 requests", not a number.',
+        (
+            "budgets[0].limit must be an amount and what is counted, such as "
+            '"500 USD", "1000000 tokens" or "200 requests", not a number.'
+        ),
     ),
     "a sign": (
         budget("{id: x, of: house, limit: §$500, per: day}"),
-        "budgets[0].limit must be an amount and what is counted, such as "
-        '"500 USD", "1000000 tokens" or "200 requests", not \'$500\'.',
+        (
+            "budgets[0].limit must be an amount and what is counted, such as "
+            '"500 USD", "1000000 tokens" or "200 requests", not \'$500\'.'
+        ),
     ),
     "a separator": (
         budget("{id: x, of: house, limit: §'1,000,000 tokens', per: day}"),
-        "budgets[0].limit must be an amount and what is counted, such as "
-        '"500 USD", "1000000 tokens" or "200 requests", not \'1,000,000 tokens\'.',
+        (
+            "budgets[0].limit must be an amount and what is counted, such as "
+            '"500 USD", "1000000 tokens" or "200 requests", not \'1,000,000 tokens\'.'
+        ),
     ),
     "a currency": (
         budget("{id: x, of: house, limit: §500 EUR, per: day}"),
@@ -140,8 +148,10 @@ BUDGETS = {
     ),
     "one unit": (
         budget("{id: x, of: house, limit: §1 request, per: day}"),
-        "'request' is not a value of the unit of budgets[0].limit: 'USD', 'tokens' or 'requests'. "
-        "Did you mean 'requests'?",
+        (
+            "'request' is not a value of the unit of budgets[0].limit: 'USD', 'tokens' or 'requests'. "
+            "Did you mean 'requests'?"
+        ),
     ),
     "half a token": (
         budget("{id: x, of: house, limit: §0.5 tokens, per: day}"),
@@ -153,13 +163,17 @@ BUDGETS = {
     ),
     "below nothing": (
         budget("{id: x, of: house, limit: §-5 tokens, per: day}"),
-        "budgets[0].limit must be an amount and what is counted, such as "
-        '"500 USD", "1000000 tokens" or "200 requests", not \'-5 tokens\'.',
+        (
+            "budgets[0].limit must be an amount and what is counted, such as "
+            '"500 USD", "1000000 tokens" or "200 requests", not \'-5 tokens\'.'
+        ),
     ),
     "per": (
         budget("{id: x, of: house, limit: 5 tokens, per: §daily}"),
-        "'daily' is not a value of budgets[0].per: 'hour', 'day', 'week', 'month', 'year' or 'total'. "
-        "Did you mean 'day'?",
+        (
+            "'daily' is not a value of budgets[0].per: 'hour', 'day', 'week', 'month', 'year' or 'total'. "
+            "Did you mean 'day'?"
+        ),
     ),
     "when spent": (
         budget("{id: x, of: house, limit: 5 tokens, per: day, when_spent: §warn}"),
@@ -182,8 +196,10 @@ BUDGETS = {
     ),
     "money for the house": (
         budget("{id: x, of: §house, limit: 5 USD, per: day}"),
-        "budget 'x' is in USD, and no price is known for 'house', which is the house's own. "
-        "Count tokens or requests, or take it out of of:.",
+        (
+            "budget 'x' is in USD, and no price is known for 'house', which is the house's own. "
+            "Count tokens or requests, or take it out of of:."
+        ),
     ),
     "audit of content": (
         bottom("audit: {content: §all}"),
@@ -374,8 +390,10 @@ TESTS = {
     ),
     "redact kind": (
         expected("redact: {openai: {health: §maks}}"),
-        "'maks' is not a value of tests[0].expect.redact.openai.health: 'remove', 'mask' or 'pseudonym'. "
-        "Did you mean 'mask'?",
+        (
+            "'maks' is not a value of tests[0].expect.redact.openai.health: 'remove', 'mask' or 'pseudonym'. "
+            "Did you mean 'mask'?"
+        ),
     ),
     "redact is a list": (
         expected("redact: §[openai]"),
@@ -398,8 +416,10 @@ TIMES = {
     ),
     "day": (
         when("time: {days: [§monday]}"),
-        "'monday' is not a value of flow[1].when.time.days: 'mon', 'tue', 'wed', 'thu', 'fri', 'sat' or 'sun'. "
-        "Did you mean 'mon'?",
+        (
+            "'monday' is not a value of flow[1].when.time.days: 'mon', 'tue', 'wed', 'thu', 'fri', 'sat' or 'sun'. "
+            "Did you mean 'mon'?"
+        ),
     ),
     "an hour": (
         when("time: {from: §8}"),
@@ -439,8 +459,10 @@ TIMES = {
     ),
     "two zones": (
         when('any: [{time: {to: "08:00", zone: Asia/Shanghai}}, {§time: {from: "18:00"}}]'),
-        "this time is in UTC, and the one on line 24 in Asia/Shanghai. "
-        "A policy has one time zone: write the same zone: in each.",
+        (
+            "this time is in UTC, and the one on line 24 in Asia/Shanghai. "
+            "A policy has one time zone: write the same zone: in each."
+        ),
     ),
 }
 
@@ -471,8 +493,10 @@ CEL = {
     ),
     "of two types": (
         when('cel: §"task == 3"'),
-        "flow[1].when.cel is no condition at character 6: "
-        "found no matching overload for '_==_' applied to '(string, int)'.",
+        (
+            "flow[1].when.cel is no condition at character 6: "
+            "found no matching overload for '_==_' applied to '(string, int)'."
+        ),
     ),
     "too long": (
         when('cel: §"' + "task == task || " * 130 + 'true"'),
@@ -484,8 +508,10 @@ CEL = {
     ),
     "a loop": (
         when("cel: §\"modality.exists(m, m == 'image')\""),
-        "flow[1].when.cel uses a macro: all, exists, filter, map and has are switched off, as they can run without end. "
-        "Write such as 'image' in modality.",
+        (
+            "flow[1].when.cel uses a macro: all, exists, filter, map and has are switched off, "
+            "as they can run without end. Write such as 'image' in modality."
+        ),
     ),
 }
 

@@ -44,9 +44,9 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
     monkeypatch.delenv("RINGFENCE_LOCK", raising=False)
     monkeypatch.setenv("RINGFENCE_CONFIG_DIR", str(tmp_path / "config"))
-    prices._price_function.cache_clear()
+    prices.refresh()
     yield put
-    prices._price_function.cache_clear()
+    prices.refresh()
     for module in [name for name in sys.modules if name.startswith("fake_")]:
         del sys.modules[module]
 

@@ -425,8 +425,10 @@ BEYOND_THE_DEVICE = {
     ),
     "a directory that anybody can change": (
         recipient("directory: §http://house.example", "house"),
-        "recipients.x.directory would be read over a way that anybody can change. "
-        "Write https://; http:// is for localhost.",
+        (
+            "recipients.x.directory would be read over a way that anybody can change. "
+            "Write https://; http:// is for localhost."
+        ),
     ),
     "a directory with a query": (
         recipient('directory: §"https://house.example?a=canary"', "house"),
@@ -520,8 +522,10 @@ BEYOND_THE_DEVICE = {
     ),
     "consent lasts": (
         bottom("consent: {partner: {lasts: §requst}}"),
-        "consent.partner.lasts must be request, session, or a time such as 12h or 30d, not 'requst'. "
-        "Did you mean 'request'?",
+        (
+            "consent.partner.lasts must be request, session, or a time such as 12h or 30d, not 'requst'. "
+            "Did you mean 'request'?"
+        ),
     ),
     "consent for no time": (
         bottom("consent: {partner: {lasts: §0d}}"),

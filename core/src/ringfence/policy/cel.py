@@ -9,14 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from importlib import import_module
+from typing import Any, Final
 
 from ringfence.policy.conditions import Cel, Fact, FactType
 from ringfence.policy.facts import Facts
 from ringfence.policy.faults import did_you_mean, quoted
-
-if TYPE_CHECKING:
-    from cel_expr_python.cel import Env, Expression
 
 MAX_EXPRESSION: Final = 2_000
 """Characters."""
@@ -56,9 +54,7 @@ def check_cel(condition: Cel, facts: Mapping[str, Fact]) -> None:
 
 def compile_cel(condition: Cel, facts: Mapping[str, Fact]) -> Callable[[Facts], bool | None]:
     """The test of `condition`, which was checked. What is missing, raises or is no Boolean is `None`."""
-    from cel_expr_python import cel  # noqa: PLC0415  (an extra, for the files that use it)
-
-    run, boolean = _compiled(condition, facts).eval, cel.Type.BOOL
+    run, boolean = _compiled(condition, facts).eval, _library().Type.BOOL
     reads_labels = condition.reads_labels
     known = {name: (fact, fact.type == "number") for name, fact in facts.items()}
 
@@ -84,21 +80,23 @@ def compile_cel(condition: Cel, facts: Mapping[str, Fact]) -> Callable[[Facts], 
     return test
 
 
-def _compiled(condition: Cel, facts: Mapping[str, Fact]) -> Expression:
+def _compiled(condition: Cel, facts: Mapping[str, Fact]) -> Any:
     """Raises: ImportError without the extra; RuntimeError where it is no Boolean expression."""
-    from cel_expr_python import cel  # noqa: PLC0415  (as above)
-
     types = tuple((name, fact.type) for name, fact in facts.items())
     found = _environment(types, reads_labels=condition.reads_labels).compile(condition.expression)
-    if found.return_type() != cel.Type.BOOL:
+    if found.return_type() != _library().Type.BOOL:
         raise RuntimeError(f"<input>:1:1: it gives {found.return_type().name().lower()}, not true or false")
     return found
 
 
-@lru_cache(maxsize=4)
-def _environment(facts: tuple[tuple[str, FactType], ...], *, reads_labels: bool) -> Env:
-    from cel_expr_python import cel  # noqa: PLC0415  (as above)
+def _library() -> Any:
+    """The extra, which has no types. Raises: ImportError."""
+    return import_module("cel_expr_python.cel")
 
+
+@lru_cache(maxsize=4)
+def _environment(facts: tuple[tuple[str, FactType], ...], *, reads_labels: bool) -> Any:
+    cel = _library()
     texts = cel.Type.List(cel.Type.STRING)
     variables = {"task": cel.Type.STRING, "modality": texts, "input_tokens": cel.Type.INT}
     if reads_labels:

@@ -50,6 +50,11 @@ def lacks_a_price(partner: Recipient) -> bool:
     return price_of(partner, _SAMPLE) is None
 
 
+def refresh() -> None:
+    """Forgets what was loaded, so that a plugin that changed since then is found."""
+    _price_function.cache_clear()
+
+
 def _checked(found: object) -> float | None:
     if isinstance(found, bool) or not isinstance(found, int | float):
         return None
@@ -82,4 +87,4 @@ def _entries(group: str, name: str) -> tuple[EntryPoint, ...]:
     return tuple(dict.fromkeys(entry_points(group=group, name=name)))
 
 
-__all__ = ["GROUP", "lacks_a_price", "price_of"]
+__all__ = ["GROUP", "lacks_a_price", "price_of", "refresh"]

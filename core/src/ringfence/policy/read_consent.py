@@ -54,9 +54,11 @@ def _rule(entry: Entry, faults: Faults) -> ConsentRule | None:
 
 def _lasts(node: Node, where: str, faults: Faults) -> Literal["request", "session"] | int | None:
     found = fields.text(node, where, faults)
-    if found is None or found in _LASTS:
-        return cast("Literal['request', 'session'] | None", found)
-    seconds = duration_s(found)
+    match found:
+        case None | "request" | "session":
+            return found
+        case _:
+            seconds = duration_s(found)
     if seconds is None:
         says = f"must be request, session, or a time such as 12h or 30d, not {quoted(found)}"
         faults.add(node.at, f"{where} {says}.{did_you_mean(found, _LASTS)}")

@@ -49,10 +49,8 @@ def read_toml(text: str, faults: Faults) -> Node | None:
     for section in _LISTS:
         if isinstance(data.get(section), dict):
             at = Position(lines[section,], None) if (section,) in lines else START
-            faults.add(
-                at,
-                f"{section} is a list{' of rules' if section in ('flow', 'route') else ''}: TOML writes each as [[{section}]], in two brackets.",
-            )
+            items = "a list of rules" if section in ("flow", "route") else "a list"
+            faults.add(at, f"{section} is {items}: TOML writes each as [[{section}]], in two brackets.")
             # Read on as what was meant, so that its other faults are seen too; the file has one already.
             data[section] = [data[section]]
     return _Builder(lines, faults).node(data, (), 0)
