@@ -63,7 +63,9 @@ class Asking:
 def asking(rules: Iterable[FlowRule]) -> Asking:
     """What each of `rules`, all of them allows, asks for."""
     rules = tuple(rules)
-    kinds = {kind: from_flags(rule.redact == kind for rule in rules) for kind in reversed(REDACTIONS)}
+    kinds: dict[Redaction, Bits] = {
+        kind: from_flags(rule.redact == kind for rule in rules) for kind in reversed(REDACTIONS)
+    }
     attest = from_flags(rule.require.attested for rule in rules)
     consent = from_flags(rule.consent for rule in rules)
     redact = from_flags(rule.redact is not None for rule in rules)
