@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
+from ringfence.cli.consent import span
 from ringfence.cli.preview import escaped, first_of, quoted
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ flow:
     allow: {labels: [work, any], to: [partner]}
     consent: ask
 consent:
-  partner: {per: PER, show: [SHOW]}
+  partner: {per: PER, lasts: LASTS, show: [SHOW]}
 route:
   - id: only
     prefer: [gpt]
@@ -50,9 +51,15 @@ NOBODY = "error: consent for recipient 'gpt' was refused\ntry: --consent gpt\n"
 
 
 def _policy(
-    machine: Machine, *, per: str = "recipient", show: str = "recipient, labels, preview", fallback: str = "none"
+    machine: Machine,
+    *,
+    per: str = "recipient",
+    lasts: str = "request",
+    show: str = "recipient, labels, preview",
+    fallback: str = "none",
 ) -> None:
-    machine.policy.write_text(POLICY.replace("PER", per).replace("SHOW", show).replace("FALLBACK", fallback))
+    text = POLICY.replace("PER", per).replace("LASTS", lasts).replace("SHOW", show)
+    machine.policy.write_text(text.replace("FALLBACK", fallback))
 
 
 @pytest.fixture(autouse=True)
@@ -180,6 +187,27 @@ def test_a_person_sees_where_it_goes_and_what_and_says_yes(start: Start, answer:
     screen.type(f"{answer}\n")
     assert "· consented ·" in screen.until("policy careful")
     assert (_stdout(process), process.wait(10)) == ("you said: hello there\n", 0)
+
+
+def test_a_yes_that_is_stored_says_so_is_used_again_and_is_taken_back(start: Start, run: Run, machine: Machine) -> None:
+    _policy(machine, lasts="30d")
+    process, screen = start("ask", "hello")
+    shown = screen.until("send it? [y/N] ")
+    assert "  a yes counts for 30 days, for this task and these labels\n" in shown
+    assert "  'ringfence consent revoke' takes it back\n" in shown
+    screen.type("y\n")
+    assert (_stdout(process), process.wait(10)) == ("you said: hello\n", 0)
+    assert "· consented ·" in run("ask", "again").stderr
+    assert "gpt" in run("consent", "list").stdout
+    assert run("consent", "revoke", "--recipient", "gpt").stderr == "1 consent revoked\n"
+    assert run("ask", "again").stderr.startswith(NOBODY)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(86_400, "1 day"), (7_200, "2 hours"), (90 * 60, "90 minutes"), (61, "61 seconds")]
+)
+def test_a_span_of_time_is_said_in_its_largest_unit(seconds: int, said: str) -> None:
+    assert span(seconds) == said
 
 
 @pytest.mark.parametrize("answer", ["\n", "n\n", "v\n", "yy\n", "yes please\n", "\x04"])

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,6 @@ from ringfence.policy.document import Budget
 from ringfence.provider import ModelCard
 from ringfence.request import FilePart, Message, Request, Settings, TextPart
 from ringfence.response import Usage
-from ringfence.routing import ledger as ledger_module
 from ringfence.routing.budget import Cost, Reservation, known_tokens, most_usage, period_of, resets_at
 from ringfence.routing.ledger import FILE, Ledger
 
@@ -55,7 +54,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def at(text: str) -> float:
-    return datetime.fromisoformat(text).replace(tzinfo=timezone.utc).timestamp()
+    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
 
 
 # ------------------------------------------------------------------ periods
@@ -151,7 +150,7 @@ def test_cents_add_up_exactly(ledger: Ledger) -> None:
 def test_the_refusal_names_the_budget_its_limit_and_when_it_resets_and_no_amount(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_module.time, "time", lambda: at("2026-11-22T07:00"))
+    monkeypatch.setattr(time, "time", lambda: at("2026-11-22T07:00"))
     month = budget(id="partner-month", limit=1.5, unit="USD", per="month")
     ledger.reserve("p", (month,), "r", Cost(usd=1.25, tokens=1))
     with pytest.raises(BudgetSpent) as caught:
@@ -159,7 +158,8 @@ def test_the_refusal_names_the_budget_its_limit_and_when_it_resets_and_no_amount
     error = caught.value
     assert (error.budget, error.limit, error.resets_at) == ("partner-month", "1.5 USD per month", at("2026-12-01"))
     assert str(error) == (
-        "budget 'partner-month' of 1.5 USD per month has no room for this request (try: again after 2026-12-01 00:00 UTC)"
+        "budget 'partner-month' of 1.5 USD per month has no room for this request"
+        " (try: again after 2026-12-01 00:00 UTC)"
     )
 
 
@@ -175,13 +175,13 @@ def test_a_new_period_begins_at_zero_and_what_comes_late_is_of_the_old_one(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     daily = budget(per="day", limit=1)
-    monkeypatch.setattr(ledger_module.time, "time", lambda: at("2026-11-22T23:59"))
+    monkeypatch.setattr(time, "time", lambda: at("2026-11-22T23:59"))
     late = ledger.reserve("p", (daily,), "r", ONE)
-    monkeypatch.setattr(ledger_module.time, "time", lambda: at("2026-11-23T00:01"))
+    monkeypatch.setattr(time, "time", lambda: at("2026-11-23T00:01"))
     ledger.settle(late, ONE)
     assert spent(ledger, daily) == ((0, 0),)
     ledger.reserve("p", (daily,), "r", ONE)
-    monkeypatch.setattr(ledger_module.time, "time", lambda: at("2026-11-22T23:59"))
+    monkeypatch.setattr(time, "time", lambda: at("2026-11-22T23:59"))
     assert spent(ledger, daily) == ((1, 0),)
 
 
@@ -332,7 +332,7 @@ def test_a_process_killed_in_the_middle_of_a_reservation_leaves_none_of_it(ledge
             into.execute("UPDATE budgets SET reserved = 1000")
             os.kill(os.getpid(), signal.SIGKILL)
 
-        ledger._file.write(half)
+        ledger.file.write(half)
 
     assert _in_a_child(die) == -signal.SIGKILL
     assert spent(ledger) == ((0, 1),)
@@ -348,14 +348,14 @@ def test_a_writer_who_holds_on_is_waited_for_and_not_for_ever(tmp_path: Path, mo
         holding.set()
         over.wait(30)
 
-    holder = threading.Thread(target=lambda: other._file.write(hold))
+    holder = threading.Thread(target=lambda: other.file.write(hold))
     holder.start()
     assert holding.wait(30)
-    monkeypatch.setattr(mine._file, "_wait_s", 0.05)
+    monkeypatch.setattr(mine.file, "_wait_s", 0.05)
     with pytest.raises(StoreError, match="was busy for more than"):
         mine.reserve("p", (budget(),), "r", ONE)
     assert spent(mine) == ((0, 1),)
-    monkeypatch.setattr(mine._file, "_wait_s", 30)
+    monkeypatch.setattr(mine.file, "_wait_s", 30)
     waiting = threading.Thread(target=lambda: mine.reserve("p", (budget(),), "r", ONE))
     waiting.start()
     time.sleep(0.02)

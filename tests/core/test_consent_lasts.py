@@ -1,4 +1,4 @@
-"""How long a yes counts: a request, a session, or so many seconds and in every process; and that it can be taken back."""
+"""How long a yes counts: a request, a session, or so many seconds in every process; and that it can be taken back."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import time
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.core.support import NO_WAIT, Acting
 
 from ringfence import Assistant, AsyncAssistant, ConsentRequest, InvalidRequest, Policy
+from ringfence.assistant.build import RequestOptions
 from ringfence.errors import ConsentRefused, GateError, Overloaded, StoreError
 from ringfence.grant import Grant
 from ringfence.policy import read_policy
 from ringfence.policy.decision import ConsentRule
 from ringfence.policy.policy import enforce
-from ringfence.privacy import consent_store
+from ringfence.privacy.consent import ONCE, Once
 from ringfence.privacy.consent_store import FILE, ConsentStore
 from ringfence.provider import Plan
 from ringfence.response import ProviderEvent
@@ -78,7 +79,16 @@ def assistant(person: Any, policy: Policy, *, out: Any = None, **more: Any) -> A
     return AsyncAssistant(policy, consent=person, providers=providers, audit=False, retry=NO_WAIT, **more)
 
 
-PUBLIC: dict[str, Any] = {"labels": {"public"}}
+def untouched(path: Path) -> bool:
+    return not path.exists()
+
+
+def damage(state: Path) -> None:
+    state.mkdir(exist_ok=True)
+    (state / FILE).write_bytes(b"this is no database" * 100)
+
+
+PUBLIC: RequestOptions = {"labels": {"public"}}
 
 
 # ------------------------------------------------------------------ a session
@@ -94,7 +104,7 @@ async def test_a_yes_for_a_session_counts_in_it_and_in_no_other(state: Path) -> 
         await it.respond("x", **PUBLIC)
         assert len(person.asked) == 3
     assert [asked.lasts for asked in person.asked] == ["session"] * 3
-    assert not state.exists()
+    assert untouched(state)
 
 
 async def test_without_a_session_the_assistant_is_one() -> None:
@@ -102,9 +112,9 @@ async def test_without_a_session_the_assistant_is_one() -> None:
     async with assistant(person, rules("session")) as it:
         await it.respond("x", **PUBLIC)
         await it.respond("x", **PUBLIC)
+        person.answer = False
         with pytest.raises(ConsentRefused):
-            person.answer = False
-            await it.respond("x", task="rewrite", **PUBLIC)
+            await it.respond("x", task="rewrite", labels={"public"})
     assert [asked.task for asked in person.asked] == ["open_question", "rewrite"]
 
 
@@ -139,7 +149,7 @@ async def test_for_anything_else_a_person_is_asked_anew(policy: Policy, how: dic
     out = ScriptedProvider("1")
     async with assistant(None, policy, out=out) as it:
         with pytest.raises(ConsentRefused, match="nobody to ask"):
-            await it.respond("x", **{**PUBLIC, **how})
+            await it.respond("x", **cast("RequestOptions", {**PUBLIC, **how}))
     assert out.requests == []
 
 
@@ -159,7 +169,7 @@ async def test_a_stored_yes_expires(monkeypatch: pytest.MonkeyPatch) -> None:
     async with assistant(person, rules(60)) as it:
         await it.respond("x", **PUBLIC)
         later = time.time() + 61
-        monkeypatch.setattr(consent_store.time, "time", lambda: later)
+        monkeypatch.setattr(time, "time", lambda: later)
         await it.respond("x", **PUBLIC)
     assert len(person.asked) == 2
 
@@ -172,7 +182,24 @@ async def test_a_no_is_stored_nowhere(state: Path) -> None:
                 await it.respond("x", **PUBLIC)
         assert await it.consents(ended=True) == ()
     assert len(person.asked) == 2
-    assert not state.exists()
+    assert untouched(state)
+
+
+@pytest.mark.parametrize("lasts", ["session", 3600])
+async def test_a_yes_for_once_counts_for_this_request_only(lasts: Any, state: Path) -> None:
+    asked: list[str] = []
+
+    def once(question: ConsentRequest) -> Once:
+        asked.append(question.recipient)
+        return ONCE
+
+    out = ScriptedProvider(failing(Overloaded("full")), "1")
+    async with assistant(once, rules(lasts), out=out) as it:
+        assert (await it.respond("x", **PUBLIC)).receipt.consented
+        assert (len(out.requests), asked) == (2, ["out"])
+        await it.respond("x", **PUBLIC)
+    assert asked == ["out", "out"]
+    assert untouched(state / FILE)
 
 
 async def test_requests_at_once_ask_one_question() -> None:
@@ -192,7 +219,7 @@ async def test_a_stored_yes_for_a_ring_covers_its_recipients_as_they_were() -> N
     person = Person()
     async with assistant(person, rules(3600, per="ring")) as it:
         await it.respond("x", **PUBLIC)
-        await it.respond("x", to="out", **PUBLIC)
+        await it.respond("x", to="out", labels={"public"})
     moved = rules(3600, per="ring", model="m9")
     async with assistant(person, moved) as it:
         await it.respond("x", **PUBLIC)
@@ -203,8 +230,7 @@ async def test_a_stored_yes_for_a_ring_covers_its_recipients_as_they_were() -> N
 async def test_a_store_that_cannot_be_used_means_asking_and_a_yes_for_this_request_only(
     state: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    state.mkdir()
-    (state / FILE).write_bytes(b"this is no database" * 100)
+    damage(state)
     person, out = Person(), ScriptedProvider(failing(Overloaded("full")), "1")
     async with assistant(person, rules(3600), out=out) as it:
         with caplog.at_level(logging.WARNING, "ringfence"):
@@ -224,7 +250,7 @@ async def test_a_store_that_cannot_be_used_means_asking_and_a_yes_for_this_reque
 async def test_a_store_that_breaks_after_the_yes_was_found_stops_the_send(state: Path) -> None:
     async with assistant(Person(), rules(3600)) as it:
         await it.respond("x", **PUBLIC)
-    out = Breaking(lambda: (state / FILE).write_bytes(b"no database" * 1000))
+    out = Breaking(lambda: damage(state))
     async with assistant(None, rules(3600), out=out) as it:
         with pytest.raises(ConsentRefused, match="cannot be looked up"):
             await it.respond("x", **PUBLIC)
@@ -239,7 +265,7 @@ class Breaking(Acting):
             done = meanwhile()
             if asyncio.iscoroutine(done):
                 await done
-            self.grant = grant
+            self.given.append(grant)
             with grant.spend(plan.request):
                 grant.claim(grant.recipient)
                 self.left = True
@@ -248,7 +274,7 @@ class Breaking(Acting):
 
         super().__init__(body)
         self.left = False
-        self.grant: Grant | None = None
+        self.given: list[Grant] = []
 
 
 @pytest.mark.parametrize("lasts", ["request", "session", 3600])
@@ -263,11 +289,11 @@ async def test_what_is_revoked_between_the_grant_and_the_send_is_not_sent(lasts:
         with pytest.raises(ConsentRefused, match="taken back") as caught:
             await it.respond("x", **PUBLIC)
         assert not out.left
-        assert out.grant is not None
-        assert not out.grant.spent
+        (grant,) = out.given
+        assert not grant.spent
         # Not even by a provider that tries again.
         with pytest.raises(GateError):
-            out.grant.claim(out.grant.recipient)
+            grant.claim(grant.recipient)
     assert caught.value.receipt is not None
     assert caught.value.receipt.input_bytes == 0
 
@@ -302,9 +328,7 @@ async def test_revoking_nothing_in_particular_or_what_is_not_there_is_an_error()
 
 
 def test_the_sync_face_lists_and_revokes() -> None:
-    with Assistant(
-        rules(3600), consent=lambda _: True, providers={"out": ScriptedProvider("1")}, audit=False
-    ) as it:
+    with Assistant(rules(3600), consent=lambda _: True, providers={"out": ScriptedProvider("1")}, audit=False) as it:
         assert it.consents() == ()
         it.respond("a secret text", **PUBLIC)
         (held,) = it.consents()
@@ -318,4 +342,4 @@ def test_the_sync_face_lists_and_revokes() -> None:
 async def test_a_policy_without_stored_consents_touches_no_file(state: Path) -> None:
     async with assistant(Person(), rules("request")) as it:
         await it.respond("x", **PUBLIC)
-    assert not state.exists()
+    assert untouched(state)

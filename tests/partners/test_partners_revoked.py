@@ -6,7 +6,6 @@ import random
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.partners.support import APIS, Api, Person, assistant, at, backend, policy_text
@@ -77,29 +76,27 @@ async def test_at_any_moment_of_a_request_a_revocation_that_came_first_holds(
         returned.set()
 
     outcomes: set[str] = set()
-    async with assistant(rules(api, server), audit=False) as it:
+    answers: list[bool] = []
+    person = Person(lambda _: answers[-1])
+    async with assistant(rules(api, server), audit=False, person=person) as it:
         for round_ in range(40):
             returned.clear()
+            answers.append(True)
             await it.respond("give", labels=["public"])
             seen = len(backend(api, server).seen())
             before.clear()
             thread = threading.Thread(target=revoke, args=(random.Random(round_).uniform(0, 0.006),))
             thread.start()
             sent = True
-            it._runtime.consents.ask = _nobody
+            answers.append(False)
             try:
                 await it.respond("race", labels=["public"])
             except ConsentRefused:
                 sent = False
             thread.join()
-            it._runtime.consents.ask = Person()
             arrived = len(backend(api, server).seen()) - seen
             assert arrived == int(sent)
             assert not (before and before[-1] and arrived), "sent after the revocation had returned"
             outcomes.add("sent" if sent else "refused")
     stored.close()
     assert outcomes <= {"sent", "refused"}
-
-
-def _nobody(_: Any) -> bool:
-    return False

@@ -13,7 +13,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,6 @@ from hypothesis import strategies as st
 
 from ringfence.errors import InvalidRequest, StoreError
 from ringfence.policy.decision import REDACTIONS, ConsentRule
-from ringfence.privacy import consent_store
 from ringfence.privacy.consent_record import ConsentRecord, Wanted, usable
 from ringfence.privacy.consent_store import FILE, ConsentStore
 
@@ -109,9 +108,7 @@ def test_a_yes_for_a_ring_covers_the_others_of_it_only_while_the_policy_asks_by_
 
 
 @pytest.mark.parametrize(("then", "now"), list(itertools.product([None, *REDACTIONS], repeat=2)))
-def test_what_was_agreed_to_redacted_never_goes_out_redacted_less(
-    store: ConsentStore, then: Any, now: Any
-) -> None:
+def test_what_was_agreed_to_redacted_never_goes_out_redacted_less(store: ConsentStore, then: Any, now: Any) -> None:
     strength = [None, *REDACTIONS]
     store.add(record(redact={} if then is None else {"public": then}))
     found = find(store, replace(WANTED, redact={} if now is None else {"public": now}))
@@ -151,12 +148,12 @@ def test_one_that_was_seen_to_be_over_stays_over_when_the_clock_goes_back(
 ) -> None:
     yes = record()
     store.add(yes)
-    monkeypatch.setattr(consent_store.time, "time", lambda: yes.given_at + 4000)
+    monkeypatch.setattr(time, "time", lambda: yes.given_at + 4000)
     if looked == "find":
         assert find(store) is None
     else:
         assert not store.holds(yes)
-    monkeypatch.setattr(consent_store.time, "time", lambda: yes.given_at + 10)
+    monkeypatch.setattr(time, "time", lambda: yes.given_at + 10)
     assert find(store) is None
     assert not store.holds(yes)
     assert store.list() == ()
@@ -302,7 +299,8 @@ def test_whatever_else_stands_in_its_place_is_not_used(tmp_path: Path, there: st
     else:
         os.mkfifo(path)
     store = ConsentStore(tmp_path)
-    for use in (lambda: find(store), lambda: store.add(record())):
+    uses: list[Callable[[], object]] = [lambda: find(store), lambda: store.add(record())]
+    for use in uses:
         with pytest.raises(StoreError, match="no regular file"):
             use()
 
@@ -370,7 +368,7 @@ def test_a_process_killed_in_the_middle_of_a_revocation_leaves_all_or_nothing(
             into.execute("UPDATE consents SET revoked_at=1")
             into.execute("PRAGMA cache_spill=1")
             os.kill(os.getpid(), signal.SIGKILL)
-        store._file.write(die)
+        store.file.write(die)
         """,
         tmp_path,
     )

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from ringfence.cli import terminal
 from ringfence.cli.preview import escaped, first_of, quoted
+from ringfence.privacy.consent import ONCE
 
 if TYPE_CHECKING:
     from ringfence.policy import Policy
-    from ringfence.privacy.consent import ConsentRequest
+    from ringfence.privacy.consent import Answer, ConsentRequest
 
 _LOOK_S = 0.1
 """How soon a question ends after its answer was cancelled."""
@@ -72,10 +73,11 @@ class ConsentPrompt:
         if self._one_at_a_time.acquire(timeout=1.0):
             self._one_at_a_time.release()
 
-    def __call__(self, asked: ConsentRequest) -> bool:
+    def __call__(self, asked: ConsentRequest) -> Answer:
         """Whether a person says yes. Runs in a worker's thread."""
         if self._covered(asked) <= self._given:
-            return True
+            # Whoever wrote it beforehand was not told that the policy keeps a yes for longer.
+            return ONCE
         with self._one_at_a_time:
             if self._over.is_set():
                 return False
@@ -139,6 +141,11 @@ def question(asked: ConsentRequest, preview: str | None) -> Iterator[str]:
     yield escaped(f"  labels   {', '.join(asked.labels) or 'none'}")
     if asked.per == "ring":
         yield f"  a yes counts for every recipient on ring {asked.ring}"
+    if asked.lasts == "session":
+        yield "  a yes counts for this conversation, for this task and these labels"
+    elif isinstance(asked.lasts, int):
+        yield f"  a yes counts for {span(asked.lasts)}, for this task and these labels"
+        yield "  'ringfence consent revoke' takes it back"
     if preview is None:
         return
     shown, left = first_of(preview)
@@ -146,6 +153,14 @@ def question(asked: ConsentRequest, preview: str | None) -> Iterator[str]:
     yield _quoted(shown)
     if left:
         yield terminal.styled(f"… {left:,} more characters; v shows all", dim=True)
+
+
+def span(seconds: int) -> str:
+    """A span of time in words, such as `30 days`; in its largest unit that fits exactly."""
+    units = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
+    unit, length = next((unit, length) for unit, length in units if seconds % length == 0)
+    count = seconds // length
+    return f"{count:,} {unit}{'' if count == 1 else 's'}"
 
 
 def _quoted(text: str) -> str:

@@ -26,6 +26,8 @@ COMMANDS = {
     ),
     "models": Lazy("ringfence.cli.models:models", "The models on this machine: list, pull, remove."),
     "doctor": Lazy("ringfence.cli.doctor:doctor", "What works on this machine, what does not, and how to mend it."),
+    "consent": Lazy("ringfence.cli.consents:consent", "The consents that are stored: list them, take them back."),
+    "budget": Lazy("ringfence.cli.budget:budget", "What was spent of the budgets of a policy."),
     "audit": Lazy("ringfence.cli.audit:audit", "The record of every request: list, verify, export."),
     "report": Lazy("ringfence.cli.report:report", "What went where this week, here and as one HTML page."),
     "plugin": Lazy("ringfence.cli.plugin:plugin", "Write a provider plugin, and run the conformance kit on it."),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from enum import Enum
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ringfence import threads
 from ringfence.errors import ConsentRefused, describe
@@ -21,8 +22,8 @@ class ConsentRequest:
     """What a person is asked: may this go there? `payload` is exactly what would be sent; it holds content.
 
     The payload is a copy as far as it can be changed in place: whoever asks changes nothing of what is sent.
-    `show` is what the policy wants the person to see. `host` is `None` for the vendor's own address. `lasts` says how long
-    a yes counts: for this `request`, this `session`, or that many seconds, in which it is not asked again.
+    `show` is what the policy wants the person to see. `host` is `None` for the vendor's own address. `lasts` says how
+    long a yes counts: for this `request`, this `session`, or that many seconds, in which nobody is asked again.
     """
 
     recipient: str
@@ -54,8 +55,18 @@ class ConsentRequest:
         return f"ConsentRequest({self.recipient}, labels={list(self.labels)})"
 
 
-ConsentCallback: TypeAlias = Callable[[ConsentRequest], bool | Awaitable[bool]]
-"""Asks a person. Only `True` is a yes. A plain function is called in a thread, so it may wait for a key press."""
+class Once(Enum):
+    """The yes of somebody who does not want to be taken at their word for longer than this request."""
+
+    ONCE = "once"
+
+
+ONCE: Final = Once.ONCE
+
+Answer: TypeAlias = bool | Once
+ConsentCallback: TypeAlias = Callable[[ConsentRequest], Answer | Awaitable[Answer]]
+"""Asks a person. `True` is a yes for as long as the policy says, `ONCE` one for this request; all else is a no. A plain
+function is called in a thread, so it may wait for a key press."""
 
 
 def _apart(request: Request) -> Request:
@@ -96,8 +107,8 @@ def host_of(recipient: Recipient) -> str | None:
     return urlsplit(recipient.url).hostname if recipient.url is not None else None
 
 
-async def require_yes(ask: ConsentCallback, asked: ConsentRequest) -> None:
-    """Asks a person, and returns if they say yes.
+async def require_yes(ask: ConsentCallback, asked: ConsentRequest) -> Answer:
+    """Asks a person, and returns their yes.
 
     Raises:
         ConsentRefused: they do not, or asking failed.
@@ -110,10 +121,9 @@ async def require_yes(ask: ConsentCallback, asked: ConsentRequest) -> None:
         failure = describe(error)
     if failure is not None:
         raise ConsentRefused(f"asking for consent for recipient '{asked.recipient}' failed: {failure}")
-    if answer is not True:
-        told = (
-            ""
-            if answer in (False, None)
-            else f": the callback returned {type(answer).__name__}, and only True is a yes"
-        )
-        raise ConsentRefused(f"consent for recipient '{asked.recipient}' was refused{told}")
+    if answer is ONCE:
+        return ONCE
+    if answer is True:
+        return True
+    told = "" if answer in (False, None) else f": the callback returned {type(answer).__name__}, and only True is a yes"
+    raise ConsentRefused(f"consent for recipient '{asked.recipient}' was refused{told}")

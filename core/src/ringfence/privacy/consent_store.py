@@ -53,7 +53,8 @@ class ConsentStore:
         self._folder = folder
 
     @cached_property
-    def _file(self) -> Database:
+    def file(self) -> Database:
+        """The file that it keeps."""
         from ringfence.paths import state_dir  # noqa: PLC0415  (looks the folder up only when it is used)
 
         return Database((self._folder or state_dir()) / FILE, what="consent store", setup=_SETUP, schema=_SCHEMA)
@@ -79,10 +80,10 @@ class ConsentStore:
         """
         if not ids and recipient is None and not everything:
             return 0
-        if self._file.absent:
+        if self.file.absent:
             unknown(ids, ())
             return 0
-        return self._file.write(lambda into: _revoke(into, ids, recipient, everything=everything))
+        return self.file.write(lambda into: _revoke(into, ids, recipient, everything=everything))
 
     # ------------------------------------------------------------ for the gate
     def find(self, wanted: Wanted, *, policy: str, tenant: str | None, rule: ConsentRule) -> ConsentRecord | None:
@@ -131,7 +132,7 @@ class ConsentStore:
             covered = [(name, identity, record.task, record.id) for name, identity in record.covered.items()]
             into.executemany("INSERT INTO covered VALUES (?, ?, ?, ?)", covered)
 
-        self._file.write(put)
+        self.file.write(put)
 
     def holds(self, record: ConsentRecord) -> bool:
         """Whether `record` holds at this moment: not expired, and not revoked by any process.
@@ -140,20 +141,20 @@ class ConsentStore:
             StoreError: the store cannot be read.
         """
         now = time.time()
-        rows = self._file.read("SELECT revoked_at, expired FROM consents WHERE id=?", (record.id,))
+        rows = self.file.read("SELECT revoked_at, expired FROM consents WHERE id=?", (record.id,))
         if record.state(now) == "expired" and rows:
             self._note_expired([record.id])
         return rows == [(None, 0)] and record.state(now) == "given"
 
     def close(self) -> None:
         """Gives the file back."""
-        self._file.close()
+        self.file.close()
 
     # ------------------------------------------------------------ rows
     def _note_expired(self, ids: Sequence[str]) -> None:
         """Remembers that these are over. Where that cannot be written, the next look tries again."""
         try:
-            self._file.write(
+            self.file.write(
                 lambda into: into.executemany("UPDATE consents SET expired=1 WHERE id=?", [(one,) for one in ids]),
                 wait=False,
             )
@@ -161,12 +162,12 @@ class ConsentStore:
             return
 
     def _records(self, where: str, values: Sequence[Value] = ()) -> Sequence[ConsentRecord]:
-        rows = self._file.read(f"SELECT {_COLUMNS} FROM consents {where}", values)  # noqa: S608  (our own words)
+        rows = self.file.read(f"SELECT {_COLUMNS} FROM consents {where}", values)  # noqa: S608  (our own words)
         try:
             return [_record(row) for row in rows]
         except (ValueError, TypeError, AttributeError):
             pass
-        raise self._file.damaged()
+        raise self.file.damaged()
 
 
 def unknown(ids: Sequence[str], known: Sequence[str]) -> None:

@@ -12,11 +12,11 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from weakref import WeakSet
 
 from ringfence.errors import ConsentRefused, StoreError
-from ringfence.privacy.consent import ConsentCallback, ConsentRequest, host_of, require_yes
+from ringfence.privacy.consent import ONCE, ConsentCallback, ConsentRequest, host_of, require_yes
 from ringfence.privacy.consent_record import (
     ConsentRecord,
     Keeper,
@@ -88,9 +88,7 @@ class Consent:
     record: ConsentRecord
     keeper: Keeper
 
-    def covers(
-        self, recipient: Recipient, task: str, labels: tuple[str, ...], redact: Mapping[str, Redaction]
-    ) -> bool:
+    def covers(self, recipient: Recipient, task: str, labels: tuple[str, ...], redact: Mapping[str, Redaction]) -> bool:
         """Whether it was given for this."""
         return self.record.covers(wanted_for(recipient, task, labels, redact))
 
@@ -112,7 +110,7 @@ class Consent:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Question:
-    """What the gate wants a yes for. `payload` is exactly what would be sent; `covered` are those a yes may hold for."""
+    """What the gate wants a yes for. `payload` is exactly what would be sent; a yes may hold for all of `covered`."""
 
     policy: Policy
     recipient: Recipient
@@ -265,12 +263,16 @@ class Consents:
         )
         covered = {one.name: identity_of(one) for one in question.covered if one.name not in self._refused}
         self._refused |= covered.keys()
-        await require_yes(self._desk.ask, asked)
+        answer = await require_yes(self._desk.ask, asked)
         self._refused -= covered.keys()
-        return await self._keep(self._record(question, covered))
+        return await self._keep(
+            self._record(question, covered, lasts="request" if answer is ONCE else question.rule.lasts)
+        )
 
-    def _record(self, question: Question, covered: Mapping[str, str]) -> ConsentRecord:
-        rule, now = question.rule, time.time()
+    def _record(
+        self, question: Question, covered: Mapping[str, str], *, lasts: Literal["request", "session"] | int
+    ) -> ConsentRecord:
+        rule, now = replace(question.rule, lasts=lasts), time.time()
         return ConsentRecord(
             recipient=question.recipient.name,
             ring=question.recipient.ring,

@@ -44,7 +44,7 @@ class Busy(Exception):
 
 
 class Database:
-    """The file `path`, made on the first write. `what` names it in errors, `setup` are its pragmas, `schema` its tables.
+    """The file `path`, made on the first write. `what` names it in errors; `setup` are pragmas, `schema` tables.
 
     Nothing is imported, opened or made before the first use; what reads a file that is not there finds no rows.
     """

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, TypeAlias, assert_never
 
 from ringfence.privacy.material import request_texts, utf8_bytes
@@ -150,7 +150,7 @@ def known_tokens(usage: Usage, most: Usage) -> int | None:
 # ------------------------------------------------------------------ periods
 def period_of(per: Per, now: float) -> str:
     """The calendar period in UTC that `now` (Unix seconds) lies in, such as `2026-11` for a month."""
-    at = datetime.fromtimestamp(now, timezone.utc)
+    at = datetime.fromtimestamp(now, UTC)
     match per:
         case "hour":
             return f"{at:%Y-%m-%dT%H}"
@@ -171,7 +171,7 @@ def period_of(per: Per, now: float) -> str:
 
 def resets_at(per: Per, now: float) -> float | None:
     """When the period of `now` ends, in Unix seconds; `None` if never."""
-    at = datetime.fromtimestamp(now, timezone.utc)
+    at = datetime.fromtimestamp(now, UTC)
     day = at.replace(hour=0, minute=0, second=0, microsecond=0)
     match per:
         case "hour":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -61,12 +61,11 @@ class Ledger:
         self._folder = folder
 
     @cached_property
-    def _file(self) -> Database:
+    def file(self) -> Database:
+        """The file that it keeps."""
         from ringfence.paths import state_dir  # noqa: PLC0415  (looks the folder up only when it is used)
 
-        return Database(
-            (self._folder or state_dir()) / FILE, what="record of budgets", setup=_SETUP, schema=_SCHEMA
-        )
+        return Database((self._folder or state_dir()) / FILE, what="record of budgets", setup=_SETUP, schema=_SCHEMA)
 
     def reserve(
         self, policy: str, budgets: Sequence[Budget], recipient: str, most: Cost, *, wait: bool = True
@@ -91,7 +90,7 @@ class Ledger:
                 into.execute(_RESERVE, (*_key(charge), charge.amount))
 
         try:
-            self._file.write(put, wait=wait)
+            self.file.write(put, wait=wait)
         except _Full as full:
             place = full.place
         else:
@@ -108,7 +107,7 @@ class Ledger:
             StoreError: it cannot be written; what was reserved stays counted.
         """
         rows = [(charge.amount, _settled(charge, cost), *_key(charge)) for charge in reservation.charges]
-        self._file.write(lambda into: into.executemany(_SETTLE, rows), wait=wait)
+        self.file.write(lambda into: into.executemany(_SETTLE, rows), wait=wait)
 
     def states(self, policy: str, budgets: Sequence[Budget]) -> tuple[BudgetState, ...]:
         """How each of `budgets` stands now.
@@ -121,11 +120,11 @@ class Ledger:
 
     def close(self) -> None:
         """Gives the file back."""
-        self._file.close()
+        self.file.close()
 
     def _state(self, policy: str, budget: Budget, now: float) -> BudgetState:
         period = period_of(budget.per, now)
-        rows = self._file.read(_READ, (policy, budget.id, budget.unit, period))
+        rows = self.file.read(_READ, (policy, budget.id, budget.unit, period))
         spent, reserved = cast("tuple[int, int]", rows[0]) if rows else (0, 0)
         return BudgetState(
             id=budget.id,
@@ -179,7 +178,7 @@ def _row(into: sqlite3.Connection, charge: Charge) -> tuple[int, int]:
 
 def _spent(budget: Budget, now: float) -> BudgetSpent:
     again = resets_at(budget.per, now)
-    when = None if again is None else datetime.fromtimestamp(again, timezone.utc)
+    when = None if again is None else datetime.fromtimestamp(again, UTC)
     return BudgetSpent(
         f"budget '{budget.id}' of {limit_of(budget)} has no room for this request",
         budget=budget.id,

@@ -74,7 +74,9 @@ class Spending:
             raise
         except StoreError as error:
             # INVARIANT: nothing is sent under a budget that cannot be kept.
-            raise GateError(f"recipient '{recipient.name}' has a budget: {error.message}", way_out=error.way_out) from None
+            raise GateError(
+                f"recipient '{recipient.name}' has a budget: {error.message}", way_out=error.way_out
+            ) from None
 
     async def _most_cost(self, plan: Plan[object]) -> Cost:
         ignored = any(one.setting == "max_output_tokens" for one in plan.adjustments)
@@ -83,9 +85,7 @@ class Spending:
         usd = await asyncio.to_thread(self._price_usd, self._most)
         return Cost(usd=usd, tokens=known_tokens(self._most, self._most))
 
-    async def _reserve(
-        self, policy: Policy, recipient: Recipient, over: tuple[Budget, ...], cost: Cost
-    ) -> Reservation:
+    async def _reserve(self, policy: Policy, recipient: Recipient, over: tuple[Budget, ...], cost: Cost) -> Reservation:
         ledger, name = self._ledger, recipient.name
         try:
             return ledger.reserve(policy.name, over, name, cost, wait=False)
@@ -101,8 +101,8 @@ class Spending:
     async def settle(self, usage: Usage, *, sent: bool, complete: bool, failure: BaseException | None) -> None:
         """Puts what the send did cost in the place of what was reserved.
 
-        `complete`: the answer came to its end, so that `usage` is that of all of it. Where it did not, what was reserved
-        counts as spent, unless the recipient refused at once. What cannot be written stays reserved, and so counts.
+        `complete`: the answer came to its end, so that `usage` is that of all of it. Where it did not, what was
+        reserved counts as spent, unless the recipient refused at once. What cannot be written stays reserved.
         """
         reservation, self.reservation = self.reservation, None
         if reservation is None:
