@@ -175,6 +175,12 @@ def test_a_text_with_a_picture_is_what_such_a_request_is() -> None:
     assert "unclassified" in found.labels
 
 
+def test_a_declared_label_stands_alone_for_an_attachment_where_the_file_names_no_detector() -> None:
+    policy = read_policy(POLICY.replace("{detect: [marker]}", "{}").replace("clean: public\n", ""))
+    described = TestRequest(text="plain", modality=frozenset({"image"}), labels=frozenset({"work"}))
+    assert facts_of(policy, described, Labeller(policy, DETECTORS)).labels == {"work"}
+
+
 def test_a_modality_of_the_answer_is_no_attachment() -> None:
     assert facts(text="plain", task="image", modality=frozenset({"image"})).labels == {"public"}
 

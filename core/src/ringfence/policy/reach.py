@@ -70,9 +70,9 @@ def _way(label: str, recipient: Recipient, document: Document) -> Way | None:
     if any(rule.when is None for rule in denies):
         return _DENIED
     allows = [rule for rule in document.allowing(recipient) if _names(rule, label, recipient)]
-    # Each layer with an allow, the file itself among them, must cover the label by an allow of its own.
-    layers = {rule.layer: [own for own in allows if own.layer == rule.layer] for rule in _allows(document)}
-    if not layers or not all(layers.values()):
+    # The file itself, and each layer with an allow, must cover the label by an allow of its own.
+    layers = {layer: [rule for rule in allows if rule.layer == layer] for layer in _layers(document)}
+    if not all(layers.values()):
         return None
     redacting = [rule for rule in allows if rule.redact is not None]
     return Way(
@@ -83,9 +83,8 @@ def _way(label: str, recipient: Recipient, document: Document) -> Way | None:
     )
 
 
-def _allows(document: Document) -> list[FlowRule]:
-    """One allow of each layer that has any."""
-    return list({rule.layer: rule for rule in document.flow if rule.effect == "allow"}.values())
+def _layers(document: Document) -> frozenset[str]:
+    return frozenset({"", *(rule.layer for rule in document.flow if rule.effect == "allow")})
 
 
 def _names(rule: FlowRule, label: str, recipient: Recipient) -> bool:

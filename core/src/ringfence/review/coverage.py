@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -58,9 +58,8 @@ def coverage_of(document: Document, decisions: Iterable[tuple[str, Decision]]) -
         **{(rule.effect, rule.id): [] for rule in document.flow if not rule.layer},
         **{("route", rule.id): [] for rule in document.route},
     }
-    effects: dict[str, RuleKind] = {rule.id: rule.effect for rule in document.flow}
     for name, decision in decisions:
-        for rule in _mattered(decision, effects):
+        for rule in _mattered(decision):
             if rule in tests:
                 tests[rule].append(name)
     return Coverage(
@@ -68,11 +67,11 @@ def coverage_of(document: Document, decisions: Iterable[tuple[str, Decision]]) -
     )
 
 
-def _mattered(decision: Decision, effects: Mapping[str, RuleKind]) -> frozenset[tuple[RuleKind, str]]:
-    """The rules that made the decision what it is; one that was only near is none of them."""
+def _mattered(decision: Decision) -> frozenset[tuple[RuleKind, str]]:
+    """The rules that made the decision what it is: the allows of whom it allows, the denies of whom it refuses."""
     found: set[tuple[RuleKind, str]] = set()
     for verdict in decision.recipients.values():
-        found.update((verdict.verdict, rule) for rule in verdict.rules if effects.get(rule) == verdict.verdict)
+        found.update((verdict.verdict, rule) for rule in verdict.rules)
     if decision.route is not None:
         found.add(("route", decision.route))
     return frozenset(found)
