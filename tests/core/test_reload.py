@@ -1,4 +1,4 @@
-"""A policy that is followed as its files change: swapped whole, never lost, and never under a request that has begun."""
+"""A policy that is followed as its files change: swapped whole, never lost, never under a request that has begun."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ import pytest
 from tests.core.support import policy_text, until
 
 from ringfence import Assistant, AsyncAssistant
+from ringfence.assistant.setup import find_policy
 from ringfence.errors import Denied, InvalidRequest, PolicyInvalid, PolicyNotReadable
-from ringfence.policy import read_policy
+from ringfence.policy import Policy, Report, read_policy
+from ringfence.policy.loading import read_file
 from ringfence.policy.reload import PolicySource
 from ringfence.routing import runtime
 from ringfence.testing import Script, ScriptedProvider, text_events
@@ -50,6 +52,20 @@ def replaced(path: Path, text: str) -> None:
     beside = path.with_suffix(".new")
     beside.write_text(text)
     beside.replace(path)
+
+
+def rewritten(path: Path, text: str) -> None:
+    """Writes `text` in place, so that a reader may see half of it."""
+    path.write_text(text)
+
+
+def stamps(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_atime_ns, found.st_mtime_ns
+
+
+def gone(path: Path) -> None:
+    path.unlink()
 
 
 @pytest.fixture
@@ -121,11 +137,11 @@ async def test_reload_says_what_is_wrong(path: Path) -> None:
         with pytest.raises(PolicyInvalid) as caught:
             await it.reload()
         assert caught.value.faults == it.policy_state.faults
-        path.unlink()
+        gone(path)
         with pytest.raises(PolicyNotReadable):
             await it.reload()
         assert (await it.respond("x")).text == "one"
-        path.write_text(SECOND)
+        rewritten(path, SECOND)
         await it.reload()
         assert (await it.respond("x")).text == "two"
 
@@ -139,8 +155,8 @@ async def test_without_reload_nothing_is_noticed(path: Path) -> None:
 async def test_files_are_looked_at_once_a_second_at_most(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[bool] = []
 
-    def changed(source: PolicySource) -> bool:
-        looked.append(source is not None)
+    def changed(_source: PolicySource) -> bool:
+        looked.append(True)
         return False
 
     monkeypatch.setattr(PolicySource, "changed", changed)
@@ -154,33 +170,39 @@ async def test_files_are_looked_at_once_a_second_at_most(path: Path, monkeypatch
         assert looked == [True]
 
 
-async def test_a_policy_that_is_cut_at_any_byte_never_leaves_the_assistant_without_one(tmp_path: Path) -> None:
-    path, whole = tmp_path / "policy.yaml", SHUT.replace("under-test", "cut").encode()
-    path.write_bytes(whole)
-    source = PolicySource(lambda: _read(path))
-    loaded = source.policy
-    readable = set()
-    for length in range(len(whole)):
-        path.write_bytes(whole[:length])
+SMALL = b"""\
+version: 1
+name: small
+recipients: {m: {ring: device, provider: first, model: m}}
+labels: {u: {}}
+unknown: u
+flow: [{id: a, allow: {labels: "*", to: [device]}}]
+route: [{id: r, prefer: [m]}]
+"""
+
+
+def test_a_policy_that_is_cut_at_any_byte_never_leaves_anybody_without_one(tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_bytes(SMALL)
+
+    def load() -> Report:
+        return read_file(path)
+
+    source = PolicySource(load)
+    whole = in_force = source.policy
+    used: list[int] = []
+    for length in range(len(SMALL)):
+        path.write_bytes(SMALL[:length])
         assert source.changed()
         error = source.renew()
-        assert (error is None) is (source.state.faults == ())
+        assert bool(error) is bool(source.state.faults)
+        assert error is None or source.policy is in_force
+        in_force = source.policy
         if error is None:
-            readable.add(source.policy.digest)
-        else:
-            assert source.policy is loaded
-        path.write_bytes(whole)
-        assert source.renew() is None
-        loaded = source.policy
-        assert loaded.name == "cut"
-    # What is cut off its last value only, or its last line break, still reads as a whole file.
-    assert len(readable) <= 3
-
-
-def _read(path: Path) -> Any:
-    from ringfence.policy.loading import read_file  # noqa: PLC0415  (the one test that needs no assistant)
-
-    return read_file(path)
+            used.append(length)
+    # Without its last line break it is whole, and says the same.
+    assert used == [len(SMALL) - 1]
+    assert source.policy is whole
 
 
 async def test_requests_meanwhile_a_writer_swaps_two_versions_have_one_policy_each(path: Path) -> None:
@@ -194,7 +216,7 @@ async def test_requests_meanwhile_a_writer_swaps_two_versions_have_one_policy_ea
             version += 1
             text = (OPEN, SECOND)[version % 2]
             if version % 3 == 0:
-                path.write_text(text[: len(text) // 2])  # a writer that is slow, in place
+                rewritten(path, text[: len(text) // 2])  # a writer that is slow, in place
                 await asyncio.sleep(0.002)
             replaced(path, text)
             await asyncio.sleep(0.004)
@@ -211,11 +233,11 @@ async def test_requests_meanwhile_a_writer_swaps_two_versions_have_one_policy_ea
 async def test_a_write_of_the_same_size_at_the_same_time_is_seen(path: Path) -> None:
     """Files are looked at by time and size; what was written as it was read is read again."""
     async with following(path) as it:
-        stamp = path.stat()
+        stamp = stamps(path)
         text = OPEN.replace("prefer: [first, second]", "prefer: [second, first]")
         assert len(text) == len(OPEN)
-        path.write_text(text)
-        os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+        rewritten(path, text)
+        os.utime(path, ns=stamp)
         assert (await it.respond("x")).text == "two"
 
 
@@ -332,8 +354,8 @@ async def test_the_environments_layers_narrow_every_policy(
     monkeypatch.setenv("RINGFENCE_LAYERS", str(layer))
     if how == "environment":
         monkeypatch.setenv("RINGFENCE_POLICY", str(path))
-    policy = {"file": path, "policy": read_policy(OPEN)}.get(how)
-    it = AsyncAssistant(policy, audit=False, providers=providers())
+    policies: dict[str, Path | Policy] = {"file": path, "policy": read_policy(OPEN)}
+    it = AsyncAssistant(policies.get(how), audit=False, providers=providers())
     with pytest.raises(Denied) as caught:
         await it.respond("x")
     assert all(verdict.rules == ("managed/assistant-off",) for verdict in caught.value.decision.recipients.values())
@@ -359,8 +381,6 @@ def test_a_layer_of_the_environment_that_is_gone_lets_nothing_begin(
 async def test_a_policy_that_is_under_a_layer_already_is_put_under_it_once(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ringfence.assistant.setup import find_policy  # noqa: PLC0415  (what the command line does first)
-
     layer = tmp_path / "managed.json"
     layer.write_text(NO_ASSISTANT)
     monkeypatch.setenv("RINGFENCE_LAYERS", str(layer))

@@ -15,6 +15,7 @@ from ringfence.policy import Decision, check_file, load_policy
 from ringfence.policy.policy import Policy
 from ringfence.privacy.detection import DetectorSet
 from ringfence.privacy.detector import Hit
+from ringfence.request import Message, Request, TextPart
 from ringfence.testing import Script, ScriptedProvider, text_events
 
 BOTH = ("first", "second")
@@ -32,7 +33,7 @@ def beside(folder: Path, next_version: str | None, own: str = SAME) -> Path:
     return path
 
 
-def asking(path: Path, audit: bool | Path = False, **given: Any) -> AsyncAssistant:  # noqa: FBT001  (as the assistant's)
+def asking(path: Path, audit: bool | Path = False, **given: Any) -> AsyncAssistant:
     providers = {"first": ScriptedProvider("one"), "second": ScriptedProvider("two"), **given}
     return AsyncAssistant(path, audit=audit, providers=providers, retry=ONCE)
 
@@ -97,7 +98,11 @@ class Finder:
 
 async def test_the_shadow_labels_with_its_own_detectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = DetectorSet({"email": Finder()})
-    monkeypatch.setattr("ringfence.assistant.asynchronous.installed_detectors", lambda _lock: found)
+
+    def installed(_lock: object) -> DetectorSet:
+        return found
+
+    monkeypatch.setattr("ringfence.assistant.asynchronous.installed_detectors", installed)
     async with asking(beside(tmp_path, DETECTING)) as it:
         receipt = (await it.respond(f"{CANARY}@acme.example")).receipt
     assert receipt.labels == ("unclassified",)
@@ -109,10 +114,8 @@ async def test_the_shadow_labels_with_its_own_detectors(tmp_path: Path, monkeypa
 async def test_text_that_only_the_shadow_scans_counts_as_unscanned(tmp_path: Path) -> None:
     """A long text is scanned in a thread, also where only the shadow scans it."""
     async with asking(beside(tmp_path, DETECTING)) as it:
-        from ringfence.request import Message, Request, TextPart  # noqa: PLC0415  (the gate's own words)
-
         request = Request(messages=(Message("user", (TextPart("x" * 50),)),))
-        assert it._runtime.gate.unscanned_characters(request) == 50  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        assert it._runtime.gate.unscanned_characters(request) == 50  # pyright: ignore[reportPrivateUsage]
 
 
 async def test_a_label_that_the_shadow_does_not_know_is_a_failure_of_the_shadow_only(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import plistlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from tests.policy.test_layers_include import EVERYONE, POLICY, decided, faults, 
 from ringfence.errors import PolicyInvalid
 from ringfence.policy import Facts, Policy, load_policy, read_policy
 from ringfence.policy import cel as cel_conditions
+from ringfence.policy.conditions import Cel
 from ringfence.policy.document import Document
 from ringfence.policy.faults import Faults
 from ringfence.policy.layers.apple.rules import read_profile_layer
@@ -130,16 +131,16 @@ WORKSPACE = POLICY.replace("model: gpt-5.2", "model: gpt-5.2, options: {workspac
 )
 
 
-@pytest.mark.parametrize(
-    ("lists", "left"),
-    [
-        ([["acme"]], ["openai", *INSIDE]),
-        ([["acme", "other"]], EVERYONE),
-        ([["acme", "other"], ["other"]], ["gemini", *INSIDE]),
-        ([["acme"], ["other"]], INSIDE),
-        ([[]], INSIDE),
-    ],
-)
+LISTS: list[tuple[list[list[str]], list[str]]] = [
+    ([["acme"]], ["openai", *INSIDE]),
+    ([["acme", "other"]], EVERYONE),
+    ([["acme", "other"], ["other"]], ["gemini", *INSIDE]),
+    ([["acme"], ["other"]], INSIDE),
+    ([[]], INSIDE),
+]
+
+
+@pytest.mark.parametrize(("lists", "left"), LISTS)
 def test_only_partners_of_an_allowed_workspace_are_left(
     tmp_path: Path, lists: list[list[str]], left: list[str]
 ) -> None:
@@ -156,7 +157,7 @@ def test_a_partner_without_a_workspace_is_in_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("first", "second"), [(True, False), (False, True), (False, False)])
-def test_one_payload_that_narrows_is_enough(tmp_path: Path, first: bool, second: bool) -> None:  # noqa: FBT001
+def test_one_payload_that_narrows_is_enough(tmp_path: Path, first: bool, second: bool) -> None:
     data = profile({"allowAssistant": first}, {"allowAssistant": second})
     assert plan(under(tmp_path, data), "public") == []
     both = b"[" + declaration(SIRI, Enabled=first) + b"," + declaration(SIRI, Enabled=second) + b"]"
@@ -293,9 +294,11 @@ VOCABULARY = Vocabulary.of(read_policy(POLICY).document)
 def cel_stub(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in for the engine of CEL, an extra: what the random policies write, and nothing else."""
     answers: dict[str, bool | None] = {"yes": True, "no": False}
-    monkeypatch.setattr(
-        cel_conditions, "compile_cel", lambda condition, _facts: lambda _request: answers.get(condition.expression)
-    )
+
+    def compiled(condition: Cel, _facts: object) -> Callable[[Facts], bool | None]:
+        return lambda _request: answers.get(condition.expression)
+
+    monkeypatch.setattr(cel_conditions, "compile_cel", compiled)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -242,7 +242,7 @@ def test_layers_that_include_one_another_are_a_fault(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("deep", "loads"), [(8, True), (9, False)])
-def test_layers_may_be_eight_deep(tmp_path: Path, deep: int, loads: bool) -> None:  # noqa: FBT001
+def test_layers_may_be_eight_deep(tmp_path: Path, deep: int, loads: bool) -> None:
     last = "version: 1\nflow:\n  - id: no\n    deny: {labels: [work], to: [partner]}\n"
     files = {f"{n}.yaml": f"version: 1\ninclude: [{n + 1}.yaml]\n" if n < deep else last for n in range(1, deep + 1)}
     lines = faults(written(tmp_path, files, "1.yaml"))

@@ -58,8 +58,8 @@ class Assistant:
     Args:
         policy: a policy file or a loaded policy; `None` takes the file named by `RINGFENCE_POLICY`, else the built-in
             policy, under which nothing leaves the device. Never the working directory.
-        layers: files that narrow the policy further: policy files without declarations, and Apple device profiles. Those
-            that `RINGFENCE_LAYERS` names hold besides, for every policy.
+        layers: files that narrow the policy further: policy files without declarations, and Apple device profiles.
+            Those that `RINGFENCE_LAYERS` names hold besides, for every policy.
         reload: whether a new version of the policy's files is noticed when a request begins, and used from then on.
         providers: options by provider name, or a provider object to use instead of the installed plugin.
         audit: the folder of the audit log; `True` is the default folder, `False` keeps no record.

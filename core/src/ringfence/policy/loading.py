@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
@@ -15,8 +15,8 @@ from ringfence.policy.faults import Fault, Faults, quoted
 from ringfence.policy.place import Position
 from ringfence.policy.policy import Policy, enforce
 
-
 if TYPE_CHECKING:
+    from ringfence.policy.layers.files import Wanted
     from ringfence.policy.tree import Node
 
 _log = logging.getLogger("ringfence")
@@ -106,7 +106,7 @@ def narrowed(policy: Policy, layers: Iterable[AnyPath]) -> Report:
     if not wanted:
         return Report(source=policy.source, policy=policy, faults=())
     found = Faults()
-    document, files = _layered(policy.document, None, Path(), policy.source, wanted, found)
+    document, files = _layered(policy.document, _over(wanted), Path(), found)
     _check(document, found)
     if found.found:
         return Report(source=policy.source, policy=None, faults=found.in_file_order(), files=files)
@@ -150,7 +150,7 @@ def _with_shadow(report: Report, shadow: str, path: Path, layers: tuple[Path, ..
     at, whole = Position(None, None, shown), path.resolve().parent / shadow
     try:
         if not whole.is_file():
-            raise PolicyNotReadable(f"policy file {quoted(shown)} does not exist, or is no file")  # noqa: TRY301
+            raise PolicyNotReadable(f"policy file {quoted(shown)} does not exist, or is no file")
         beside = _read_file(whole, shown, layers, with_shadow=False)
     except (PolicyNotReadable, OSError, ValueError) as error:
         why = error.message if isinstance(error, PolicyNotReadable) else "this file cannot be read"
@@ -172,8 +172,10 @@ def _read(data: bytes, source: str, *, path: Path | None = None, layers: tuple[P
     tree = read_tree(data, source, faults)
     document = None if tree is None else read_document(tree, faults, folder=folder)
     files: tuple[Path, ...] = ()
-    if document is not None and path is not None and not faults.found:
-        document, files = _layered(document, tree, path, source, layers, faults)
+    if document is not None and tree is not None and path is not None and not faults.found:
+        root = path.resolve()
+        wanted = [*_own(document, tree, root.parent, source), *_over(layers)]
+        document, files = _layered(document, wanted, root, faults)
     sound = document is not None and _check(document, faults)
     files = _looked_at(path, document, files)
     # INVARIANT: a file with any fault gives no policy.
@@ -194,21 +196,39 @@ def _read(data: bytes, source: str, *, path: Path | None = None, layers: tuple[P
 
 
 def _layered(
-    document: Document, tree: Node | None, path: Path, source: str, layers: tuple[Path, ...], faults: Faults
+    document: Document, wanted: Sequence[Wanted], root: Path, faults: Faults
 ) -> tuple[Document, tuple[Path, ...]]:
-    """`document` under the layers that it includes, then under `layers`; and their files."""
-    if not layers and not document.include:
+    """`document`, which `root` holds, under the layers that are `wanted`; and their files."""
+    if not wanted:
         return document, ()
-    from ringfence.policy.layers.files import LayerFiles, Wanted, included  # noqa: PLC0415  (most have no layer)
+    from ringfence.policy.layers.files import LayerFiles  # noqa: PLC0415  (most policies have no layer)
     from ringfence.policy.layers.layer import combined  # noqa: PLC0415
 
     found = LayerFiles(document, faults)
-    for wanted in () if tree is None else included(tree, path.resolve().parent, source):
-        found.read(wanted, (path.resolve(),))
-    for layer in layers:
-        at = Position(None, None, fspath(layer))
-        found.read(Wanted(path=layer.absolute(), written=layer.name, shown=fspath(layer), at=at), (path.resolve(),))
+    for one in wanted:
+        found.read(one, (root,))
     return replace(combined(document, found.layers), zone=found.zone()), tuple(found.files)
+
+
+def _own(document: Document, tree: Node, folder: Path, source: str) -> list[Wanted]:
+    """The layers that a policy includes."""
+    if not document.include:
+        return []
+    from ringfence.policy.layers.files import included  # noqa: PLC0415  (most policies have no layer)
+
+    return list(included(tree, folder, source))
+
+
+def _over(layers: Sequence[Path]) -> list[Wanted]:
+    """Layers that are put over a policy from outside it."""
+    if not layers:
+        return []
+    from ringfence.policy.layers.files import Wanted  # noqa: PLC0415  (most policies have no layer)
+
+    return [
+        Wanted(path=one.absolute(), written=one.name, shown=fspath(one), at=Position(None, None, fspath(one)))
+        for one in layers
+    ]
 
 
 def _check(document: Document, faults: Faults) -> bool:

@@ -100,8 +100,9 @@ class InForce:
             raise error
 
     async def _newest(self) -> Runtime:
-        """The runtime under the newest version, which is loaded first if there is one: a request never begins under a
-        version that is known to be old.
+        """The runtime under the newest version, which is loaded first.
+
+        A request never begins under a version that is known to be old.
         """
         if self._loading is None:
             now_s = time.monotonic()

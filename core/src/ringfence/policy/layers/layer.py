@@ -22,7 +22,7 @@ class Layer:
     flow: tuple[FlowRule, ...] = ()
     consent: Mapping[str, ConsentRule] = field(default_factory=dict[str, ConsentRule])
     budgets: tuple[Budget, ...] = ()
-    audit: AuditRule = AuditRule()
+    audit: AuditRule = field(default_factory=AuditRule)
     invariants: tuple[Invariant, ...] = ()
     tests: tuple[PolicyTest, ...] = ()
     places: Mapping[str, Position] = field(default_factory=dict[str, Position])
@@ -64,8 +64,9 @@ def _shorter(one: int | None, other: int | None) -> int | None:
 
 
 def _stricter(document: Document, stated: Mapping[str, ConsentRule]) -> dict[str, ConsentRule]:
-    """The consent for each recipient that a layer changes. By recipient, as a ring's would not hold for one that has
-    a consent of its own.
+    """The consent for each recipient that a layer changes.
+
+    By recipient, because a ring's would not hold for one that has a consent of its own.
     """
     changed: dict[str, ConsentRule] = {}
     for recipient in document.recipients.values():

@@ -105,7 +105,7 @@ def _rules(payloads: tuple[Payload, ...], vocabulary: Vocabulary, at: Position) 
             )
     lists = [(k, frozenset(cast("list[str]", v))) for kind, k, v in written if k == WORKSPACES.get(kind)]
     if lists:
-        allowed = frozenset.intersection(*(ids for _, ids in lists))
+        allowed = lists[0][1].intersection(*(ids for _, ids in lists))
         outside = [one.name for one in _partners(vocabulary) if one.options.get("workspace") not in allowed]
         reason = f"{lists[0][0]} in {_name(at)} does not hold the workspace of this recipient"
         if outside:
@@ -134,7 +134,7 @@ def _partners(vocabulary: Vocabulary) -> list[Recipient]:
 
 def _when(setting: Setting, vocabulary: Vocabulary) -> Condition | None:
     tasks = setting.tasks
-    if tasks == TRANSLATION:
+    if tasks is not None and tasks == TRANSLATION:
         tasks = (tasks & vocabulary.declared.tasks) | {OTHER_TASK}
     conditions: list[Matcher] = []
     if tasks is not None:
