@@ -38,6 +38,9 @@ class Way:
 Ways: TypeAlias = Mapping[str, Mapping[str, Way]]
 """By label, then by recipient; what is not there is allowed by nothing, and denied by nothing."""
 
+Reach: TypeAlias = Mapping[str, Mapping[str, How]]
+"""By label, the recipients that it may reach."""
+
 _DENIED = Way(denied=True)
 
 
@@ -53,7 +56,7 @@ def ways(document: Document) -> Ways:
     }
 
 
-def reached(document: Document) -> Mapping[str, Mapping[str, How]]:
+def reached(document: Document) -> Reach:
     """For each label, the recipients that a request with that label alone may reach, and whether a condition decides.
 
     `always`: an allow without a condition, and no deny names both. `sometimes`: a condition, true or not, decides.

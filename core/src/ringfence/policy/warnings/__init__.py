@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 from ringfence.policy.document import Document
 from ringfence.policy.faults import Fault, Faults
 from ringfence.policy.place import NOWHERE, Position
+from ringfence.policy.reach import reached
 from ringfence.policy.warnings.declared import declared_in_vain
 from ringfence.policy.warnings.machine import not_installed
 from ringfence.policy.warnings.recipients import recipients_in_vain
 from ringfence.policy.warnings.routes import routes_in_vain
 from ringfence.policy.warnings.rules import rules_in_vain
 
-_FINDERS = (not_installed, declared_in_vain, rules_in_vain, recipients_in_vain, routes_in_vain)
-
 
 def find_warnings(document: Document) -> tuple[Fault, ...]:
     """The warnings for `document` on this machine, in file order."""
     found = Faults()
-    for at, message in (one for find in _FINDERS for one in find(document)):
+    reach = reached(document)
+    for at, message in chain(
+        not_installed(document),
+        declared_in_vain(document, reach),
+        rules_in_vain(document),
+        recipients_in_vain(document, reach),
+        routes_in_vain(document, reach),
+    ):
         found.add(at, message)
     return found.in_file_order()
 

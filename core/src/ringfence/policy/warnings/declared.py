@@ -8,20 +8,22 @@ from ringfence.policy.conditions import Cel, Condition, fact_names, matchers
 from ringfence.policy.document import Document
 from ringfence.policy.faults import listed, quoted
 from ringfence.policy.place import NOWHERE, Position
-from ringfence.policy.reach import reached
+from ringfence.policy.reach import Reach
 
 
-def declared_in_vain(document: Document) -> Iterator[tuple[Position, str]]:
+def declared_in_vain(document: Document, reach: Reach) -> Iterator[tuple[Position, str]]:
     """What a person may believe to protect, limit or decide something, and does not."""
-    for find in (_silence, _unruled, _unread, _consent, _budgets):
+    yield from _silence(document, reach)
+    for find in (_unruled, _unread, _consent):
         yield from find(document)
+    yield from _budgets(document, reach)
 
 
-def _silence(document: Document) -> Iterator[tuple[Position, str]]:
+def _silence(document: Document, reach: Reach) -> Iterator[tuple[Position, str]]:
     """The labels that only the app can know, where their data may go further if nobody says so."""
     if document.clean is None:
         return
-    clean, reach = quoted(document.clean), reached(document)
+    clean = quoted(document.clean)
     for name, label in document.labels.items():
         further = [one for one in reach[document.clean] if one not in reach[name]]
         if label.declare and not label.detect and further:
@@ -70,9 +72,9 @@ def _consent(document: Document) -> Iterator[tuple[Position, str]]:
             yield at, f"no rule under flow: asks for consent where {quoted(name)} is reached."
 
 
-def _budgets(document: Document) -> Iterator[tuple[Position, str]]:
+def _budgets(document: Document, reach: Reach) -> Iterator[tuple[Position, str]]:
     """The budgets from which nothing is ever spent."""
-    open_to = {name for reach in reached(document).values() for name in reach}
+    open_to = {name for names in reach.values() for name in names}
     for budget in document.budgets:
         over = document.reached(budget.of)
         if not over:

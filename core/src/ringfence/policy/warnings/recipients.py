@@ -8,15 +8,15 @@ from ringfence.policy.addresses import is_open
 from ringfence.policy.document import Document, FlowRule
 from ringfence.policy.faults import listed, quoted
 from ringfence.policy.place import NOWHERE, Position
-from ringfence.policy.reach import reached
+from ringfence.policy.reach import Reach
 from ringfence.recipient import Recipient
 
 
-def recipients_in_vain(document: Document) -> Iterator[tuple[Position, str]]:
+def recipients_in_vain(document: Document, reach: Reach) -> Iterator[tuple[Position, str]]:
     """What keeps each recipient from being used, or makes its way there unsafe."""
     routed = {name for rule in document.route for name in (*rule.prefer, *rule.fallback)}
     routed |= {name for rule in document.route if rule.overflow for name in rule.overflow.to}
-    open_to = {name for reach in reached(document).values() for name in reach}
+    open_to = {name for names in reach.values() for name in names}
     for name, recipient in document.recipients.items():
         at = document.places.get(f"recipients.{name}", NOWHERE)
         if recipient.url is not None and is_open(recipient.url):

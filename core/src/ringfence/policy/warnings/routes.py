@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from ringfence.policy.conditions import AllOf, Condition, LabelIn
 from ringfence.policy.document import Document, RouteRule
 from ringfence.policy.faults import listed, quoted
 from ringfence.policy.place import Position
-from ringfence.policy.reach import How, reached
+from ringfence.policy.reach import Reach
 from ringfence.recipient import RINGS
 
 
-def routes_in_vain(document: Document) -> Iterator[tuple[Position, str]]:
+def routes_in_vain(document: Document, reach: Reach) -> Iterator[tuple[Position, str]]:
     """What a route names for nothing, or reaches further than it looks."""
-    reach = reached(document)
     for rule in document.route:
         yield from _closed(rule, reach)
         yield from _overflow(rule, document, reach)
 
 
-def _closed(rule: RouteRule, reach: Mapping[str, Mapping[str, How]]) -> Iterator[tuple[Position, str]]:
+def _closed(rule: RouteRule, reach: Reach) -> Iterator[tuple[Position, str]]:
     """The recipients that none of the labels reaches of which every request of this route has one."""
     labels = _needed(rule.when)
     for name in dict.fromkeys((*rule.prefer, *rule.fallback)) if labels else ():
@@ -39,9 +38,7 @@ def _needed(when: Condition | None) -> frozenset[str]:
     return frozenset()
 
 
-def _overflow(
-    rule: RouteRule, document: Document, reach: Mapping[str, Mapping[str, How]]
-) -> Iterator[tuple[Position, str]]:
+def _overflow(rule: RouteRule, document: Document, reach: Reach) -> Iterator[tuple[Position, str]]:
     if rule.overflow is None:
         return
     rings = {name: RINGS.index(one.ring) for name, one in document.recipients.items()}
