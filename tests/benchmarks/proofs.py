@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from tests.benchmarks.clock import median, ratios, take_turns
@@ -53,10 +57,10 @@ def rows(setting: Setting) -> list[Row]:
         document = document_of(size)
         if not all(proof.holds for proof in prove(document)):
             raise RuntimeError("an invariant of the benchmark does not hold")
-        works = {"own": lambda document=document: prove(document)}
+        works: dict[str, Callable[[], object]] = {"own": partial(prove, document)}
         z3 = _z3()
         if z3 is not None:
-            works["z3"] = lambda document=document: _with_z3(z3, document)
+            works["z3"] = partial(_with_z3, z3, document)
         taken = take_turns(works, rounds=setting.rounds(9))
         each_ms = {name: [used * 1e3 for used in rounds] for name, rounds in taken.items()}
         found.append(
@@ -85,11 +89,7 @@ def rows(setting: Setting) -> list[Row]:
 
 
 def _z3() -> Any:
-    try:
-        import z3
-    except ImportError:
-        return None
-    return z3
+    return import_module("z3") if find_spec("z3") is not None else None
 
 
 class _Encoding:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
+from typing import Literal
 
 from ringfence.policy.conditions import (
     AllOf,
@@ -66,7 +68,7 @@ def moment(random: Random) -> TimeIn:
 
 
 def matcher(random: Random, *, labels: bool, cel: bool) -> Condition:
-    drawn = (
+    drawn: tuple[Callable[[], Condition], ...] = (
         lambda: TaskIn(some(random, TASKS)),
         lambda: ModalityIn(some(random, MODALITIES)),
         lambda: TokensIn(bounds(random, (0, 1, 2, 4, 2.5))),
@@ -130,7 +132,8 @@ def route_rule(random: Random, number: int, *, cel: bool) -> RouteRule:
 
 
 def invariant(random: Random, *, cel: bool = False) -> Invariant:
-    kind = random.choice(("never", "never", "consent", "only", "only"))
+    kinds: tuple[Literal["never", "consent", "only"], ...] = ("never", "never", "consent", "only", "only")
+    kind = random.choice(kinds)
     return Invariant(
         kind=kind,
         to=some(random, PLACES, 2) if kind != "only" else some(random, PLACES, 5),

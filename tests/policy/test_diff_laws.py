@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from random import Random
 
 from hypothesis import given, settings
@@ -11,11 +11,9 @@ from hypothesis import strategies as st
 from tests.policy import drawn_policies as drawn
 
 from ringfence.policy.compiled import Compiled
-from ringfence.policy.decision import REDACTIONS, Decision
+from ringfence.policy.decision import REDACTIONS, Decision, Step
 from ringfence.policy.document import Document, RouteRule
 from ringfence.policy.prove import compare
-
-NAMES = tuple(drawn.RINGS_OF)
 
 
 def compiled(document: Document) -> Compiled:
@@ -23,32 +21,38 @@ def compiled(document: Document) -> Compiled:
     return Compiled(replace(document, route=(everywhere,)), name="drawn", digest="")
 
 
-def further(before: Decision, after: Decision, name: str) -> bool:
-    """Whether the request goes further to `name` after than before, its redaction aside."""
-    steps = [next((step for step in one.plan if step.recipient == name), None) for one in (before, after)]
-    was, now = steps
-    if now is None or was is None:
-        return now is not None
-    return any(what in was.obligations and what not in now.obligations for what in ("consent", "attest"))
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What one file decides for a request of some parts."""
 
+    document: Document
+    decision: Decision
 
-def strictness(decision: Decision, name: str, labels: Iterable[str]) -> int:
-    """How strictly content with `labels` is redacted for a recipient of the plan."""
-    (step,) = (step for step in decision.plan if step.recipient == name)
-    kinds = dict(step.redact)
-    return max((REDACTIONS.index(kinds[label]) + 1 for label in labels if label in kinds), default=0)
+    def step(self, name: str) -> Step | None:
+        return next((step for step in self.decision.plan if step.recipient == name), None)
 
-
-def less_redacted(before: Document, after: Document, was: Decision, now: Decision, name: str, part: drawn.Part) -> bool:
-    """Whether some of a part that every detector scanned is redacted less. Both decisions allow `name`."""
-    if part.failing:
-        return False
-    for hit in [None, *part.hits]:
+    def strictness(self, name: str, part: drawn.Part, hit: str | None) -> int:
+        """How strictly what one detector finds in a part is redacted, or its text where there is no hit."""
         alone = replace(part, hits=frozenset({hit} if hit else ()))
-        old, new = (alone.declared | alone.found(one) or part.labels(one) for one in (before, after))
-        if strictness(now, name, new) < strictness(was, name, old):
-            return True
-    return False
+        labels = alone.declared | alone.found(self.document) or part.labels(self.document)
+        step = self.step(name)
+        kinds = dict(step.redact) if step is not None else {}
+        return max((REDACTIONS.index(kinds[label]) + 1 for label in labels if label in kinds), default=0)
+
+
+def further(was: Decided, now: Decided, name: str, parts: Iterable[drawn.Part]) -> bool:
+    """Whether a request goes further to `name` than it went. Parts that no detector could scan have no spans."""
+    step, before = now.step(name), was.step(name)
+    if step is None or before is None:
+        return step is not None
+    if any(what in before.obligations and what not in step.obligations for what in ("consent", "attest")):
+        return True
+    return any(
+        now.strictness(name, part, hit) < was.strictness(name, part, hit)
+        for part in parts
+        for hit in (None, *part.hits)
+        if not part.failing
+    )
 
 
 def moving(before: Document, after: Document, random: Random) -> Iterable[str]:
@@ -57,16 +61,11 @@ def moving(before: Document, after: Document, random: Random) -> Iterable[str]:
     for _ in range(60):
         parts = [drawn.part(random) for _ in range(random.randint(1, 2))]
         request = drawn.request(random)
-        facts_before, facts_after = (
-            replace(request, labels=frozenset[str]().union(*(part.labels(one) for part in parts)))
-            for one in (before, after)
+        was, now = (
+            Decided(one, rules.decide(replace(request, labels=frozenset[str]().union(*(p.labels(one) for p in parts)))))
+            for one, rules in ((before, old), (after, new))
         )
-        was, now = old.decide(facts_before), new.decide(facts_after)
-        for name in NAMES:
-            if further(was, now, name) or ({name} <= {step.recipient for step in was.plan} & {step.recipient for step in now.plan} and any(
-                less_redacted(before, after, was, now, name, part) for part in parts
-            )):
-                yield name
+        yield from (name for name in drawn.RINGS_OF if further(was, now, name, parts))
 
 
 @settings(max_examples=80, deadline=None)

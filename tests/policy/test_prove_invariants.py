@@ -70,8 +70,10 @@ REFUTED: Mapping[str, tuple[str, str, str]] = {
         "labels=[health] task=open_question user.age=minor reaches own by rule 'x'",
     ),
     "the bound that is just passed is named": (
-        "id: x, allow: {labels: '*', to: [own]}\nid: y, deny: {labels: [health], to: [own]}, "
-        "when: {input_tokens: {max: 1500}}",
+        (
+            "id: x, allow: {labels: '*', to: [own]}\nid: y, deny: {labels: [health], to: [own]}, "
+            "when: {input_tokens: {max: 1500}}"
+        ),
         "never: {labels: [health], to: [house]}",
         "labels=[health] task=open_question input_tokens=1501 reaches own by rule 'x'",
     ),
@@ -96,8 +98,10 @@ REFUTED: Mapping[str, tuple[str, str, str]] = {
         "labels=[health] task=open_question reaches own by rules 'x' and 'y'",
     ),
     "redaction under a condition": (
-        "id: x, allow: {labels: '*', to: [own]}\nid: y, allow: {labels: [health], to: [own]}, redact: mask, "
-        "when: {task: [rewrite]}",
+        (
+            "id: x, allow: {labels: '*', to: [own]}\nid: y, allow: {labels: [health], to: [own]}, redact: mask, "
+            "when: {task: [rewrite]}"
+        ),
         "never: {labels: [health], to: [house], unless: redacted}",
         "labels=[health] task=open_question reaches own with health not redacted by rule 'x'",
     ),
@@ -140,14 +144,18 @@ PROVED: Mapping[str, tuple[str, str, str]] = {
         ROUTE,
     ),
     "a deny that cannot be evaluated fires": (
-        "id: x, allow: {labels: '*', to: [own]}\nid: y, deny: {labels: [health], to: [own]}, when: {user.age: [minor]}"
-        "\nid: z, deny: {labels: [health], to: [own]}, when: {not: {user.age: [minor]}}",
+        (
+            "id: x, allow: {labels: '*', to: [own]}\nid: y, deny: {labels: '*', to: [own]}, when: {user.age: [minor]}"
+            "\nid: z, deny: {labels: '*', to: [own]}, when: {not: {user.age: [minor]}}"
+        ),
         "never: {labels: [health], to: [house]}",
         ROUTE,
     ),
     "two bounds leave no number between them": (
-        "id: x, allow: {labels: '*', to: [own]}, when: {input_tokens: {max: 100}}\n"
-        "id: y, deny: {labels: '*', to: [own]}, when: {not: {input_tokens: {over: 100}}}",
+        (
+            "id: x, allow: {labels: '*', to: [own]}, when: {input_tokens: {max: 100}}\n"
+            "id: y, deny: {labels: '*', to: [own]}, when: {not: {input_tokens: {over: 100}}}"
+        ),
         "never: {labels: [health], to: [house]}",
         ROUTE,
     ),
@@ -193,7 +201,7 @@ def test_the_place_is_that_of_the_invariant() -> None:
 
 
 def document_with(*parts: Condition) -> Document:
-    """A document that lets health into the house where any of `parts` holds, and whose invariant is that it does not."""
+    """A document that lets health into the house where any of `parts` holds; its invariant is that none does."""
     base = read_policy(policy("id: x, allow: {labels: '*', to: [device]}", "only: {to: [device]}")).document
     rule = FlowRule(id="some", effect="allow", labels=None, to=frozenset({"own"}), when=AnyOf(parts))
     never = Invariant(kind="never", labels=frozenset({"health"}), to=frozenset({"house"}))

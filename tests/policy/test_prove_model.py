@@ -27,7 +27,7 @@ from ringfence.policy.prove.opaque import opaque
 from ringfence.policy.prove.variables import Value, Variable
 
 
-def place_of(variable: Variable, request: Facts, model: Model) -> int:
+def place_of(variable: Variable, request: Facts, model: Model) -> int:  # noqa: PLR0911  (one for each kind)
     """Which of the values of a variable a request has."""
     kind, name = variable.key
     value: Value

@@ -8,6 +8,15 @@ from ringfence.policy.prove.invariants import LAWS, Counterexample, Proof, check
 from ringfence.policy.prove.words import COVERS
 
 __all__ = [
-    *("COVERS", "LAWS", "Comparison", "Counterexample", "Example", "Proof", "Row", "TooHard", "check_invariants"),
-    *("compare", "prove"),
+    "COVERS",
+    "LAWS",
+    "Comparison",
+    "Counterexample",
+    "Example",
+    "Proof",
+    "Row",
+    "TooHard",
+    "check_invariants",
+    "compare",
+    "prove",
 ]

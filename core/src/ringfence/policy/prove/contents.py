@@ -27,7 +27,8 @@ def contents(before: Document, after: Document) -> Iterator[Content]:
     found_before, found_after = _found(before), _found(after)
     plain_before, plain_after = _plain(before), _plain(after)
     for label in after.labels:
-        yield Content(before=frozenset({label}), after=frozenset({label}))
+        new = "" if label in before.labels else f"content with the new label {quoted(label)}"
+        yield Content(before=frozenset({label}), after=frozenset({label}), what=new)
     yield Content(before=plain_before, after=plain_after, what="a text in which no detector finds anything")
     yield Content(
         before=frozenset({before.unknown}), after=frozenset({after.unknown}), what="a part that cannot be scanned"

@@ -41,10 +41,10 @@ def ask(document: Document, target: Target, facts: Facts) -> Answer:
     )
 
 
-def plan(document: Document, facts: Facts) -> tuple[str | None, tuple[str, ...]]:
-    """The route of a request, and every recipient of its plan."""
+def plan(document: Document, facts: Facts) -> tuple[str, tuple[str, ...]]:
+    """The route of a request, "" where there is none, and every recipient of its plan."""
     decision = Compiled(document, name="", digest="").decide(facts)
-    return decision.route, tuple(step.recipient for step in decision.plan)
+    return decision.route or "", tuple(step.recipient for step in decision.plan)
 
 
 def _ask_tool(document: Document, target: Target, facts: Facts) -> Answer:

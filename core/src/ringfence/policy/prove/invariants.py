@@ -169,21 +169,27 @@ class _Prover:
         facts, target = witness.facts({case.label}), case.target
         if invariant.kind == "only":
             route, plan = interpreter.plan(self._document, facts)
-            confirmed, how = target.name in plan, ("route", (route or "",))
+            confirmed, what, rules = target.name in plan, "route", (route,)
         else:
             answer = interpreter.ask(self._document, target, facts)
-            excused = (invariant.unless_redacted and case.label in answer.redact) or (
-                invariant.kind == "consent" and answer.consent
-            )
-            confirmed, how = answer.allowed and not excused, ("rule", answer.rules)
+            confirmed, what, rules = _leaks_so(invariant, case.label, answer), "rule", answer.rules
         if not confirmed:
             raise AssertionError("the interpreter does not confirm a counterexample of the proof")
-        without = {"consent": " without consent"}.get(invariant.kind, "")
-        without = f" with {plain(case.label)} not redacted" if invariant.unless_redacted else without
-        name = f"tool {plain(target.name)}" if target.tool else plain(target.name)
+        reaches = f"reaches {'tool ' if target.tool else ''}{plain(target.name)}{_without(invariant, case.label)}"
         return Counterexample(
             facts=facts,
             target=target.name,
-            rules=how[1],
-            says=f"{witness.words({case.label})} reaches {name}{without}{by(*how)}",
+            rules=rules,
+            says=f"{witness.words({case.label})} {reaches}{by(what, rules)}",
         )
+
+
+def _leaks_so(invariant: Invariant, label: str, answer: interpreter.Answer) -> bool:
+    excused = (invariant.unless_redacted and label in answer.redact) or (invariant.kind == "consent" and answer.consent)
+    return answer.allowed and not excused
+
+
+def _without(invariant: Invariant, label: str) -> str:
+    if invariant.unless_redacted:
+        return f" with {plain(label)} not redacted"
+    return " without consent" if invariant.kind == "consent" else ""

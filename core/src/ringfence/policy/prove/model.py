@@ -26,7 +26,7 @@ from ringfence.policy.conditions import (
     reads_task,
 )
 from ringfence.policy.decision import REDACTIONS, Redaction
-from ringfence.policy.document import Document, FlowRule, Require, RouteRule
+from ringfence.policy.document import Document, FlowRule, Invariant, Require, RouteRule
 from ringfence.policy.keys import OTHER_TASK
 from ringfence.policy.prove.diagram import EVERYTHING, NOTHING, Diagrams, Set
 from ringfence.policy.prove.variables import Key, Value, Variable, knows_task, variables_of
@@ -265,7 +265,7 @@ def _among(value: Value, values: frozenset[str | bool]) -> bool:
 
 
 def _conditions(document: Document) -> Iterable[Condition]:
-    rules = (*document.flow, *document.route, *document.invariants)
+    rules: tuple[FlowRule | RouteRule | Invariant, ...] = (*document.flow, *document.route, *document.invariants)
     yield from (rule.when for rule in rules if rule.when is not None)
     # An invariant's tasks are a condition as well.
     yield from (TaskIn(one.tasks) for one in document.invariants if one.tasks is not None)
