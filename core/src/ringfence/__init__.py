@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ringfence.assistant import Assistant, AsyncAssistant, AsyncSession, AsyncStream, Session, Stream
     from ringfence.assistant.tools import FunctionTool, ToolError, ToolLimits, ToolResult, tool
     from ringfence.errors import (
+        BudgetSpent,
         ConsentRefused,
         Denied,
         InvalidRequest,
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
         PolicyError,
         ProviderError,
         RingfenceError,
+        StoreError,
         ToolLimitReached,
     )
     from ringfence.policy import Policy, load_policy
-    from ringfence.privacy.consent import ConsentRequest
+    from ringfence.privacy.consent import ONCE, ConsentRequest
+    from ringfence.privacy.consent_record import ConsentRecord
     from ringfence.receipt import Receipt
     from ringfence.request import (
         FilePart,
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
         ToolResultPart,
     )
     from ringfence.response import Response
+    from ringfence.routing.budget import BudgetState
     from ringfence.routing.limits import Retry, Timeouts
     from ringfence.transport import Network
 
@@ -44,17 +48,19 @@ _HOME = {
     "ringfence.assistant": ("Assistant", "AsyncAssistant", "AsyncSession", "AsyncStream", "Session", "Stream"),
     "ringfence.assistant.tools": ("FunctionTool", "ToolError", "ToolLimits", "ToolResult", "tool"),
     "ringfence.errors": (
-        "ConsentRefused", "Denied", "InvalidRequest", "OutputError", "PolicyError", "ProviderError", "RingfenceError",
-        "ToolLimitReached",
+        "BudgetSpent", "ConsentRefused", "Denied", "InvalidRequest", "OutputError", "PolicyError", "ProviderError",
+        "RingfenceError", "StoreError", "ToolLimitReached",
     ),
     "ringfence.policy": ("Policy", "load_policy"),
-    "ringfence.privacy.consent": ("ConsentRequest",),
+    "ringfence.privacy.consent": ("ONCE", "ConsentRequest"),
+    "ringfence.privacy.consent_record": ("ConsentRecord",),
     "ringfence.receipt": ("Receipt",),
     "ringfence.request": (
         "FilePart", "ImagePart", "Message", "ReasoningPart", "Request", "Settings", "TextPart", "Tool", "ToolCallPart",
         "ToolResultPart",
     ),
     "ringfence.response": ("Response",),
+    "ringfence.routing.budget": ("BudgetState",),
     "ringfence.routing.limits": ("Retry", "Timeouts"),
     "ringfence.transport": ("Network",),
 }  # fmt: skip
@@ -66,10 +72,14 @@ __version__ = "0.1.0"
 logging.getLogger("ringfence").addHandler(logging.NullHandler())
 
 __all__ = [
+    "ONCE",
     "Assistant",
     "AsyncAssistant",
     "AsyncSession",
     "AsyncStream",
+    "BudgetSpent",
+    "BudgetState",
+    "ConsentRecord",
     "ConsentRefused",
     "ConsentRequest",
     "Denied",
@@ -91,6 +101,7 @@ __all__ = [
     "RingfenceError",
     "Session",
     "Settings",
+    "StoreError",
     "Stream",
     "TextPart",
     "Timeouts",
