@@ -84,9 +84,8 @@ IN_AADHAAR = Identifier(
 
 IN_PAN = Identifier(
     writings=("aaaaa dddd a",),
-    one_piece=ANY,
+    one_piece=re.compile(r"[A-Z]{3}[ABCFGHJLPTK][A-Z][0-9]{4}[A-Z]"),
     between=(" ", "-"),
-    structure=re.compile(r"[A-Z]{3}[ABCFGHJLPTK][A-Z][0-9]{4}[A-Z]"),
     words=any_word("pan", "permanent account"),
     enough=(Sign.WRITTEN, Sign.WORD),
 )

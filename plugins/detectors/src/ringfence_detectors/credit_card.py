@@ -16,9 +16,9 @@ from ringfence_detectors.digits import Groups, group_windows
 from ringfence_detectors.plain import PlainText
 from ringfence_detectors.sharing import PlainDetector
 
-SHORTEST_CARD = 13
+SHORTEST_CARD = 12
 LONGEST_CARD = 19
-ISSUER_FIRST_DIGITS = "234568"
+FIRST_DIGITS = "0123456789"
 
 # Issuer prefixes (ISO/IEC 7812 ranges as the card schemes publish them) and the lengths each issues.
 _ISSUERS = re.compile(
@@ -27,14 +27,14 @@ _ISSUERS = re.compile(
     r"|3[47]\d{13}"  # American Express
     r"|3(?:0[0-59]|[689]\d)\d{11}"  # Diners Club
     r"|(?:6011|64[4-9]\d|65\d\d)\d{12,15}"  # Discover
-    r"|35(?:2[89]|[3-8]\d)\d{12,15}"  # JCB
+    r"|35(?:2[89]|[3-8]\d)\d{12,15}|(?:2131|1800)\d{11}"  # JCB
     r"|(?:62|81)\d{14,17}"  # UnionPay
     r"|220[0-4]\d{12,15}"  # Mir
     r"|(?:60|82)\d{14}|508\d{13}"  # RuPay
     r"|(?:50|5[6-8]|6[37])\d{11,17}"  # Maestro
 )
 _CARD_GROUPINGS = frozenset({(4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3), (6, 13), (4, 4, 4, 4, 2)})
-_CUE = re.compile(r"(?:card|visa|master|amex|maestro|credit|debit|karte|carte|tarjeta|卡)", re.IGNORECASE)
+_CUE = re.compile(r"(?:card|\bcc\b|visa|master|amex|maestro|credit|debit|karte|carte|tarjeta|卡)[^0-9]*\Z", re.IGNORECASE)
 _CUE_CHARACTERS = 32
 _FRACTION = re.compile(r"\d[.,]\Z")
 _JOINED = re.compile(r"[A-Za-z0-9_]")
@@ -49,7 +49,7 @@ class CreditCardDetector(PlainDetector):
             return
         done = 0
         windows = group_windows(
-            plain.text, shortest=SHORTEST_CARD, longest=LONGEST_CARD, first_digits=ISSUER_FIRST_DIGITS
+            plain.text, shortest=SHORTEST_CARD, longest=LONGEST_CARD, first_digits=FIRST_DIGITS
         )
         for groups in windows:
             if groups.start >= done and _is_card(groups, plain.text):
@@ -58,9 +58,11 @@ class CreditCardDetector(PlainDetector):
 
 
 def _is_card(groups: Groups, text: str) -> bool:
-    if not _ISSUERS.fullmatch(groups.digits) or len(set(groups.digits)) == 1:
+    if len(set(groups.digits)) == 1:
         return False
     in_one_piece = len(groups.lengths) == 1
+    if not _ISSUERS.fullmatch(groups.digits):
+        return in_one_piece and _is_called_one(groups, text)
     if in_one_piece and _FRACTION.search(text, max(0, groups.start - 2), groups.start):
         return False  # The digits of a decimal fraction.
     if _has_check_digit(groups.digits):
@@ -69,8 +71,12 @@ def _is_card(groups: Groups, text: str) -> bool:
     if _JOINED.match(before) or _JOINED.match(after):
         return False
     if in_one_piece:
-        return bool(_CUE.search(text, max(0, groups.start - _CUE_CHARACTERS), groups.start))
+        return _is_called_one(groups, text)
     return groups.lengths in _CARD_GROUPINGS and len(groups.separators) == 1 and "\n" not in groups.separators
+
+
+def _is_called_one(groups: Groups, text: str) -> bool:
+    return bool(_CUE.search(text, max(0, groups.start - _CUE_CHARACTERS), groups.start))
 
 
 def _has_check_digit(digits: str) -> bool:

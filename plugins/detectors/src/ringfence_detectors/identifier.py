@@ -21,6 +21,8 @@ from ringfence_detectors.words import NO_WORDS, stands_beside
 # What may stand between two groups: nothing, a space or two, a sign, the end of a line.
 _SEPARATOR = r"(?:[ \t]?(?:[.\-/(]|\r?\n)[ \t]?|[ \t]{1,2})?"
 _BREAK = r"(?:\r?\n)?"
+# A column of short numbers is none: said in the pattern, where it costs least.
+_NO_COLUMN = r"(?![A-Za-z0-9]{1,3}\s{0,2}\n[A-Za-z0-9]{1,3}\s{0,2}\n)"
 _CLASSES = {"d": "[0-9]", "a": "[A-Za-z]", "x": "[A-Za-z0-9]"}
 _LETTER_OR_DIGIT = re.compile(r"[A-Za-z0-9_]")
 _NOT_OF_THE_NUMBER = re.compile(r"[^A-Za-z0-9]+")
@@ -66,7 +68,7 @@ class Identifier(PlainDetector):
 
     @cached_property
     def _shape(self) -> re.Pattern[str]:
-        return re.compile(rf"(?<![A-Za-z0-9_])(?:{'|'.join(map(_shape, self.writings))})")
+        return re.compile(rf"(?<![A-Za-z0-9_]){_NO_COLUMN}(?:{'|'.join(map(_shape, self.writings))})")
 
     @cached_property
     def _fewest_digits(self) -> int:

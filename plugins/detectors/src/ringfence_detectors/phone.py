@@ -44,15 +44,18 @@ _CHINESE_MOBILE = re.compile(
 _AFTER_CUE = re.compile(r"(?<![\d+])\(?\d(?:[ ().\-/]{0,3}\d){6,14}(?!\d)")
 
 _CUE = re.compile(
-    r"(?:\b(?:tel|telephone|phone|call|cell|mobile|mob|fax|whatsapp|sms|text me|dial|ring|reach me|telefon|tél|handy)"
-    r"|电话|手机|致电|联系方式|電話|传真)[^\d\n]{0,16}\Z",
+    r"(?:\b(?:tel|telephone|phone|call|cell|mobile|mob|fax|whatsapp|sms|text me|dial|ring|reach me|telefon|tél|handy"
+    r"|reached at|office:|desk:|hotline)|电话|手机|致电|联系方式|電話|传真)[^\d\n]{0,16}\n?[^\d\n]{0,4}\Z",
     re.IGNORECASE,
 )
 _NUMBER_OF_SOMETHING_ELSE = re.compile(
-    r"(?:order|invoice|ref(?:erence)?|ticket|tracking|parcel|sku|item|part|serial|case|account|customer|id|no|nr|isbn"
+    r"(?:order|invoice|ref(?:erence)?|ticket|tracking|parcel|sku|item|part|serial|case|account|customer|card|id|no|nr|isbn"
     r"|bestellung|rechnung|订单|单号|编号|号码|#)[^\d\n]{0,12}\Z",
     re.IGNORECASE,
 )
+_EXTENSION = re.compile(r"[ ,;]{0,3}(?:x|ext\.?|extension|durchwahl|分机|转)[ .:]{0,2}[0-9]{1,6}(?![A-Za-z0-9])", re.IGNORECASE)
+_AREA_IN_BRACKETS = re.compile(r"(?<![A-Za-z0-9_+)])\([0-9]{2,4}\)[ ]?[0-9]{3,5}[ \-][0-9]{3,5}" + _NOT_GOING_ON)
+_SOCIAL_SECURITY = re.compile(r"[0-9]{3}-[0-9]{2}-[0-9]{4}\Z")
 _DATE = re.compile(r"\(?(?:\d{1,2}([./\-])\d{1,2}\1(?:19|20)\d\d|(?:19|20)\d\d([./\-])\d{1,2}\2\d{1,2})(?!\d)")
 _GROUP_AND_SPACE = re.compile(r"\d \Z")
 _LAST_GROUP = re.compile(r"[ ().\-/\r\n]+\d+\Z")
@@ -69,8 +72,9 @@ class PhoneDetector(PlainDetector):
                 window = max(0, spot.start - _BEFORE_DIGITS), spot.end + _AFTER_DIGITS
                 for start, end in sorted(_spans(plain.text, *window), key=lambda span: (span[0], -span[1])):
                     if start >= done:
-                        done = end
-                        yield plain.hit(start, end)
+                        extension = _EXTENSION.match(plain.text, end)
+                        done = extension.end() if extension else end
+                        yield plain.hit(start, done)
 
 
 def _spans(text: str, first: int, last: int) -> Iterator[tuple[int, int]]:
@@ -78,15 +82,21 @@ def _spans(text: str, first: int, last: int) -> Iterator[tuple[int, int]]:
     for match in _INTERNATIONAL.finditer(text, first, last):
         yield from _longest(match, _is_international)
     for match in _TRUNK_ZERO.finditer(text, first, last):
-        if not _DATE.match(match[0]):
+        of_something = match[0].isdigit() and _NUMBER_OF_SOMETHING_ELSE.search(_before(text, match.start()))
+        if not (of_something or _DATE.match(match[0]) or _SOCIAL_SECURITY.match(match[0])):
             yield from _longest(match, _is_national)
     for match in _NORTH_AMERICAN.finditer(text, first, last):
         # Bare groups with spaces between them, after a group and a space, are part of a longer number.
         in_a_row = " " in match[0] and "(" not in match[0]
         if not (in_a_row and _GROUP_AND_SPACE.search(_before(text, match.start()))):
             yield match.span()
-    for match in (*_NORTH_AMERICAN_PLAIN.finditer(text, first, last), *_CHINESE_MOBILE.finditer(text, first, last)):
-        if not _NUMBER_OF_SOMETHING_ELSE.search(_before(text, match.start())) and _is_assigned(match[0]):
+    for match in _AREA_IN_BRACKETS.finditer(text, first, last):
+        yield match.span()
+    for match in _NORTH_AMERICAN_PLAIN.finditer(text, first, last):
+        if not _NUMBER_OF_SOMETHING_ELSE.search(_before(text, match.start())) and _is_valid(match[0], "US"):
+            yield match.span()
+    for match in _CHINESE_MOBILE.finditer(text, first, last):
+        if not _NUMBER_OF_SOMETHING_ELSE.search(_before(text, match.start())):
             yield match.span()
     for match in _AFTER_CUE.finditer(text, first, last):
         if _CUE.search(_before(text, match.start())) and not _DATE.match(match[0]):
@@ -116,17 +126,12 @@ def _is_international(written: str) -> bool:
 
 
 def _is_national(written: str) -> bool:
-    return any(
-        number is not None and phonenumbers.is_valid_number(number)
-        for number in (_parsed(written, region) for region in TRUNK_ZERO_REGIONS)
-    )
+    return any(_is_valid(written, region) for region in TRUNK_ZERO_REGIONS)
 
 
-def _is_assigned(written: str) -> bool:
-    return any(
-        number is not None and phonenumbers.is_valid_number(number)
-        for number in (_parsed(written, region) for region in ("US", "CN"))
-    )
+def _is_valid(written: str, region: str) -> bool:
+    number = _parsed(written, region)
+    return number is not None and phonenumbers.is_valid_number(number)
 
 
 def _parsed(written: str, region: str | None) -> phonenumbers.PhoneNumber | None:

@@ -1,0 +1,104 @@
+"""`python -m tests.benchmarks.detector_figures --data FOLDER [--presidio PYTHON]`: figures on public data, as a table.
+
+FOLDER holds what plugins/detectors/README.md lists; what is not there is left out. PYTHON is an interpreter that has
+presidio-analyzer, whose pattern recognisers are then measured beside ours on the same texts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from tests.benchmarks.detector_figures.corpora import Corpus, corpora, prose
+from tests.benchmarks.detector_figures.score import Score, Spans, score
+
+from ringfence.privacy.detection import ENTRY_POINT_GROUP, DetectorSet, installed_detectors
+
+_CHILD = Path(__file__).with_name("presidio_child.py")
+_ROUNDS = 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.detector_figures", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="where the public data lies")
+    parser.add_argument("--presidio", type=Path, metavar="PYTHON", help="an interpreter that has presidio-analyzer")
+    given = parser.parse_args(arguments)
+    table = Table("data", "language", "whose", "kind", "there", "precision", "recall", "F1", "µs per 1,000 characters")
+    for row in rows(given.data, given.presidio):
+        table.add_row(*row)
+    console = Console(width=140)
+    console.print(table)
+    for line in false_hits(given.data):
+        console.print(line)
+    return 0
+
+
+def rows(folder: Path, presidio: Path | None) -> Iterator[tuple[str, ...]]:
+    """One row for each kind, corpus and finder."""
+    detectors = installed_detectors()
+    for corpus in corpora(folder):
+        for kind in corpus.kinds:
+            find = _finder(detectors, kind)
+            cost = f"{_us_per_1000(corpus, find):.0f}"
+            yield _row(corpus, "ringfence", kind, score(corpus, kind, find), cost)
+        if presidio is not None and corpus.language == "English":
+            yield from _presidio_rows(corpus, presidio)
+
+
+def false_hits(folder: Path) -> Iterator[str]:
+    """What every installed kind takes for an identifier in prose that holds none."""
+    from importlib.metadata import entry_points  # noqa: PLC0415  (only a run from the command line needs it)
+
+    kinds = sorted({point.name for point in entry_points(group=ENTRY_POINT_GROUP)} - {"zh_person_name"})
+    for name, text in prose(folder):
+        hits = installed_detectors().scan(kinds, text).hits
+        counted = ", ".join(f"{kind} {len(found)}" for kind, found in hits.items()) or "none"
+        yield f"{name}: {len(text):,} characters, {len(kinds)} kinds, hits: {counted}"
+
+
+def _finder(detectors: DetectorSet, kind: str) -> Callable[[str], Spans]:
+    def find(text: str) -> Spans:
+        return [(hit.start, hit.end) for hit in detectors.scan((kind,), text).hits.get(kind, ())]
+
+    return find
+
+
+def _us_per_1000(corpus: Corpus, find: Callable[[str], Spans]) -> float:
+    used_s: list[float] = []
+    for _ in range(_ROUNDS):
+        begin_s = time.process_time()
+        for sample in corpus.samples:
+            find(sample.text)
+        used_s.append(time.process_time() - begin_s)
+    return min(used_s) * 1e9 / corpus.characters
+
+
+def _presidio_rows(corpus: Corpus, python: Path) -> Iterator[tuple[str, ...]]:
+    lines = "\n".join(json.dumps(sample.text) for sample in corpus.samples)
+    ran = subprocess.run([python, _CHILD], input=lines, capture_output=True, text=True, check=True)
+    *answers, cost = map(json.loads, ran.stdout.splitlines())
+    found: Mapping[str, list[tuple[str, int, int]]] = dict(
+        zip((sample.text for sample in corpus.samples), answers, strict=True)
+    )
+    for kind in corpus.kinds:
+
+        def find(text: str, kind: str = kind) -> Spans:
+            return [(start, end) for one, start, end in found[text] if one == kind]
+
+        yield _row(corpus, "presidio", kind, score(corpus, kind, find), f"{cost:.0f} (six together)")
+
+
+def _row(corpus: Corpus, whose: str, kind: str, scored: Score, cost: str) -> tuple[str, ...]:
+    figures = (f"{scored.precision:.2f}", f"{scored.recall:.2f}", f"{scored.f1:.2f}")
+    return corpus.name, corpus.language, whose, kind, str(scored.there), *figures, cost
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
