@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ringfence.policy import Decision, Facts, Policy
-from ringfence.policy.conditions import Fact, FactIn, TaskIn
+from ringfence.policy.conditions import Fact, FactIn, TaskIn, TimeIn
 from ringfence.policy.decision import OverflowOf, Redaction, ToolVerdict
 from ringfence.policy.document import (
     Budget,
@@ -244,6 +244,11 @@ SENTENCES: dict[str, tuple[Decision, str, str]] = {
         decide(policy(*MANAGED), "contact"),
         "openai",
         "no rule of layer 'mdm' allows label 'contact'",
+    ),
+    "a time that is not known": (
+        decide(policy(deny("nights", "public", "own", when=TimeIn(frozenset(range(7)), 1320, 360))), "public"),
+        "own",
+        "rule 'nights' denies 'public' (the time is not known, so it counts)",
     ),
     "near misses of both": (
         decide(policy(ADULTS), "unclassified"),

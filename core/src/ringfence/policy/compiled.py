@@ -187,6 +187,7 @@ class Compiled:
             live=live,
             unknown=frozenset(name for name, fact in declared.items() if not fact.admits(facts.values.get(name))),
             knows_task=known_task,
+            knows_time=facts.minute is not None,
         )
 
 
@@ -235,8 +236,10 @@ def _places(rule: RouteRule) -> Iterator[tuple[str, Stage, OverflowOf | None]]:
         yield owner, "prefer", None
         if rule.overflow is not None:
             overflow = OverflowOf(recipient=owner, over=rule.overflow.over)
-            yield from ((name, "overflow", overflow) for name in rule.overflow.to)
-    yield from ((name, "fallback", None) for name in rule.fallback)
+            for name in rule.overflow.to:
+                yield name, "overflow", overflow
+    for name in rule.fallback:
+        yield name, "fallback", None
 
 
 def _try(reach: Reach, stage: Stage, overflow: OverflowOf | None) -> _Try:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ringfence.policy import reasons
 from ringfence.policy.bits import Bits, lowest
-from ringfence.policy.conditions import fact_names, reads_task
+from ringfence.policy.conditions import TimeIn, fact_names, matchers, reads_task
 from ringfence.policy.decision import Verdict
 from ringfence.policy.document import Document, FlowRule
 from ringfence.policy.obligations import OBLIGATIONS, Asking
@@ -47,7 +47,7 @@ class Live:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One request, as far as its verdicts need it. `unknown` names the facts that are not known, and the task if so."""
+    """One request, as far as its verdicts need it. `unknown` names the declared facts that are not known."""
 
     document: Document
     allows: RuleTable
@@ -57,6 +57,7 @@ class Case:
     live: Live
     unknown: frozenset[str]
     knows_task: bool
+    knows_time: bool
 
     def verdict(self, reach: Reach) -> Verdict:
         """The verdict for one recipient, from the same sets that decided."""
@@ -129,7 +130,11 @@ class Case:
         if rule.when is None:
             return []
         unknown = sorted(self.unknown & fact_names(rule.when))
-        return unknown if self.knows_task or not reads_task(rule.when) else [*unknown, "the task"]
+        if not self.knows_time and any(isinstance(found, TimeIn) for found in matchers(rule.when)):
+            unknown.append("the time")
+        if not self.knows_task and reads_task(rule.when):
+            unknown.append("the task")
+        return unknown
 
 
 class Verdicts(Mapping[str, Verdict]):

