@@ -7,7 +7,8 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+import weakref
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,46 @@ def test_a_detector_that_breaks_its_interface_has_failed(detector: _Answers | _R
     scan = DetectorSet({"bad": detector, "good": _Answers(Hit(0, 5))}).scan(["bad", "good"], "hello")
     assert scan.failed == {"bad"}
     assert scan.hits == {"good": (Hit(0, 5),)}
+
+
+class _Prepared(list[str]):
+    """A list that can be referred to weakly."""
+
+
+class _Shares:
+    """A detector that works on what `prepare` made; it says whether a text was prepared for it."""
+
+    def __init__(self, prepare: Callable[[str], list[str]]) -> None:
+        self.prepare = prepare
+
+    def detect(self, text: str) -> list[Hit]:
+        return self.detect_prepared(self.prepare(text))
+
+    def detect_prepared(self, prepared: list[str]) -> list[Hit]:
+        return [Hit(0, len(prepared[0]))]
+
+
+def test_detectors_that_prepare_alike_share_one_preparation_which_ends_with_the_scan() -> None:
+    made: list[weakref.ref[_Prepared]] = []
+
+    def prepare(text: str) -> list[str]:
+        made.append(weakref.ref(prepared := _Prepared([text])))
+        return prepared
+
+    detectors = DetectorSet({"one": _Shares(prepare), "two": _Shares(prepare), "alone": _Answers(Hit(1, 2))})
+    scan = detectors.scan(["one", "two", "alone"], "hello")
+    assert scan.hits == {"one": (Hit(0, 5),), "two": (Hit(0, 5),), "alone": (Hit(1, 2),)}
+    assert [reference() for reference in made] == [None]
+
+
+def test_where_preparing_fails_every_detector_that_needs_it_has_failed() -> None:
+    def prepare(text: str) -> list[str]:
+        raise ValueError(text)
+
+    detectors = DetectorSet({"one": _Shares(prepare), "two": _Shares(prepare), "alone": _Answers(Hit(1, 2))})
+    scan = detectors.scan(["one", "two", "alone"], CANARY)
+    assert scan.failed == {"one", "two"}
+    assert scan.hits == {"alone": (Hit(1, 2),)}
 
 
 def test_a_failure_is_logged_once_and_without_content(caplog: pytest.LogCaptureFixture) -> None:

@@ -11,7 +11,7 @@ from ringfence_detectors.words import any_word
 US_SSN = Identifier(
     writings=("ddd dd dddd",),
     between=("-",),
-    structure=re.compile(r"(?!000)[0-9]{9}"),
+    structure=re.compile(r"(?!000|9)[0-9]{9}"),
     words=any_word("ssn", "ssns", "social security", "social sec", "soc sec", "sozialversicherungsnummer", "社会安全号", "社安号"),
     is_valid=stdnum("us.ssn"),
     enough=(Sign.WRITTEN, Sign.WORD),

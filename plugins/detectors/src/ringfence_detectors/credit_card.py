@@ -36,6 +36,7 @@ _ISSUERS = re.compile(
 _CARD_GROUPINGS = frozenset({(4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3), (6, 13), (4, 4, 4, 4, 2)})
 _CUE = re.compile(r"(?:card|\bcc\b|visa|master|amex|maestro|credit|debit|karte|carte|tarjeta|卡)[^0-9]*\Z", re.IGNORECASE)
 _CUE_CHARACTERS = 32
+_MOST_GROUPS = 6  # More are a row of numbers.
 _FRACTION = re.compile(r"\d[.,]\Z")
 _JOINED = re.compile(r"[A-Za-z0-9_]")
 
@@ -66,7 +67,7 @@ def _is_card(groups: Groups, text: str) -> bool:
     if in_one_piece and _FRACTION.search(text, max(0, groups.start - 2), groups.start):
         return False  # The digits of a decimal fraction.
     if _has_check_digit(groups.digits):
-        return True
+        return len(groups.lengths) <= _MOST_GROUPS or _is_called_one(groups, text)
     before, after = text[groups.start - 1 : groups.start], text[groups.end : groups.end + 1]
     if _JOINED.match(before) or _JOINED.match(after):
         return False
