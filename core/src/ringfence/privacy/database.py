@@ -46,15 +46,20 @@ class Busy(Exception):
 class Database:
     """The file `path`, made on the first write. `what` names it in errors; `setup` are pragmas, `schema` tables.
 
-    Nothing is imported, opened or made before the first use; what reads a file that is not there finds no rows.
+    Nothing is imported, opened or made before the first use; what reads a file that is not there finds no rows. With
+    `checkpoint_every`, the write-ahead log is moved into the file after so many writes, by one that may wait.
     """
 
-    def __init__(self, path: Path, *, what: str, setup: str, schema: str, wait_s: float = WAIT_S) -> None:
+    def __init__(
+        self, path: Path, *, what: str, setup: str, schema: str, checkpoint_every: int = 0, wait_s: float = WAIT_S
+    ) -> None:
         self.path = path
         self.what = what
         self._setup = setup
         self._schema = schema
         self._wait_s = wait_s
+        self._checkpoint_every = checkpoint_every
+        self._written = 0
         self._lock = threading.Lock()
         self._process = os.getpid()
         self._connection: sqlite3.Connection | None = None
@@ -75,7 +80,7 @@ class Database:
         """What `work` gives, done as one transaction: wholly, or not at all where it or this raises.
 
         Raises:
-            Busy: `wait` is false, and another thread or process is writing.
+            Busy: `wait` is false, and another thread or process is writing, or the disk must be waited for.
             StoreError: the file cannot be written or is damaged, or another writer took too long.
         """
         deadline_s = time.monotonic() + self._wait_s
@@ -116,7 +121,8 @@ class Database:
             return connection.execute(query, values).fetchall()
 
     def _write(self, work: Callable[[sqlite3.Connection], T], *, wait: bool) -> T:
-        if not self._lock.acquire(blocking=wait):
+        due = 0 < self._checkpoint_every <= self._written
+        if (due and not wait) or not self._lock.acquire(blocking=wait):
             raise Busy
         try:
             connection = self._opened(make=True)
@@ -127,12 +133,17 @@ class Database:
                 connection.execute("BEGIN IMMEDIATE")
                 done = work(connection)
                 connection.execute("COMMIT")
+                self._written += 1
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
             finally:
                 connection.execute(f"PRAGMA busy_timeout={_READ_WAIT_MS}")
+            if due:
+                # What it cannot move out of the write-ahead log now, the next one will.
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                self._written = 0
             return done
         finally:
             self._lock.release()

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 FILE = "budget.db"
 
-_SETUP = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+_SETUP = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0;"
+_CHECKPOINT_EVERY = 256
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS budgets (
     policy TEXT NOT NULL, budget TEXT NOT NULL, unit TEXT NOT NULL, period TEXT NOT NULL,
@@ -65,7 +66,13 @@ class Ledger:
         """The file that it keeps."""
         from ringfence.paths import state_dir  # noqa: PLC0415  (looks the folder up only when it is used)
 
-        return Database((self._folder or state_dir()) / FILE, what="record of budgets", setup=_SETUP, schema=_SCHEMA)
+        return Database(
+            (self._folder or state_dir()) / FILE,
+            what="record of budgets",
+            setup=_SETUP,
+            schema=_SCHEMA,
+            checkpoint_every=_CHECKPOINT_EVERY,
+        )
 
     def reserve(
         self, policy: str, budgets: Sequence[Budget], recipient: str, most: Cost, *, wait: bool = True

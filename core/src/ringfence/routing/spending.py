@@ -62,8 +62,9 @@ class Spending:
         over = budgets_over(policy.document.budgets, recipient)
         if not over:
             return
-        cost = await self._most_cost(plan) if answers else _NOTHING_TAKEN
-        if cost.usd is None and any(budget.unit == "USD" for budget in over):
+        in_money = any(budget.unit == "USD" for budget in over)
+        cost = await self._most_cost(plan, in_money=in_money) if answers else _NOTHING_TAKEN
+        if cost.usd is None and in_money:
             raise GateError(
                 f"a budget in USD is over recipient '{recipient.name}', and the price of this request is not known",
                 way_out="a budget in tokens or requests",
@@ -78,11 +79,11 @@ class Spending:
                 f"recipient '{recipient.name}' has a budget: {error.message}", way_out=error.way_out
             ) from None
 
-    async def _most_cost(self, plan: Plan[object]) -> Cost:
+    async def _most_cost(self, plan: Plan[object], *, in_money: bool) -> Cost:
         ignored = any(one.setting == "max_output_tokens" for one in plan.adjustments)
         self._most = most_usage(plan.request, plan.card, ignored=ignored)
         # In a thread: a provider may load its table of prices when it is first asked.
-        usd = await asyncio.to_thread(self._price_usd, self._most)
+        usd = await asyncio.to_thread(self._price_usd, self._most) if in_money else None
         return Cost(usd=usd, tokens=known_tokens(self._most, self._most))
 
     async def _reserve(self, policy: Policy, recipient: Recipient, over: tuple[Budget, ...], cost: Cost) -> Reservation:
