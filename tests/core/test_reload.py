@@ -241,6 +241,33 @@ async def test_a_write_of_the_same_size_at_the_same_time_is_seen(path: Path) -> 
         assert (await it.respond("x")).text == "two"
 
 
+def test_a_write_between_reading_a_file_and_looking_at_it_is_seen(path: Path) -> None:
+    def load() -> Report:
+        report = read_file(path)
+        path.write_text(SECOND)
+        return report
+
+    source = PolicySource(load)
+    assert source.changed()
+    assert source.renew() is None
+    assert source.policy.digest == read_policy(SECOND).digest
+
+
+async def test_a_trust_file_that_comes_after_the_policy_that_names_it_is_noticed(path: Path, tmp_path: Path) -> None:
+    house = 'provider: house, directory: "https://house.acme.example", trust: root.json'
+    named = SECOND.replace("first: {ring: house, provider: first", f"first: {{ring: house, {house}")
+    async with following(path) as it:
+        replaced(path, named)
+        assert (await it.respond("x")).text == "one"
+        assert "root.json" in it.policy_state.faults[0]
+        rewritten(tmp_path / "root.json", "{}")
+        assert (await it.respond("x")).text == "two"
+        digest = it.policy.digest
+        rewritten(tmp_path / "root.json", '{"a": 1}')
+        await it.respond("x")
+        assert it.policy.digest != digest
+
+
 async def test_a_link_that_is_turned_to_another_version_is_followed(tmp_path: Path) -> None:
     for name, text in (("one", OPEN), ("two", SECOND)):
         (tmp_path / name).mkdir()

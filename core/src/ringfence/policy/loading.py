@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
@@ -14,10 +14,10 @@ from ringfence.policy.document import Document
 from ringfence.policy.faults import Fault, Faults, quoted
 from ringfence.policy.place import Position
 from ringfence.policy.policy import Policy, enforce
+from ringfence.policy.tree import Entry, MapNode, Node, Scalar
 
 if TYPE_CHECKING:
     from ringfence.policy.layers.files import Wanted
-    from ringfence.policy.tree import Node
 
 _log = logging.getLogger("ringfence")
 
@@ -177,7 +177,8 @@ def _read(data: bytes, source: str, *, path: Path | None = None, layers: tuple[P
         wanted = [*_own(document, tree, root.parent, source), *_over(layers)]
         document, files = _layered(document, wanted, root, faults)
     sound = document is not None and _check(document, faults)
-    files = _looked_at(path, document, files)
+    if path is not None:
+        files = (path, *files, *_trust_files(tree, path.resolve().parent))
     # INVARIANT: a file with any fault gives no policy.
     if document is None or faults.found:
         if tree is not None:
@@ -244,12 +245,20 @@ def _check(document: Document, faults: Faults) -> bool:
     return sound
 
 
-def _looked_at(path: Path | None, document: Document | None, layers: tuple[Path, ...]) -> tuple[Path, ...]:
-    """The policy's own file, those of its layers, and the trust files that it names."""
-    if path is None:
-        return ()
-    recipients = () if document is None else document.recipients.values()
-    return (path, *layers, *(path.resolve().parent / one.trust for one in recipients if one.trust is not None))
+def _trust_files(tree: Node | None, folder: Path) -> Iterator[Path]:
+    """The trust files that recipients name, there or not: they are in the digest, so that a change of one counts."""
+    for recipient in _value(tree, "recipients"):
+        for key in _entries(recipient.value):
+            if key.key == "trust" and isinstance(key.value, Scalar) and isinstance(key.value.value, str):
+                yield folder / key.value.value.strip()
+
+
+def _value(tree: Node | None, key: str) -> tuple[Entry, ...]:
+    return next((_entries(entry.value) for entry in _entries(tree) if entry.key == key), ())
+
+
+def _entries(node: Node | None) -> tuple[Entry, ...]:
+    return node.entries if isinstance(node, MapNode) else ()
 
 
 def _digest_under(policy: Policy, document: Document) -> str:

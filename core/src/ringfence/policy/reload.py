@@ -80,8 +80,7 @@ class PolicySource:
         except Exception as found:  # noqa: BLE001  INVARIANT: whatever a file does to its reader, the policy stays.
             error = PolicyInvalid(f"the policy cannot be loaded: {describe(found)}", faults=())
         self._settle(error)
-        # A file that cannot be read is watched on, and so is what the last version that could be read was made of.
-        self._watch((*files, *self._seen) if error else files, started)
+        self._watch(files, started)
         return error
 
     def _settle(self, error: PolicyError | None) -> None:
