@@ -32,16 +32,19 @@ class Decided:
         return next((step for step in self.decision.plan if step.recipient == name), None)
 
     def strictness(self, name: str, part: drawn.Part, hit: str | None) -> int:
-        """How strictly what one detector finds in a part is redacted, or its text where there is no hit."""
-        alone = replace(part, hits=frozenset({hit} if hit else ()))
-        labels = alone.declared | alone.found(self.document) or part.labels(self.document)
+        """How strictly what one detector finds in a part is redacted, or where there is no hit the text around it.
+
+        Text is redacted for the labels of its span, and for those of its part that no span has.
+        """
+        span = replace(part, hits=frozenset({hit} if hit else ())).found(self.document)
+        labels = span | part.labels(self.document) - part.found(self.document)
         step = self.step(name)
         kinds = dict(step.redact) if step is not None else {}
         return max((REDACTIONS.index(kinds[label]) + 1 for label in labels if label in kinds), default=0)
 
 
 def further(was: Decided, now: Decided, name: str, parts: Iterable[drawn.Part]) -> bool:
-    """Whether a request goes further to `name` than it went. Parts that no detector could scan have no spans."""
+    """Whether a request goes further to `name` than it went."""
     step, before = now.step(name), was.step(name)
     if step is None or before is None:
         return step is not None
@@ -51,7 +54,6 @@ def further(was: Decided, now: Decided, name: str, parts: Iterable[drawn.Part]) 
         now.strictness(name, part, hit) < was.strictness(name, part, hit)
         for part in parts
         for hit in (None, *part.hits)
-        if not part.failing
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -227,7 +228,7 @@ def test_more_variables_than_python_has_frames_are_too_hard() -> None:
 
 
 def test_a_file_whose_invariant_is_too_hard_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ringfence.policy.prove.invariants.prove", lambda document: prove(document, limit=1))
+    monkeypatch.setattr("ringfence.policy.prove.invariants.prove", partial(prove, limit=1))
     text = policy(
         "id: x, allow: {labels: '*', to: [own]}, when: {user.age: [minor]}", "never: {labels: [health], to: [house]}"
     )

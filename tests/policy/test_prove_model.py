@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
+from dataclasses import replace
 from random import Random
 
 from hypothesis import given, settings
@@ -99,7 +100,7 @@ def test_the_proof_and_the_interpreter_agree_on_every_request(seed: int) -> None
     for _ in range(25):
         request = drawn.request(random)
         values = {**request.values, **{name: random.random() < 0.5 for name in hidden if random.random() < 0.8}}
-        request = Facts(**{**{name: getattr(request, name) for name in Facts.__slots__}, "values": values})
+        request = replace(request, values=values)
         asked, decision = Asked(model, request), compiled.decide(request)
         for name, recipient in document.recipients.items():
             assert asked.allowed(model.recipient(recipient)) == (decision.recipients[name].verdict == "allow")

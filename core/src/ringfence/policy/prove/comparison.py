@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias, get_args
 
 from ringfence.policy.conditions import Matcher, TimeIn
-from ringfence.policy.decision import REDACTIONS, Redaction
+from ringfence.policy.decision import REDACTIONS
 from ringfence.policy.document import Document
 from ringfence.policy.facts import Facts
 from ringfence.policy.prove import interpreter, settings
@@ -30,6 +30,11 @@ from ringfence.recipient import Ring
 
 Weaker: TypeAlias = Literal["refused", "consent", "attest", "redact"]
 _WEAKER: Final[tuple[Weaker, ...]] = get_args(Weaker)
+_OBLIGING: Final[Sequence[tuple[Weaker, Chooses]]] = (
+    ("consent", asks_consent),
+    ("attest", attests),
+    *(("redact", redacts(kind)) for kind in REDACTIONS),
+)
 _OUTWARD: Final[Mapping[Weaker, str]] = {
     "refused": "which was refused",
     "consent": "without the consent that it needed",
@@ -203,11 +208,12 @@ class _Edit:
         ways: list[tuple[Weaker, Set]] = [("refused", sets.both(reaches, sets.outside(reached)))]
         both = sets.both(reaches, reached)
         if before is not None and both != NOTHING:
-            kinds: list[tuple[Weaker, Chooses]] = [("consent", asks_consent), ("attest", attests)]
-            kinds += [("redact", redacts(kind)) for kind in REDACTIONS]
-            for weaker, chosen in kinds:
-                was = self._obliged(self.before, before, content.before, chosen)
-                now = self._obliged(self.after, after, content.after, chosen)
+            for weaker, chosen in _OBLIGING:
+                redacts_it = weaker == "redact"
+                labels_before = content.redacted_before if redacts_it else content.before
+                labels_after = content.redacted_after if redacts_it else content.after
+                was = self._obliged(self.before, before, labels_before, chosen)
+                now = self._obliged(self.after, after, labels_after, chosen)
                 ways.append((weaker, sets.both(both, was, sets.outside(now))))
         yield from (_Move(moved=moved, weaker=weaker, content=content) for weaker, moved in ways if moved != NOTHING)
 
@@ -229,7 +235,7 @@ class _Edit:
         facts_before, facts_after = witness.facts(content.before), witness.facts(content.after)
         now = interpreter.ask(self.after.document, after, facts_after)
         was = None if before is None else interpreter.ask(self.before.document, before, facts_before)
-        if not now.allowed or (was is not None and move.weaker not in _weaker(was, now)):
+        if not now.allowed or (was is not None and move.weaker not in _weaker(was, now, content)):
             raise AssertionError("the interpreters do not confirm an example of the comparison")
         return Example(
             before=facts_before,
@@ -254,16 +260,16 @@ def _plainness(move: _Move, witness: Witness) -> tuple[int, bool, int, int]:
     return _WEAKER.index(move.weaker), bool(move.content.what), labels, witness.cost
 
 
-def _weaker(was: interpreter.Answer, now: interpreter.Answer) -> Sequence[Weaker]:
+def _weaker(was: interpreter.Answer, now: interpreter.Answer, content: Content) -> Sequence[Weaker]:
     """How `now` goes further than `was`."""
     found: list[tuple[Weaker, bool]] = [
         ("refused", not was.allowed),
         ("consent", was.consent and not now.consent),
         ("attest", was.attest and not now.attest),
-        ("redact", _strictness(was.redact.values()) > _strictness(now.redact.values())),
+        ("redact", _strictness(was, content.redacted_before) > _strictness(now, content.redacted_after)),
     ]
     return [weaker for weaker, holds in found if holds]
 
 
-def _strictness(kinds: Iterable[Redaction]) -> int:
-    return max((REDACTIONS.index(kind) + 1 for kind in kinds), default=0)
+def _strictness(answer: interpreter.Answer, labels: Iterable[str]) -> int:
+    return max((REDACTIONS.index(answer.redact[one]) + 1 for one in labels if one in answer.redact), default=0)

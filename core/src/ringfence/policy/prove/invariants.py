@@ -169,7 +169,7 @@ class _Prover:
         facts, target = witness.facts({case.label}), case.target
         if invariant.kind == "only":
             route, plan = interpreter.plan(self._document, facts)
-            confirmed, what, rules = target.name in plan, "route", (route,)
+            confirmed, what, rules = target.name in plan, "route", tuple[str, ...]((route,))
         else:
             answer = interpreter.ask(self._document, target, facts)
             confirmed, what, rules = _leaks_so(invariant, case.label, answer), "rule", answer.rules

@@ -208,7 +208,7 @@ class Model:
         return self._diagrams.union(self._diagrams.within(place, start, end) for start, end in runs)
 
     def _time(self, moment: TimeIn) -> Truth:
-        days = self.world.where(("day", ""), lambda day: day in moment.days and day is not None)
+        days = self.world.where(("day", ""), lambda day: day in moment.days)
         known = self.world.where(("day", ""), lambda day: day is not None)
         over_midnight = moment.end <= moment.start
 

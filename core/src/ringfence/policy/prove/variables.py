@@ -91,9 +91,10 @@ def _task(documents: Sequence[Document]) -> Variable:
 def _modality(found: Iterable[Matcher]) -> Iterable[Variable]:
     if not any(isinstance(one, ModalityIn) for one in found):
         return
-    sets = [frozenset(some) for size in range(len(MODALITIES) + 1) for some in combinations(MODALITIES, size)]
+    sets = [frozenset[str](some) for size in range(len(MODALITIES) + 1) for some in combinations(MODALITIES, size)]
+    text_alone = frozenset({"text"})
     # A text alone is usual; a request may have none at all, such as one without parts whose answer is numbers.
-    costs = (0 if one == {"text"} else 1 + 2 * len(one) - ("text" in one) if one else _NOT_KNOWN_COST for one in sets)
+    costs = (0 if one == text_alone else 1 + 2 * len(one) - ("text" in one) if one else _NOT_KNOWN_COST for one in sets)
     yield Variable(key=("modality", ""), values=tuple(sets), costs=tuple(costs))
 
 
