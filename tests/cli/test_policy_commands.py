@@ -170,6 +170,16 @@ def test_the_picture_as_json(write: Any) -> None:
 # ---------------------------------------------------------------- check
 
 
+def test_check_marks_conditions_consent_and_redaction(write: Any) -> None:
+    result = run("check", write(PASSES))
+    assert {
+        "public mlx, own, rented, out*?",
+        "contact mlx, own, rented, out*? (pseudonym)",
+        "work mlx, own*, rented*",
+    } <= set(words(result.stdout))
+    assert [line[0] for line in result.stderr.splitlines()[:3]] == ["*", "?", "("]
+
+
 def test_check_names_the_invariants_that_were_proved(write: Any) -> None:
     result = run("check", write(PASSES))
     assert result.exit_code == 0
@@ -226,7 +236,15 @@ def test_explain_of_a_tool(write: Any) -> None:
     assert found["web_search"]["verdict"] == "ask"
     assert found["web_search"]["redact"] == {"contact": "pseudonym"}
     assert (found["create_event"]["ring"], found["create_event"]["verdict"]) == ("device", "allow")
-    assert explained(write(), "--label", "work", "--tool", "web_search")["tools"]["web_search"]["verdict"] == "deny"
+    denied = explained(
+        write(), "--label", "work", "--label", "public", "--fact", "user.age=adult", "--tool", "web_search"
+    )
+    assert denied["tools"]["web_search"] == {
+        "ring": "partner",
+        "verdict": "deny",
+        "redact": {},
+        "reason": "flow does not let 'work' reach ring 'partner' itself",
+    }
     assert "tools" not in explained(write(), "--label", "work")
 
 

@@ -1,4 +1,4 @@
-"""Makes the pictures of a decision and of a policy, which show what a command prints: `python core/docs/pictures/make.py`."""
+"""Makes the pictures of a decision and of a policy, as the commands print them: `python core/docs/pictures/make.py`."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -15,13 +14,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ringfence.policy import Document, Fault, Policy, Report
-    from ringfence.policy.reach import How
+    from ringfence.policy.reach import Way, Ways
 
-_MARKS: Mapping[How, str] = {"always": "", "sometimes": "*", "ask": "?"}
-_HOW: Mapping[How, str] = {
-    "sometimes": "* under a condition; 'ringfence policy explain' decides for one request",
-    "ask": "? only after a person consents",
-}
+_CONDITIONAL = "* under a condition; 'ringfence policy explain' decides for one request"
+_CONSENT = "? only after a person consents"
+_REDACTED = "(remove, mask, pseudonym) how it is redacted before it is sent"
 
 
 @click.command()
@@ -87,16 +84,21 @@ def _show_hints(report: Report) -> None:
 
 
 def _show_policy(policy: Policy) -> None:
-    from ringfence.policy.reach import reached  # noqa: PLC0415
+    from ringfence.policy.reach import ways  # noqa: PLC0415
 
-    found = policy.document
-    reach = reached(found)
-    terminal.write(f"policy '{terminal.harmless(policy.name)}' has no faults: {_counts(found)}\n")
-    terminal.write_table(_reach_table(policy, reach))
-    found_ways = {how for one in reach.values() for how in one.values()}
-    for how, says in _HOW.items():
-        if how in found_ways:
-            terminal.say(says)
+    terminal.write(f"policy '{terminal.harmless(policy.name)}' has no faults: {_counts(policy.document)}\n")
+    found = {
+        label: {name: way for name, way in reach.items() if not way.denied}
+        for label, reach in ways(policy.document).items()
+    }
+    terminal.write_table(_reach_table(policy, found))
+    shown = [way for reach in found.values() for way in reach.values()]
+    if any(way.conditional for way in shown):
+        terminal.say(_CONDITIONAL)
+    if any(way.consent != "never" for way in shown):
+        terminal.say(_CONSENT)
+    if any(way.kinds for way in shown):
+        terminal.say(_REDACTED)
     _show_invariants(policy)
 
 
@@ -121,14 +123,20 @@ def _show_invariants(policy: Policy) -> None:
     terminal.say("the proof covers the rules, not the detectors")
 
 
-def _reach_table(policy: Policy, labels: Mapping[str, Mapping[str, How]]) -> Table:
+def _reach_table(policy: Policy, found: Ways) -> Table:
     from rich.table import Table  # noqa: PLC0415  (45 ms, and only a table needs it)
 
     table = Table("label", "may reach", box=None, pad_edge=False, header_style="bold")
-    for label, reach in labels.items():
-        names = (in_ring(f"{name}{_MARKS[how]}", policy.recipients[name].ring) for name, how in reach.items())
+    for label, reach in found.items():
+        names = (in_ring(f"{name}{_marks(way)}", policy.recipients[name].ring) for name, way in reach.items())
         table.add_row(text(label), joined(names))
     return table
+
+
+def _marks(way: Way) -> str:
+    """`*? (pseudonym)`."""
+    marks = f"{'*' if way.conditional else ''}{'' if way.consent == 'never' else '?'}"
+    return f"{marks} ({' or '.join(way.kinds)})" if way.kinds else marks
 
 
 __all__ = ["check"]

@@ -3,46 +3,75 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ringfence.cli import terminal
 from ringfence.cli.policy.shown import in_ring, text
+from ringfence.policy.faults import listed
 
 if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from ringfence.policy import Decision, Step
+    from ringfence.policy import Decision, Facts, Policy, Step
     from ringfence.policy.decision import ToolVerdict
 
 _VERDICT_STYLES = {"allow": "green", "ask": "yellow", "deny": "red"}
 _OUTCOME_STYLES = {"allow": "bold green", "ask": "bold yellow", "deny": "bold red"}
 
 
-def decision_document(decision: Decision, tools: Mapping[str, ToolVerdict]) -> dict[str, object]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolReach:
+    """Whether the data of a request may reach one tool, and by which labels it may not."""
+
+    verdict: ToolVerdict
+    refused: tuple[str, ...]
+
+    @property
+    def reason(self) -> str:
+        """It in words."""
+        one = self.verdict
+        if not one.declared:
+            return "not declared under tools: it gets placeholders, and its result carries the unknown label"
+        if one.outcome == "deny":
+            return f"flow does not let {listed(self.refused, last='or')} reach ring '{one.ring}' itself"
+        redacted = f", redacted {_redacted(one.redact)}" if one.redact else ""
+        asked = "; a person approves the call" if one.outcome == "ask" else ""
+        return f"its arguments may hold these labels{redacted}{asked}"
+
+
+def reach_of(loaded: Policy, tool: str, facts: Facts) -> ToolReach:
+    """Whether a request of `facts` may reach `tool`: it may where each of its labels may."""
+    verdicts = {label: loaded.tool_verdict(tool, replace(facts, labels=frozenset({label}))) for label in facts.labels}
+    refused = tuple(sorted(label for label, one in verdicts.items() if one.outcome == "deny"))
+    return ToolReach(verdict=loaded.tool_verdict(tool, facts), refused=refused)
+
+
+def decision_document(decision: Decision, tools: Mapping[str, ToolReach]) -> dict[str, object]:
     """The shape of `policy explain --json`; `tools` is there where one was asked for."""
     shown: dict[str, object] = decision.as_dict()
     if tools:
         shown["tools"] = {
             name: {
-                "ring": one.ring,
-                "verdict": one.outcome if one.declared else None,
-                "redact": dict(one.redact),
-                "reason": _tool_reason(one, decision),
+                "ring": tool.verdict.ring,
+                "verdict": tool.verdict.outcome if tool.verdict.declared else None,
+                "redact": dict(tool.verdict.redact),
+                "reason": tool.reason,
             }
-            for name, one in tools.items()
+            for name, tool in tools.items()
         }
     return shown
 
 
-def show_decision(decision: Decision, tools: Mapping[str, ToolVerdict]) -> None:
+def show_decision(decision: Decision, tools: Mapping[str, ToolReach]) -> None:
     """Writes the decision to stdout."""
     terminal.write_table(_summary(decision))
     terminal.write("\n")
     terminal.write_table(_verdict_table(decision))
     if tools:
         terminal.write("\n")
-        terminal.write_table(_tool_table(decision, tools))
+        terminal.write_table(_tool_table(tools))
 
 
 def _summary(decision: Decision) -> Table:
@@ -102,27 +131,17 @@ def _verdict_table(decision: Decision) -> Table:
     return table
 
 
-def _tool_table(decision: Decision, tools: Mapping[str, ToolVerdict]) -> Table:
+def _tool_table(tools: Mapping[str, ToolReach]) -> Table:
     table = _table("tool")
-    for name, one in tools.items():
+    for name, tool in tools.items():
+        one = tool.verdict
         table.add_row(
             text(name),
             text("–") if one.ring is None else in_ring(one.ring, one.ring),
             text(one.outcome, _VERDICT_STYLES[one.outcome]) if one.declared else text("not ruled", "yellow"),
-            text(_tool_reason(one, decision)),
+            text(tool.reason),
         )
     return table
-
-
-def _tool_reason(one: ToolVerdict, decision: Decision) -> str:
-    if not one.declared:
-        return "not declared under tools: it gets placeholders, and its result carries the unknown label"
-    if one.outcome == "deny":
-        return f"not every one of {', '.join(decision.labels)} may reach ring '{one.ring}'"
-    restored = "its arguments may hold these labels"
-    redacted = f", redacted {_redacted(one.redact)}" if one.redact else ""
-    asked = "; a person approves the call" if one.outcome == "ask" else ""
-    return f"{restored}{redacted}{asked}"
 
 
 def _table(first: str) -> Table:
@@ -135,4 +154,4 @@ def _table(first: str) -> Table:
     return table
 
 
-__all__ = ["decision_document", "show_decision"]
+__all__ = ["ToolReach", "decision_document", "reach_of", "show_decision"]

@@ -52,7 +52,7 @@ def explain(*, file: str, tools: Sequence[str], as_json: bool, **given: object) 
     TEXT is scanned by the installed detectors ("-" reads it from stdin) and sent nowhere. Without TEXT the labels are
     those given, or the policy's `unknown`. Exit 0 whenever it could decide, 1 if FILE has faults, 2 for wrong usage.
     """
-    from ringfence.cli.policy.decision import decision_document, show_decision  # noqa: PLC0415
+    from ringfence.cli.policy.decision import decision_document, reach_of, show_decision  # noqa: PLC0415
     from ringfence.policy import load_policy  # noqa: PLC0415  (help and completion read no policy)
 
     loaded = load_policy(file)
@@ -60,7 +60,7 @@ def explain(*, file: str, tools: Sequence[str], as_json: bool, **given: object) 
     facts = _facts(loaded, asked)
     _say_how_it_was_read(loaded, asked, facts)
     decision = loaded.decide(facts)
-    reached = {name: loaded.tool_verdict(name, facts) for name in dict.fromkeys(tools)}
+    reached = {name: reach_of(loaded, name, facts) for name in dict.fromkeys(tools)}
     _say_undeclared(reached, loaded)
     if as_json:
         terminal.write_json(decision_document(decision, reached), indent=2)
