@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -291,6 +292,21 @@ async def test_a_relative_path_stays_the_file_that_it_was(
         monkeypatch.chdir(tmp_path / "elsewhere")
         replaced(path, SECOND)
         assert (await it.respond("x")).text == "two"
+
+
+async def test_records_are_kept_as_long_as_the_version_in_force_says(path: Path, tmp_path: Path) -> None:
+    rewritten(path, f"{OPEN}audit: {{keep: 400d}}\n")
+    async with AsyncAssistant(path, audit=tmp_path / "audit", providers=providers()) as it:
+        await it.respond("x")
+        replaced(path, f"{OPEN}audit: {{keep: 30d}}\n")
+        await it.respond("x")
+    assert kept_days(tmp_path / "audit") == [400, 30]
+
+
+def kept_days(folder: Path) -> list[int]:
+    """What the lines of the records say of how long they are kept."""
+    lines = [line for file in sorted(folder.glob("*.jsonl")) for line in file.read_text().splitlines()]
+    return [int(days) // 86_400 for days in re.findall(r'"keep":([0-9]+)', "\n".join(lines))]
 
 
 async def test_a_layer_that_changes_is_noticed_and_one_that_goes_is_missed(path: Path, tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from ringfence.policy.decision import Decision
     from ringfence.policy.reload import PolicySource, PolicyState
     from ringfence.privacy.consent_record import ConsentRecord
+    from ringfence.privacy.gate import Gate
     from ringfence.recipient import Recipient
     from ringfence.routing.budget import BudgetState
 
@@ -110,11 +111,11 @@ class AsyncAssistant:
         self._source = find_source(policy, layers)
         self._tenant = tenant
         plugin_lock = find_lock(lock)
-        detectors = installed_detectors(plugin_lock)
+        self._detectors = installed_detectors(plugin_lock)
         self._providers = Providers(providers, network, plugin_lock)
         self._audit = audit_log(audit)
         runtime = Runtime(
-            gate=gate_for(self._source.policy, detectors),
+            gate=self._gate_for(self._source.policy),
             providers=self._providers,
             audit=self._audit,
             timeouts=timeouts or Timeouts(),
@@ -123,8 +124,14 @@ class AsyncAssistant:
             consents=ConsentDesk(consent),
             ledger=Ledger(),
         )
-        self._in_force = InForce(self._source, runtime, lambda newer: gate_for(newer, detectors), follow=reload)
+        self._in_force = InForce(self._source, runtime, self._gate_for, follow=reload)
         self._closed = False
+
+    def _gate_for(self, policy: Policy) -> Gate:
+        """The gate under a version of the policy that is coming into force, which says how long records are kept."""
+        if self._audit is not None:
+            self._audit.keep_s = policy.document.audit.keep_s
+        return gate_for(policy, self._detectors)
 
     @property
     def policy(self) -> Policy:
