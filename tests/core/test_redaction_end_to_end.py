@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from tests.core.support import NO_WAIT, drain, shown
 
-from ringfence import AsyncAssistant, ConsentRequest, Policy, tool
+from ringfence import AsyncAssistant, AsyncStream, ConsentRequest, Policy, tool
 from ringfence.errors import GateError, Overloaded, StreamBroken
 from ringfence.grant import Grant
 from ringfence.policy import read_policy
+from ringfence.privacy.consent import ConsentCallback
 from ringfence.provider import Plan
 from ringfence.request import (
     FilePart,
@@ -103,7 +104,11 @@ def echo() -> Model:
     return Model(last)
 
 
-def assistant(how: Policy | None = None, ask: Any = lambda _: True, **providers: Any) -> AsyncAssistant:
+def agree(_: ConsentRequest) -> bool:
+    return True
+
+
+def assistant(how: Policy | None = None, ask: ConsentCallback = agree, **providers: Any) -> AsyncAssistant:
     every = {"far": echo(), "other": echo(), "near": ScriptedProvider("local"), **providers}
     return AsyncAssistant(how or policy(), providers=every, audit=False, consent=ask, retry=NO_WAIT)
 
@@ -124,7 +129,12 @@ def _all(request: Request) -> str:
 
 async def test_the_recipient_sees_placeholders_and_the_user_the_values() -> None:
     far, asked = echo(), list[ConsentRequest]()
-    async with assistant(ask=lambda it: asked.append(it) or True, far=far) as it:
+
+    def person(question: ConsentRequest) -> bool:
+        asked.append(question)
+        return True
+
+    async with assistant(ask=person, far=far) as it:
         response = await it.respond(f"Write to {ANNA} and {BERTA}, first to {ANNA}.")
     assert response.text == f"Write to {ANNA} and {BERTA}, first to {ANNA}."
     assert asked[0].payload is far.requests[0]
@@ -265,7 +275,9 @@ async def test_an_answer_of_a_model_that_saw_everything_is_redacted_in_full() ->
 async def test_a_high_water_mark_that_stands_in_no_part_hides_every_part() -> None:
     far, near = echo(), ScriptedProvider("local")
     async with assistant(far=far, near=near) as it:
-        stream = it.stream_turn([Message("user", (TextPart("And now?"),))], None, {}, high_water=frozenset({"health"}))
+        stream: AsyncStream[Any] = it.stream_turn(
+            [Message("user", (TextPart("And now?"),))], None, {}, high_water=frozenset({"health"})
+        )
         assert (await stream.response()).text == "local"
     assert far.requests == []
 
@@ -313,16 +325,17 @@ async def test_descriptions_names_and_text_files_are_redacted() -> None:
 
 async def test_what_cannot_be_scanned_is_taken_out() -> None:
     far = echo()
+    parts: list[Part] = [TextPart("Look:"), ImagePart(b"\x89PNG"), FilePart(b"\xff\xfe\x00")]
     async with assistant(far=far) as it:
-        response = await it.respond([TextPart("Look:"), ImagePart(b"\x89PNG"), FilePart(b"\xff\xfe\x00")])
+        response = await it.respond(parts)
     assert [type(part) for part in far.requests[0].messages[0].parts] == [TextPart]
     assert response.receipt.redactions == {"unclassified": 2}
 
 
 async def test_where_nothing_is_left_the_recipient_is_refused() -> None:
-    far, said = echo(), "-".join(("he", "limps"))
+    far, said = echo(), f"{ANNA[:0]}he limps"
     async with assistant(far=far) as it:
-        with pytest.raises(GateError, match="health.*pseudonym.*nothing is left") as caught:
+        with pytest.raises(GateError, match=r"health.*pseudonym.*nothing is left") as caught:
             await it.respond(said, labels={"health"}, to="far")
     assert far.requests == []
     assert said not in shown(caught.value)
@@ -367,6 +380,16 @@ async def test_a_stream_that_breaks_goes_on_at_another_partner_redacted() -> Non
     assert nowhere(ANNA, other)
     assert sent(other)[1].startswith("to [EMAIL-1-")
     assert "cut off" in sent(other)[2]
+
+
+async def test_what_came_before_a_break_goes_on_as_it_was_where_its_model_saw_no_value() -> None:
+    def breaks(_: Request) -> list[ProviderEvent]:
+        return [TextStart(0), TextDelta(0, "I see")]
+
+    other = Model(lambda _: " it")
+    async with assistant(policy(fallback="other", broken="continue"), far=Model(breaks), other=other) as it:
+        assert (await it.respond(f"to {ANNA}")).text == "I see it"
+    assert sent(other)[1] == "I see"
 
 
 async def test_what_came_before_a_break_is_restored_in_the_error() -> None:
@@ -441,6 +464,23 @@ def calling(name: str) -> Says:
     return say
 
 
+async def test_what_a_declared_part_says_is_hidden_in_every_other_part() -> None:
+    far, secret = echo(), "she fell from the stairs"
+    async with assistant(far=far) as it:
+        asked = [TextPart(f"Why? Note: {secret}."), TextPart(secret, labels=frozenset({"health"}))]
+        response = await it.respond(asked)
+    assert nowhere(secret, far)
+    assert response.text == f"Why? Note: {secret}.{secret}"
+
+
+async def test_a_result_of_a_tool_that_was_told_a_value_goes_out_hidden() -> None:
+    calls, far = Calls("she lives in Elm Street"), Model(calling("invite"), lambda _: "done")
+    async with assistant(far=far) as it:
+        await it.respond(f"mail {ANNA}", tools=calls.tools(), approve=calls.approve)
+    assert calls.got == [ANNA]
+    assert far.requests[1].messages[-1].parts[0].text.startswith("[CONTACT-")  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize(("name", "sees"), [("invite", ANNA), ("search", "[EMAIL-1-"), ("undeclared", "[EMAIL-1-")])
 async def test_a_tool_is_handed_what_flow_lets_it_see_and_so_is_the_person_who_approves(name: str, sees: str) -> None:
     calls, far = Calls(), Model(calling(name), lambda _: "done")
@@ -466,6 +506,42 @@ async def test_also_a_local_model_hands_a_tool_no_value_that_is_redacted_there(n
     async with assistant(far=far, near=near) as it:
         await it.respond(f"mail {ANNA}", tools=calls.tools(), approve=calls.approve)
     assert [one.startswith("[EMAIL-1-") for one in calls.got] == [True]
+
+
+async def test_a_local_model_that_saw_nothing_of_a_call_in_it_is_not_kept_from_an_undeclared_tool() -> None:
+    calls = Calls()
+    near = Model(lambda _: [*call_events("undeclared", who="nobody")], lambda _: "done")
+    far = ScriptedProvider(failing(Overloaded("full")))
+    async with assistant(far=far, near=near) as it:
+        await it.respond(f"mail {ANNA}", tools=calls.tools(), approve=calls.approve)
+    assert calls.got == ["nobody"]
+
+
+async def test_a_value_that_the_model_knew_by_itself_is_kept_from_a_tool_too() -> None:
+    calls, near = Calls(), Model(lambda _: [*call_events("search", who=ANNA)], lambda _: "done")
+    async with assistant(near=near) as it:
+        await it.respond("look", tools=calls.tools(), approve=calls.approve, to="near")
+    assert [one.startswith("[EMAIL-1-") for one in calls.got] == [True]
+
+
+async def test_such_a_value_is_kept_from_a_tool_that_the_app_answers_for() -> None:
+    near = Model(lambda _: [*call_events("search", who=ANNA)])
+    async with assistant(near=near) as it:
+        response = await it.respond("look", tools=[Tool(name="search")], to="near")
+    assert json.loads(response.tool_calls[0].arguments)["who"].startswith("[EMAIL-1-")
+
+
+async def test_a_recipient_that_may_see_the_values_finds_them_in_earlier_calls() -> None:
+    def full(_: Request) -> str:
+        raise Overloaded("full")
+
+    calls, near = Calls(), echo()
+    far = Model(calling("search"), full)
+    async with assistant(far=far, near=near) as it:
+        await it.respond(f"mail {ANNA}", tools=calls.tools(), approve=calls.approve)
+    call = near.requests[0].messages[1].parts[0]
+    assert isinstance(call, ToolCallPart)
+    assert json.loads(call.arguments) == {"who": ANNA}
 
 
 async def test_values_are_escaped_in_the_arguments_of_a_tool() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.partners.support import APIS, DEVICE, ONCE, Api, at, backend
 
-from ringfence import AsyncAssistant
+from ringfence import AsyncAssistant, ConsentRequest
 from ringfence.policy import read_policy
 from ringfence.request import ToolCallPart
 from ringfence.testing import PartnerServer, ScriptedProvider
@@ -44,11 +44,16 @@ async def test_no_byte_of_a_redacted_value_reaches_a_partner_over_a_whole_sessio
         return f"invited {who}"
 
     asked: list[str] = []
+
+    def person(question: ConsentRequest) -> bool:
+        asked.append(question.preview)
+        return True
+
     assistant = AsyncAssistant(
         read_policy(_POLICY.format(first=at(api, server), near=DEVICE)),
         providers={"scripted": ScriptedProvider()},
         audit=False,
-        consent=lambda question: asked.append(question.preview) or True,
+        consent=person,
         retry=ONCE,
     )
     double = backend(api, server)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _MINT = object()
 """Held by `ringfence.privacy.gate`. It stops a mistake, not malice: an installed plugin is trusted code."""
 
+_NOTHING: frozenset[str] = frozenset()
+
 _sending: ContextVar[Grant | None] = ContextVar("ringfence_grant", default=None)
 
 
@@ -36,7 +38,7 @@ class Grant:
         *,
         recipient: Recipient,
         require: Callable[[], None] | None = None,
-        hidden: frozenset[str] = frozenset(),
+        hidden: frozenset[str] = _NOTHING,
     ) -> None:
         if mint is not _MINT:
             raise GateError("only the policy gate makes grants", way_out="use the grant that run() was given")
@@ -99,7 +101,7 @@ class Grant:
     def revoke(self) -> None:
         """Ends the grant: one that was not spent never will be, and a spent one lets nothing more through."""
         self._state = {"live": "revoked", "spent": "over"}.get(self._state, self._state)
-        self._hidden = frozenset()
+        self._hidden = _NOTHING
 
     @property
     def hidden(self) -> frozenset[str]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ringfence import threads
 from ringfence.assistant.parameters import ArgumentsInvalid
 from ringfence.assistant.tools import FunctionTool, ToolError, ToolResult, text_of
-from ringfence.errors import GateError, describe
+from ringfence.errors import describe
 from ringfence.request import ToolCallPart, ToolResultPart
 from ringfence.response import ToolFinished
 
@@ -39,26 +39,18 @@ class _Admitted:
 class ToolCalls:
     """Carries out the calls of one answer. When `events` has ended, `results` are the parts for the model, in order.
 
+    The arguments of a call are those that its tool may see; so a person who is asked sees no others.
+
     INVARIANT: a function runs only after the policy, its parameters' types and the app have said yes, in this order.
     """
 
-    def __init__(
-        self,
-        policy: Policy,
-        facts: Facts,
-        calls: Sequence[ToolCallPart],
-        toolbox: Toolbox,
-        as_seen: Callable[[ToolCallPart], ToolCallPart] | None = None,
-    ) -> None:
-        self._as_seen = as_seen
+    def __init__(self, policy: Policy, facts: Facts, calls: Sequence[ToolCallPart], toolbox: Toolbox) -> None:
         self._policy = policy
         self._facts = facts
         self._calls = calls
         self._toolbox = toolbox
         self._at_once = asyncio.Semaphore(toolbox.limits.calls_at_once)
         self._results: dict[int, ToolResultPart] = {}
-        self.handed: dict[int, ToolCallPart] = {}
-        """The calls that were run, as their functions saw them, by place."""
         self.own_labels: dict[int, frozenset[str]] = {}
         """What each result carries by itself, and not only because of the request that caused it, by place."""
 
@@ -94,7 +86,6 @@ class ToolCalls:
         outcome = self._policy.tool_outcome(call.name, self._facts)
         if outcome == "deny":
             raise _NotRun("the policy does not let this conversation reach this tool")
-        call = self._seen(call)
         fault = ""
         arguments: dict[str, Any] = {}
         try:
@@ -105,17 +96,7 @@ class ToolCalls:
             raise _NotRun(fault)
         if not await self._approved(call, must_ask=outcome == "ask" or function.ask):
             raise _NotRun("the call was not allowed")
-        self.handed[place] = call
         return _Admitted(place, call, function, arguments)
-
-    def _seen(self, call: ToolCallPart) -> ToolCallPart:
-        """The call as the tool may see it; so the app is asked about it too."""
-        if self._as_seen is None:
-            return call
-        try:
-            return self._as_seen(call)
-        except GateError:
-            raise _NotRun("the arguments hold something that this tool must not see") from None
 
     async def _approved(self, call: ToolCallPart, *, must_ask: bool) -> bool:
         approve = self._toolbox.approve

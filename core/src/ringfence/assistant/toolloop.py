@@ -7,7 +7,7 @@ them all, so that a consent covers later calls while the labels do not grow.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
@@ -21,8 +21,8 @@ from ringfence.routing.execute import Execution, new_vault
 if TYPE_CHECKING:
     from ringfence.assistant.tools import Toolbox
     from ringfence.policy.facts import Facts
-    from ringfence.privacy.redaction.vault import Vault
     from ringfence.privacy.consents import Consents
+    from ringfence.privacy.redaction.vault import Vault
     from ringfence.receipt import Receipt
     from ringfence.routing.runtime import Runtime
 
@@ -138,10 +138,7 @@ class ToolLoop:
     ) -> AsyncGenerator[ToolFinished, None]:
         """Carries `calls` out; the next request then has their results."""
         asked = replace(self._request, messages=(*self._request.messages, answer.message))
-        facts, gate, vault = await self._facts(asked), self._runtime.gate, self._vault
-        unseen = gate.unseen(answer.message)
-        as_seen = None if vault is None else lambda call: gate.tool_call(call, facts, vault, unseen)
-        work = ToolCalls(gate.policy, facts, calls, self._toolbox, as_seen)
+        work = ToolCalls(self._runtime.gate.policy, await self._facts(asked), calls, self._toolbox)
         async with aclosing(work.events()) as events:
             async for event in events:
                 yield event
@@ -149,19 +146,25 @@ class ToolLoop:
         self._undeclared |= {call.name for call in calls if call.name not in declared}
         # One message a result: some chat templates have room for one only.
         results = [Message("tool", (result,)) for result in work.results]
-        if vault is not None:
-            self._remember(results, work, vault, unseen)
+        if self._vault is not None:
+            self._remember(answer.message, calls, results, work.own_labels, self._vault)
         self._turns += [answer.message, *results]
         again = "auto" if asked.tool_choice == "required" else asked.tool_choice
         self._request = replace(asked, messages=(*asked.messages, *results), tool_choice=again)
 
-    def _remember(self, results: list[Message], work: ToolCalls, vault: Vault, unseen: frozenset[str]) -> None:
+    def _remember(
+        self,
+        asked: Message,
+        calls: tuple[ToolCallPart, ...],
+        results: list[Message],
+        own: Mapping[int, frozenset[str]],
+        vault: Vault,
+    ) -> None:
         """A tool was told nothing of a label that its caller never saw, unless a value of it was restored for it."""
         gate = self._runtime.gate
-        for place, message in enumerate(results):
-            handed = work.handed.get(place)
-            told = frozenset[str]() if handed is None else gate.labels_told(handed, vault)
-            gate.remember(message, unseen - told - work.own_labels[place], vault)
+        unseen = gate.unseen(asked)
+        for place, (call, result) in enumerate(zip(calls, results, strict=True)):
+            gate.remember(result, unseen - gate.labels_told(call, vault) - own[place], vault)
 
     async def _facts(self, request: Request) -> Facts:
         """What the policy decides on for the tools that `request`, the answer with the calls included, would reach."""

@@ -178,6 +178,8 @@ class Gate:
         Raises:
             GateError: its arguments cannot be redacted in full.
         """
+        # What the model wrote of its own accord counts too.
+        facts = replace(facts, labels=facts.labels | self._labeller.carried(call))
         verdict = self.policy.tool_verdict(call.name, facts)
         ruled = verdict.declared and verdict.outcome != "deny"
         redact: dict[str, Redaction] = dict(verdict.redact)
@@ -226,7 +228,7 @@ class Gate:
             return None
         to = prepared.recipient
         rule = self.policy.consent_rule(to.name)
-        covered = (to,)
+        covered: tuple[Recipient, ...] = (to,)
         if rule.per == "ring":
             # INVARIANT: a yes covers nothing that was not shown, so nobody with options of its own.
             unseen = prepared.private - {to.provider}

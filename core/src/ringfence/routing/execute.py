@@ -142,11 +142,13 @@ class Execution:
             return await asyncio.to_thread(gate.clear, self._request)
         return gate.clear(self._request)
 
-    async def _send(self, step: Step, cleared: Cleared) -> AsyncGenerator[Event, None]:
+    async def _send(  # noqa: C901  (every way in which one send can go, in order)
+        self, step: Step, cleared: Cleared
+    ) -> AsyncGenerator[Event, None]:
         """One send to one recipient, complete or raising; either way its attempt is on record."""
         runtime, record, watchdog = self._runtime, self._record, self._watchdog
         assert watchdog is not None  # noqa: S101  (events() made it)
-        send = Send(runtime.gate, runtime.providers, cleared, step, self._kind, self._vault)
+        send = Send(runtime.gate, runtime.providers, cleared, step, self._kind, vault=self._vault)
         to = runtime.gate.policy.recipients[step.recipient]
         assembler = self._assembler = Assembler(to.provider, frozenset(cleared.decision.labels), to.url)
         failure: BaseException | None = None
@@ -199,7 +201,9 @@ class Execution:
         return Restoring(
             vault,
             in_json=self._request.output is not None,
-            tool=lambda call: gate.tool_call(call, cleared.facts, vault, _unseen(step)),
+            tool=lambda call: gate.tool_call(
+                replace(call, labels=cleared.facts.labels), cleared.facts, vault, _unseen(step)
+            ),
         )
 
     async def _go_on(self, walk: Walk, cleared: Cleared, error: ProviderError | GateError) -> Cleared:

@@ -74,6 +74,7 @@ class Send:
         cleared: Cleared,
         step: Step,
         kind: Kind = "answer",
+        *,
         vault: Vault | None = None,
     ) -> None:
         self._gate = gate
@@ -135,9 +136,7 @@ class Send:
         plan, prepared = self._plan, self._prepared
         assert plan is not None and prepared is not None  # noqa: S101, PT018  (ready() came first)
         self.spending = Spending(ledger, self.price_usd)
-        await self.spending.reserve(
-            self._gate.policy, prepared.recipient, plan, answers=self._kind == "answer"
-        )
+        await self.spending.reserve(self._gate.policy, prepared.recipient, plan, answers=self._kind == "answer")
 
     def open(self) -> tuple[AsyncGenerator[Yielded, None], Grant]:
         """Asks the gate for the grant. Sends nothing yet: the first event drawn from the run does.

@@ -184,11 +184,11 @@ class Redactor:
     def _shown(self, cut: Cut) -> str:
         span, value = cut.span, cut.value
         labels = span.labels & self._names
-        kind = strictest(*(self._redact[label] for label in labels))
+        kinds: list[Redaction] = [self._redact[label] for label in labels]
         self._vault.note(Entry(value=value, labels=span.labels, name=span.name, whole=span.whole))
         for label in labels:
             self._counts.setdefault(label, set()).add(value)
-        match kind:
+        match strictest(*kinds):
             case "remove":
                 return ""
             case "mask":

@@ -81,7 +81,7 @@ class Restoring:
         self._texts: dict[int, Restorer] = {}
         self._calls: dict[int, tuple[ToolCallStart, list[str]]] = {}
 
-    def take(self, event: ProviderEvent) -> Iterator[ProviderEvent]:
+    def take(self, event: ProviderEvent) -> Iterator[ProviderEvent]:  # noqa: C901, PLR0912  (one case for each event)
         """The events that `event` lets the user see."""
         match event:
             case TextDelta(index=index, text=str(text)):

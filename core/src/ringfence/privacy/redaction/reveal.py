@@ -43,8 +43,10 @@ class Reveal:
             case ToolResultPart(text=text):
                 return replace(part, text=self.read(text)) if self._holds(text) else part
             case FilePart():
-                text = file_text(part)
-                return part if text is None or not self._holds(text) else replace(part, data=self.read(text).encode())
+                written = file_text(part)
+                if written is None or not self._holds(written):
+                    return part
+                return replace(part, data=self.read(written).encode())
             case _:
                 return part
 

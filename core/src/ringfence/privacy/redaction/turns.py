@@ -100,8 +100,8 @@ class Turn:
                 case ImagePart(name=name):
                     yield Piece(part, None, name=Slot.of(name) if name else None)
                 case FilePart(name=name):
-                    text = file_text(part)
-                    slot = None if text is None else Slot.of(text, json=is_json(text))
+                    written = file_text(part)
+                    slot = None if written is None else Slot.of(written, json=is_json(written))
                     yield Piece(part, slot, name=Slot.of(name) if name else None)
 
     def slots(self) -> Iterator[Slot]:
