@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringfence.errors import PolicyInvalid, PolicyNotReadable
-from ringfence.policy import Decision, Facts, Policy, check_file, load_policy
+from ringfence.policy import Decision, Facts, Policy, check_file, load_policy, read_policy
 from ringfence.policy.decision import ConsentRule, Shown
-from ringfence.policy.layers.layer import stricter
+from ringfence.policy.layers.layer import Layer, combined, stricter
+from ringfence.policy.place import NOWHERE
+from ringfence.policy.policy import enforce
 
 POLICY = """\
 version: 1
@@ -41,6 +44,7 @@ route:
   - id: otherwise
     prefer: [openai, gemini, own-dc, mlx]
 """
+DOCUMENT = read_policy(POLICY).document
 EVERYONE = ["openai", "gemini", "own-dc", "mlx"]
 
 
@@ -168,6 +172,23 @@ def test_the_stricter_of_two_consents_is_no_wider_than_either(one: ConsentRule, 
         assert both.lasts in ("request", given_rule.lasts) or (
             isinstance(both.lasts, int) and isinstance(given_rule.lasts, int) and both.lasts <= given_rule.lasts
         )
+
+
+STATED = st.dictionaries(st.sampled_from(["partner", "house", "openai", "gemini"]), CONSENTS)
+
+
+@settings(max_examples=100, deadline=None)
+@given(STATED, STATED)
+def test_no_recipient_is_asked_about_less_strictly_because_of_a_layer(
+    own: dict[str, ConsentRule], stated: dict[str, ConsentRule]
+) -> None:
+    document = replace(DOCUMENT, consent=own)
+    layer = Layer(name="l", consent=stated, places={f"consent.{name}": NOWHERE for name in stated})
+    before, after = (enforce(one, source="", name="x") for one in (document, combined(document, [layer])))
+    for name, recipient in DOCUMENT.recipients.items():
+        wanted = stated.get(name) or stated.get(recipient.ring)
+        held = before.consent_rule(name)
+        assert after.consent_rule(name) == (held if wanted is None else stricter(held, wanted))
 
 
 # ---------------------------------------------------------------- what a layer may not say, and where that is told
