@@ -13,7 +13,7 @@ _CHARACTERS = 20_000
 
 def rows(setting: Setting) -> list[Row]:
     """Every installed kind over the texts of the examples, repeated to 20,000 characters."""
-    from importlib.metadata import entry_points  # noqa: PLC0415  (only this row needs it)
+    from importlib.metadata import entry_points
 
     detectors = installed_detectors()
     kinds = tuple(sorted({point.name for point in entry_points(group=ENTRY_POINT_GROUP)}))

@@ -1,8 +1,8 @@
-"""Redaction cuts exactly where a hit says: one character left over is a leak. So hits must cover the whole identifier."""
+"""Redaction cuts exactly where a hit says, and one character left over is a leak: hits cover the whole identifier."""
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import random
 from importlib.metadata import entry_points
 
@@ -23,7 +23,10 @@ SPACES = [" ", "\u00a0", "\u2009", "\u3000"]
 
 # Text that no identifier goes on into: prose in several scripts, punctuation, line breaks.
 AROUND = st.lists(
-    st.sampled_from([" and ", "，我的号码是", "。", "(", ")", "\n", "é à ", "привет ", '"', ", ", "你好", " 😀 ", "; "]), max_size=4
+    st.sampled_from(
+        [" and ", "，我的号码是", "。", "(", ")", "\n", "é à ", "привет ", '"', ", ", "你好", " 😀 ", "; "]
+    ),
+    max_size=4,
 ).map("".join)
 
 
@@ -55,8 +58,10 @@ def _card() -> st.SearchStrategy[tuple[str, str]]:
 
 
 def _resident() -> st.SearchStrategy[tuple[str, str]]:
-    date = st.dates(min_value=datetime.date(1930, 1, 1)).map(lambda day: day.strftime("%Y%m%d"))
-    body = st.tuples(date.filter(lambda text: text < "2030"), _digits(3)).map(lambda parts: f"110105{parts[0]}{parts[1]}")
+    date = st.dates(min_value=dt.date(1930, 1, 1)).map(lambda day: day.strftime("%Y%m%d"))
+    body = st.tuples(date.filter(lambda text: text < "2030"), _digits(3)).map(
+        lambda parts: f"110105{parts[0]}{parts[1]}"
+    )
     return body.map(lambda digits: ("", digits + mod_11_2.calc_check_digit(digits)))
 
 
@@ -99,7 +104,10 @@ def _disguised(written: str, disguise: random.Random) -> str:
     zero = ord(disguise.choice(ZEROS))
     signs = {"-": disguise.choice(DASHES), " ": disguise.choice(SPACES)}
     shown = [chr(zero + int(sign)) if sign.isdigit() else signs.get(sign, sign) for sign in written]
-    return "".join(sign + (disguise.choice(INVISIBLE) if disguise.random() < 0.1 else "") for sign in shown[:-1]) + shown[-1]
+    return (
+        "".join(sign + (disguise.choice(INVISIBLE) if disguise.random() < 0.1 else "") for sign in shown[:-1])
+        + shown[-1]
+    )
 
 
 @given(before=AROUND, one=identifiers(), after=AROUND, seed=st.integers(0, 2**32))
@@ -115,7 +123,14 @@ def test_hits_cover_the_whole_identifier_wherever_it_stands(
     assert covered.issuperset(range(start, start + len(shown))), (kind, text)
 
 
-@given(st.text(st.sampled_from([*"0123456789 -./()+@:<\n\tabzDEGBxq_=", "１", "\u00a0", "\u200b", "–", "㎝", "é", "你", "张", "\ud800"]), max_size=120))
+@given(
+    st.text(
+        st.sampled_from(
+            [*"0123456789 -./()+@:<\n\tabzDEGBxq_=", "１", "\u00a0", "\u200b", "–", "㎝", "é", "你", "张", "\ud800"]
+        ),
+        max_size=120,
+    )
+)
 def test_every_hit_of_every_kind_lies_in_the_text_in_order_and_apart(text: str) -> None:
     scan = DETECTORS.scan(KINDS, text)
     assert not scan.failed

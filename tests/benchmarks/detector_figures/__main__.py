@@ -54,7 +54,7 @@ def rows(folder: Path, presidio: Path | None) -> Iterator[tuple[str, ...]]:
 
 def false_hits(folder: Path) -> Iterator[str]:
     """What every installed kind takes for an identifier in prose that holds none."""
-    from importlib.metadata import entry_points  # noqa: PLC0415  (only a run from the command line needs it)
+    from importlib.metadata import entry_points
 
     kinds = sorted({point.name for point in entry_points(group=ENTRY_POINT_GROUP)} - {"zh_person_name"})
     for name, text in prose(folder):

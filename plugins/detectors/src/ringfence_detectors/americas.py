@@ -12,7 +12,9 @@ US_SSN = Identifier(
     writings=("ddd dd dddd",),
     between=("-",),
     structure=re.compile(r"(?!000|9)[0-9]{9}"),
-    words=any_word("ssn", "ssns", "social security", "social sec", "soc sec", "sozialversicherungsnummer", "社会安全号", "社安号"),
+    words=any_word(
+        "ssn", "ssns", "social security", "social sec", "soc sec", "sozialversicherungsnummer", "社会安全号", "社安号"
+    ),
     is_valid=stdnum("us.ssn"),
     enough=(Sign.WRITTEN, Sign.WORD),
 )

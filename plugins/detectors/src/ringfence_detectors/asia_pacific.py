@@ -9,8 +9,8 @@ from ringfence_detectors.identifier import ANY, Identifier, Sign
 from ringfence_detectors.words import any_word
 
 _IDENTITY_WORDS = (
-    "身份证", "身份證", "身份号", "公民身份", "证件号", "證件號", "居民证", "identity card", "identity number", "id card",
-    "id no", "id number", "id num", "national id", "citizen id", "resident id",
+    "身份证", "身份證", "身份号", "公民身份", "证件号", "證件號", "居民证", "identity card", "identity number",
+    "id card", "id no", "id number", "id num", "national id", "citizen id", "resident id",
 )  # fmt: skip
 
 CN_RESIDENT_ID = Identifier(

@@ -26,9 +26,12 @@ _DATE = re.compile(
     re.IGNORECASE,
 )
 _WORDS = any_word(
-    "born", "dob", "d.o.b", "date of birth", "birth date", "birthdate", "birthday", "b-day", "geboren", "geb", "geburtsdatum",
-    "né le", "née le", "date de naissance", "naissance", "nacido", "nacida", "fecha de nacimiento", "nacimiento", "nato il", "nata il",
-    "data di nascita", "geboortedatum", "data de nascimento", "出生", "生日", "生于", "出生日期", "生年月日", "생년월일", "дата рождения",
+    "born", "dob", "d.o.b", "date of birth", "birth date", "birthdate", "birthday", "b-day", "geboren", "geb",
+    "geburtsdatum",
+    "né le", "née le", "date de naissance", "naissance", "nacido", "nacida", "fecha de nacimiento", "nacimiento",
+    "nato il", "nata il",
+    "data di nascita", "geboortedatum", "data de nascimento", "出生", "生日", "生于", "出生日期", "生年月日",
+    "생년월일", "дата рождения",
 )  # fmt: skip
 _ROOM_BEFORE = 24
 _ROOM_AFTER = 6

@@ -34,7 +34,9 @@ _ISSUERS = re.compile(
     r"|(?:50|5[6-8]|6[37])\d{11,17}"  # Maestro
 )
 _CARD_GROUPINGS = frozenset({(4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3), (6, 13), (4, 4, 4, 4, 2)})
-_CUE = re.compile(r"(?:card|\bcc\b|visa|master|amex|maestro|credit|debit|karte|carte|tarjeta|卡)[^0-9]*\Z", re.IGNORECASE)
+_CUE = re.compile(
+    r"(?:card|\bcc\b|visa|master|amex|maestro|credit|debit|karte|carte|tarjeta|卡)[^0-9]*\Z", re.IGNORECASE
+)
 _CUE_CHARACTERS = 32
 _MOST_GROUPS = 6  # More are a row of numbers.
 _FRACTION = re.compile(r"\d[.,]\Z")
@@ -49,9 +51,7 @@ class CreditCardDetector(PlainDetector):
         if not any(spot.digits >= SHORTEST_CARD for spot in plain.spots):
             return
         done = 0
-        windows = group_windows(
-            plain.text, shortest=SHORTEST_CARD, longest=LONGEST_CARD, first_digits=FIRST_DIGITS
-        )
+        windows = group_windows(plain.text, shortest=SHORTEST_CARD, longest=LONGEST_CARD, first_digits=FIRST_DIGITS)
         for groups in windows:
             if groups.start >= done and _is_card(groups, plain.text):
                 done = groups.end
@@ -68,10 +68,14 @@ def _is_card(groups: Groups, text: str) -> bool:
         return False  # The digits of a decimal fraction.
     if _has_check_digit(groups.digits):
         return len(groups.lengths) <= _MOST_GROUPS or _is_called_one(groups, text)
+    return _is_written_or_called_one(groups, text)
+
+
+def _is_written_or_called_one(groups: Groups, text: str) -> bool:
     before, after = text[groups.start - 1 : groups.start], text[groups.end : groups.end + 1]
     if _JOINED.match(before) or _JOINED.match(after):
         return False
-    if in_one_piece:
+    if len(groups.lengths) == 1:
         return _is_called_one(groups, text)
     return groups.lengths in _CARD_GROUPINGS and len(groups.separators) == 1 and "\n" not in groups.separators
 

@@ -42,9 +42,7 @@ DE_TAX_ID = Identifier(
 FR_NIR = Identifier(
     writings=("d dd dd xx ddd ddd dd", "d dd dd xx ddd ddd"),
     between=(" ",),
-    structure=re.compile(
-        r"[123478][0-9]{2}(?:0[1-9]|1[0-2]|[2-9][0-9])(?:[0-9]{2}|2[AB])[0-9]{6}(?:[0-9]{2})?"
-    ),
+    structure=re.compile(r"[123478][0-9]{2}(?:0[1-9]|1[0-2]|[2-9][0-9])(?:[0-9]{2}|2[AB])[0-9]{6}(?:[0-9]{2})?"),
     words=any_word("nir", "sécu", "sécurité sociale", "securite sociale", "numéro de sécu", "insee", "carte vitale"),
     is_valid=stdnum("fr.nir"),
     enough=(Sign.WRITTEN, Sign.CHECK, Sign.WORD),
@@ -65,9 +63,7 @@ IT_CODICE_FISCALE = Identifier(
     writings=("aaa aaa xx axx axxx a",),
     between=(" ",),
     one_piece=ANY,
-    structure=re.compile(
-        r"[A-Z]{6}[0-9LMNP-V]{2}[ABCDEHLMPRST][0-7LMNP-T][0-9LMNP-V][A-Z][0-9LMNP-V]{3}[A-Z]"
-    ),
+    structure=re.compile(r"[A-Z]{6}[0-9LMNP-V]{2}[ABCDEHLMPRST][0-7LMNP-T][0-9LMNP-V][A-Z][0-9LMNP-V]{3}[A-Z]"),
     words=any_word("codice fiscale", "cod fisc", "cf", "c.f", "tax code"),
     is_valid=stdnum("it.codicefiscale"),
     enough=(Sign.WRITTEN, Sign.CHECK, Sign.WORD),
@@ -105,13 +101,16 @@ VAT_ID = Identifier(
     writings=(
         "aa dddddddddddd", "aa ddddddddd add", "aa ddd ddd ddd", "aa ddd dddd dd", "aa dddd ddd ddd", "aa dddddddddd",
         "aa ddddddddd", "aa dddddddd", "aa add ddd ddd", "aa addddddda", "aa adddddddd", "aa dddddddaa", "aa ddddddda",
-        "aa dddddddda", "aa xx ddd ddd ddd", "aa xx ddddddddd", "aa ddddddddddd", "aa dddd dddd", "aa xxddddddd", "aa ddddddd",
+        "aa dddddddda", "aa xx ddd ddd ddd", "aa xx ddddddddd", "aa ddddddddddd", "aa dddd dddd", "aa xxddddddd",
+        "aa ddddddd",
     ),
     between=(" ",),
-    structure=re.compile(r"(?:AT|BE|BG|CY|CZ|DE|DK|EE|EL|ES|FI|FR|GB|HR|HU|IE|IT|LT|LU|LV|MT|NL|PL|PT|RO|SE|SI|SK|XI).+"),
+    structure=re.compile(
+        r"(?:AT|BE|BG|CY|CZ|DE|DK|EE|EL|ES|FI|FR|GB|HR|HU|IE|IT|LT|LU|LV|MT|NL|PL|PT|RO|SE|SI|SK|XI).+"
+    ),
     words=any_word(
-        "vat", "vat id", "vat no", "vat number", "ust id", "ustid", "ust idnr", "umsatzsteuer id", "tva", "p iva", "iva",
-        "partita iva", "btw", "nif iva", "moms", "mwst",
+        "vat", "vat id", "vat no", "vat number", "ust id", "ustid", "ust idnr", "umsatzsteuer id", "tva", "p iva",
+        "iva", "partita iva", "btw", "nif iva", "moms", "mwst",
     ),
     is_valid=stdnum("eu.vat", "gb.vat"),
     enough=(Sign.CHECK, Sign.WORD),

@@ -1,5 +1,7 @@
 """Codes of banks, and addresses in ledgers of crypto-currencies."""
 
+# ruff: noqa: SIM905  (a long list reads better in one string)
+
 from __future__ import annotations
 
 import re
@@ -45,7 +47,7 @@ class BicDetector(PlainDetector):
 
 
 class CryptoAddressDetector(PlainDetector):
-    """Finds addresses of Bitcoin and its like (Base58 with its checksum or a word, Bech32), of Ethereum, and of Tron."""
+    """Finds addresses of Bitcoin and its like (Base58 with its checksum or a word, Bech32), Ethereum and Tron."""
 
     def detect_prepared(self, plain: PlainText, /) -> Iterator[Hit]:
         """Every address, in order of start."""

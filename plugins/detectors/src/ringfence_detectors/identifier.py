@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Flag, auto
 from functools import cached_property
+from itertools import pairwise
 
 from ringfence.privacy.detector import Hit
 from ringfence_detectors.plain import FEWEST_DIGITS_IN_A_SPOT, PlainText
@@ -121,7 +122,9 @@ class Identifier(PlainDetector):
         for between in self.between:
             expected = between * len(gaps) if len(between) == 1 else between
             # A line may end where a separator stands.
-            if len(expected) == len(gaps) and all(gap in ("\n", ours) for gap, ours in zip(gaps, expected, strict=True)):
+            if len(expected) == len(gaps) and all(
+                gap in ("\n", ours) for gap, ours in zip(gaps, expected, strict=True)
+            ):
                 return Sign.WRITTEN
         return Sign.NONE
 
@@ -134,7 +137,7 @@ def _shape(writing: str) -> str:
 def _gaps(match: re.Match[str]) -> str:
     """What stands between the groups, one character a gap; "0" for nothing."""
     spans = [span for span in match.regs[1:] if span[0] >= 0]
-    gaps = (match.string[left[1] : right[0]] for left, right in zip(spans, spans[1:], strict=False))
+    gaps = (match.string[left[1] : right[0]] for left, right in pairwise(spans))
     signs = ["\n" if "\n" in gap else gap and (gap.strip() or " ") for gap in gaps]
     return "".join(sign or "0" for sign in signs) if any(signs) else ""
 

@@ -18,10 +18,13 @@ _LINES = re.compile(
 _FILLER = "<<"
 
 _NUMBER = Identifier(
-    writings=("aa ddddddd", "a dddddddd", "ddddddddd", "a ddddddd", "aa dddddd", "dd dd dddddd", "xxxxxxxxx", "dddddddd"),
+    writings=(
+        "aa ddddddd", "a dddddddd", "ddddddddd", "a ddddddd", "aa dddddd", "dd dd dddddd", "xxxxxxxxx", "dddddddd",
+    ),
     structure=re.compile(r"(?:[A-Z]*[0-9]){4}[A-Z0-9]*"),
     words=any_word(
-        "passport", "passports", "passport no", "passport number", "reisepass", "reisepassnummer", "passnummer", "pass nr",
+        "passport", "passports", "passport no", "passport number", "reisepass", "reisepassnummer", "passnummer",
+        "pass nr",
         "passeport", "pasaporte", "passaporto", "passaporte", "paspoort", "paspoortnummer", "paszport", "pas nr",
         "паспорт", "паспорта", "护照", "護照", "パスポート", "旅券", "여권",
     ),

@@ -35,7 +35,8 @@ _NORTH_AMERICAN = re.compile(
     r"(?<![A-Za-z0-9_+])(?<!\d[.,:\-/])(?<![$€£¥])"
     r"(?:1[ .\-]?)?(?:\([2-9]\d\d\)[ .\-]?|[2-9]\d\d[ .\-])\d{3}[ .\-]\d{4}" + _NOT_GOING_ON
 )
-_NORTH_AMERICAN_PLAIN = re.compile(_NOT_INSIDE + r"1?[2-9]\d\d[2-9]\d{6}" + _NOT_GOING_ON)
+# Eleven digits that are a Chinese mobile number are found as one; to parse them costs 0.1 ms.
+_NORTH_AMERICAN_PLAIN = re.compile(_NOT_INSIDE + r"(?!1[3-9]\d{9}(?!\d))1?[2-9]\d\d[2-9]\d{6}" + _NOT_GOING_ON)
 # In its groups, or broken over two lines anywhere.
 _CHINESE_MOBILE = re.compile(
     r"(?<![A-Za-z0-9_+])(?<!\d[ .,:\-/])(?:1[3-9]\d[ \-]?\d{4}[ \-]?\d{4}"
@@ -50,10 +51,12 @@ _CUE = re.compile(
 )
 _NUMBER_OF_SOMETHING_ELSE = re.compile(
     r"(?:order|invoice|ref(?:erence)?|ticket|tracking|parcel|sku|item|part|serial|case|account|customer|card|id|no|nr|isbn"
-    r"|bestellung|rechnung|订单|单号|编号|号码|#)[^\d\n]{0,12}\Z",
+    r"|bestellung|rechnung|订单|单号|编号|#)[^\d\n]{0,12}\Z",
     re.IGNORECASE,
 )
-_EXTENSION = re.compile(r"[ ,;]{0,3}(?:x|ext\.?|extension|durchwahl|分机|转)[ .:]{0,2}[0-9]{1,6}(?![A-Za-z0-9])", re.IGNORECASE)
+_EXTENSION = re.compile(
+    r"[ ,;]{0,3}(?:x|ext\.?|extension|durchwahl|分机|转)[ .:]{0,2}[0-9]{1,6}(?![A-Za-z0-9])", re.IGNORECASE
+)
 _AREA_IN_BRACKETS = re.compile(r"(?<![A-Za-z0-9_+)])\([0-9]{2,4}\)[ ]?[0-9]{3,5}[ \-][0-9]{3,5}" + _NOT_GOING_ON)
 _SOCIAL_SECURITY = re.compile(r"[0-9]{3}-[0-9]{2}-[0-9]{4}\Z")
 _DATE = re.compile(r"\(?(?:\d{1,2}([./\-])\d{1,2}\1(?:19|20)\d\d|(?:19|20)\d\d([./\-])\d{1,2}\2\d{1,2})(?!\d)")
@@ -82,25 +85,29 @@ def _spans(text: str, first: int, last: int) -> Iterator[tuple[int, int]]:
     for match in _INTERNATIONAL.finditer(text, first, last):
         yield from _longest(match, _is_international)
     for match in _TRUNK_ZERO.finditer(text, first, last):
-        of_something = match[0].isdigit() and _NUMBER_OF_SOMETHING_ELSE.search(_before(text, match.start()))
-        if not (of_something or _DATE.match(match[0]) or _SOCIAL_SECURITY.match(match[0])):
+        if not (_DATE.match(match[0]) or _SOCIAL_SECURITY.match(match[0]) or _is_number_of_something_else(match)):
             yield from _longest(match, _is_national)
-    for match in _NORTH_AMERICAN.finditer(text, first, last):
-        # Bare groups with spaces between them, after a group and a space, are part of a longer number.
-        in_a_row = " " in match[0] and "(" not in match[0]
-        if not (in_a_row and _GROUP_AND_SPACE.search(_before(text, match.start()))):
-            yield match.span()
-    for match in _AREA_IN_BRACKETS.finditer(text, first, last):
-        yield match.span()
+    yield from (match.span() for match in _AREA_IN_BRACKETS.finditer(text, first, last))
+    yield from (match.span() for match in _NORTH_AMERICAN.finditer(text, first, last) if not _goes_on_before(match))
     for match in _NORTH_AMERICAN_PLAIN.finditer(text, first, last):
-        if not _NUMBER_OF_SOMETHING_ELSE.search(_before(text, match.start())) and _is_valid(match[0], "US"):
+        if not _is_number_of_something_else(match) and _is_valid(match[0], "US"):
             yield match.span()
     for match in _CHINESE_MOBILE.finditer(text, first, last):
-        if not _NUMBER_OF_SOMETHING_ELSE.search(_before(text, match.start())):
+        if not _is_number_of_something_else(match):
             yield match.span()
     for match in _AFTER_CUE.finditer(text, first, last):
-        if _CUE.search(_before(text, match.start())) and not _DATE.match(match[0]):
+        if _CUE.search(_before(match)) and not _DATE.match(match[0]):
             yield match.span()
+
+
+def _goes_on_before(match: re.Match[str]) -> bool:
+    """Whether bare groups with spaces between them stand after a group and a space: part of a longer number."""
+    return " " in match[0] and "(" not in match[0] and bool(_GROUP_AND_SPACE.search(_before(match)))
+
+
+def _is_number_of_something_else(match: re.Match[str]) -> bool:
+    """Whether digits in one piece stand behind a word such as "order"."""
+    return match[0].isdigit() and bool(_NUMBER_OF_SOMETHING_ELSE.search(_before(match)))
 
 
 def _longest(match: re.Match[str], is_number: Callable[[str], bool]) -> Iterator[tuple[int, int]]:
@@ -141,8 +148,8 @@ def _parsed(written: str, region: str | None) -> phonenumbers.PhoneNumber | None
         return None
 
 
-def _before(text: str, start: int) -> str:
-    return text[max(0, start - _CUE_CHARACTERS) : start]
+def _before(match: re.Match[str]) -> str:
+    return match.string[max(0, match.start() - _CUE_CHARACTERS) : match.start()]
 
 
 DETECTOR = PhoneDetector()

@@ -6,14 +6,13 @@ A token is found by its prefix wherever it stands. A value without one is found 
 
 from __future__ import annotations
 
-import math
 import re
-from collections import Counter
 from collections.abc import Iterator
 
 from ringfence.privacy.detector import Hit
 from ringfence_detectors.plain import PlainText
 from ringfence_detectors.secret_families import FAMILIES, Family
+from ringfence_detectors.secret_values import looks_like_chance, named_values, stands_for_a_secret
 from ringfence_detectors.sharing import PlainDetector
 
 _DIGIT_OR_CAPITAL = re.compile(r"[0-9A-Z]")
@@ -34,24 +33,9 @@ _WEBHOOK = re.compile(
 _TELEGRAM = re.compile(r"(?<![A-Za-z0-9])[0-9]{8,10}:A[A-Za-z0-9_\-]{34}(?![A-Za-z0-9])")
 _AZURE_SECRET = re.compile(r"[A-Za-z0-9_~.]{3}[0-9]Q~[A-Za-z0-9_~.\-]{31,34}")
 _SHARED_SIGNATURE = re.compile(r"[?&]sig=([A-Za-z0-9%+/=]{20,200})")
-_AUTHORIZATION = re.compile(r"(?:bearer|basic|authorization:[ ]{0,3}token)[ ]{1,3}([A-Za-z0-9_\-.~+/=]{16,8000})", re.IGNORECASE)
-
-_PASSWORD_NAMES = ("password", "passwd", "passphrase", "passcode", "pwd", "passwort", "kennwort", "contraseña", "mot de passe", "wachtwoord", "senha", "密码", "口令", "密碼", "パスワード", "пароль")
-_KEY_NAMES = ("secret", "token", "apikey", "api_key", "api-key", "api key", "access_key", "accesskey", "access key", "auth_key", "private_key", "account_key", "accountkey", "sharedaccesskey", "encryption_key", "signing_key", "client_key", "credential", "密钥", "令牌")  # fmt: skip
-_NAME_GOES_ON = re.compile(r"[A-Za-z0-9_\-.]{0,24}[\"'`*\])]{0,3}[ \t]{0,4}")
-_GIVES = re.compile(r"(?::=|=>|==|=|:(?!//))[ \t]{0,4}|(?:is|ist|est|es|was)[ \t]{1,2}:?[ \t]{0,2}|是[ \t]{0,2}[::]?[ \t]{0,2}|为[ \t]{0,2}[::]?[ \t]{0,2}", re.IGNORECASE)
-_VALUE = re.compile(r"\"([^\"\n]{1,4000})\"|'([^'\n]{1,4000})'|`([^`\n]{1,4000})`|([^\s\"'`,;，。；、<>(){}\[\]\u3000-\u303f\u4e00-\u9fff]{1,4000})")
-_NO_VALUE = re.compile(
-    r"(?:true|false|none|null|nil|undefined|required|optional|string|str|your[_\- ].*|xxx+|\*+|\.+|-+|<.*|\$.*|%.*|\{.*|env[:(.].*|file:.*"
-    r"|os\.(?:environ|getenv).*|process\.env.*|example|changeme\?|n/a|secret|password|token|[a-z_]+\(.*|self\..*|config\..*)",
-    re.IGNORECASE,
+_AUTHORIZATION = re.compile(
+    r"(?:bearer|basic|authorization:[ ]{0,3}token)[ ]{1,3}([A-Za-z0-9_\-.~+/=]{16,8000})", re.IGNORECASE
 )
-_CLAUSE_ENDS = re.compile(r"[ \t]*(?:\Z|[\r\n,;，；。])")
-_SPOKEN = re.compile(r"[a-z]", re.IGNORECASE)
-_SHORTEST_PASSWORD = 4
-_SHORTEST_KEY = 12
-_LEAST_BITS = 3.0
-_OTHER_THAN_LETTERS = re.compile(r"[^A-Za-z\u00c0-\u024f.!?:]")
 
 
 class SecretDetector(PlainDetector):
@@ -75,7 +59,7 @@ def _spans(text: str) -> Iterator[tuple[int, int]]:
     if "://" in text:
         yield from _credentials_in_addresses(text)
     yield from _other_tokens(text)
-    yield from _named_values(text)
+    yield from named_values(text)
 
 
 def _tokens(text: str, family: Family) -> Iterator[tuple[int, int]]:
@@ -110,7 +94,7 @@ def _credentials_in_addresses(text: str) -> Iterator[tuple[int, int]]:
     at = text.find("://")
     while at >= 0:
         match = _USER_AND_PASSWORD.match(text, at + 3)
-        if match and _SCHEME_END.search(text, max(0, at - 32), at) and not _NO_VALUE.fullmatch(match[2]):
+        if match and _SCHEME_END.search(text, max(0, at - 32), at) and not stands_for_a_secret(match[2]):
             yield match.span(2) if not match[1] else (match.start(1), match.end(2))
         at = text.find("://", at + 3)
     for match in _WEBHOOK.finditer(text):
@@ -125,63 +109,13 @@ def _other_tokens(text: str) -> Iterator[tuple[int, int]]:
     if "sig=" in text:
         yield from (match.span(1) for match in _SHARED_SIGNATURE.finditer(text))
     for match in _AUTHORIZATION.finditer(text) if _may_authorize(text) else ():
-        if _looks_like_chance(match[1]):
+        if looks_like_chance(match[1]):
             yield match.span(1)
 
 
 def _may_authorize(text: str) -> bool:
     lower = text.lower()
     return "bearer" in lower or "basic" in lower or "authorization" in lower
-
-
-def _named_values(text: str) -> Iterator[tuple[int, int]]:
-    lower = text.lower() if len(text.lower()) == len(text) else text
-    for names, is_secret in ((_PASSWORD_NAMES, _is_password), (_KEY_NAMES, _is_key)):
-        for name in names:
-            at = lower.find(name)
-            while at >= 0:
-                value = _value_of(text, at + len(name))
-                after = at + len(name)
-                if value is not None and is_secret(text, *value):
-                    yield value[1], value[2]
-                    after = value[2]
-                at = lower.find(name, after)
-
-
-def _value_of(text: str, at: int) -> tuple[bool, int, int] | None:
-    """Whether the value is spoken of ("is"), and where it is, of the name that ends before `at`."""
-    name = _NAME_GOES_ON.match(text, at)
-    gives = _GIVES.match(text, name.end()) if name else None
-    value = _VALUE.match(text, gives.end()) if gives else None
-    if gives is None or value is None or value.lastindex is None:
-        return None
-    start, end = value.span(value.lastindex)
-    while value.lastindex == 4 and end > start and text[end - 1] in ".!?:":  # noqa: PLR2004  (the value without quotes)
-        end -= 1
-    return bool(_SPOKEN.match(gives[0])), start, end
-
-
-def _is_password(text: str, spoken: bool, start: int, end: int) -> bool:  # noqa: FBT001  (as `_value_of` gives it)
-    value = text[start:end]
-    if end - start < _SHORTEST_PASSWORD or _NO_VALUE.fullmatch(value):
-        return False
-    quoted = text[start - 1 : start] in "\"'`"
-    unlike_a_word = bool(_OTHER_THAN_LETTERS.search(value)) or not (value.islower() or value.istitle())
-    return unlike_a_word or (not spoken and (quoted or bool(_CLAUSE_ENDS.match(text, end))))
-
-
-def _is_key(text: str, spoken: bool, start: int, end: int) -> bool:  # noqa: FBT001, ARG001  (as `_value_of` gives it)
-    value = text[start:end]
-    return end - start >= _SHORTEST_KEY and not _NO_VALUE.fullmatch(value) and _looks_like_chance(value)
-
-
-def _looks_like_chance(value: str) -> bool:
-    """Digits among letters, and at least three bits a character: neither a name of something nor a sentence."""
-    if " " in value or not re.search(r"[0-9]", value) or not re.search(r"[A-Za-z]", value):
-        return False
-    counts = Counter(value[:200]).values()
-    total = min(len(value), 200)
-    return -sum(count / total * math.log2(count / total) for count in counts) >= _LEAST_BITS
 
 
 DETECTOR = SecretDetector()

@@ -1,4 +1,4 @@
-"""Tokens that announce themselves: what each begins with, and how long it is at least. Facts of the vendors' formats."""
+"""Tokens that announce themselves: what each begins with, and how long it is at least, as the vendors make them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ FAMILIES = (
     *_families("ABSK", 100, r"[A-Za-z0-9+/=]"),
     *_families("ghp_ gho_ ghu_ ghs_ ghr_", 30, _ALPHANUMERIC),  # GitHub
     *_families("github_pat_", 22),
-    *_families("glpat- glptt- gldt- glrt- glcbt- glsoat- glft- gloas- glimt- glagent- GR1348941", 16, _DOTTED),  # GitLab
+    *_families(
+        "glpat- glptt- gldt- glrt- glcbt- glsoat- glft- gloas- glimt- glagent- GR1348941", 16, _DOTTED
+    ),  # GitLab
     *_families("xoxb- xoxp- xoxa- xoxr- xoxs- xoxo- xoxc- xoxd- xoxe- xoxe. xapp-", 10, r"[A-Za-z0-9_\-.%]"),  # Slack
     *_families("sk_live_ sk_test_ rk_live_ rk_test_ rk_prod_ sk_prod_ whsec_", 10),  # Stripe
     *_families("sk-", 20),  # OpenAI, Anthropic, OpenRouter, DeepSeek and others
@@ -57,7 +59,9 @@ FAMILIES = (
     *_families("glsa_ glc_", 30, r"[A-Za-z0-9_+/=]"),  # Grafana
     *_families("hvs. hvb. hvr.", 20, _DOTTED),  # HashiCorp Vault
     *_families("sbp_ sb_secret_ pscale_tkn_ pscale_pw_ pscale_oauth_", 20),  # Supabase, PlanetScale
-    *_families("PMAK- NRAK- NRII- NRAL- HRKU- ATATT3 ATCTT3 ATBB", 20, r"[A-Za-z0-9_\-=]"),  # Postman, New Relic, Heroku, …
+    *_families(
+        "PMAK- NRAK- NRII- NRAL- HRKU- ATATT3 ATCTT3 ATBB", 20, r"[A-Za-z0-9_\-=]"
+    ),  # Postman, New Relic, Heroku, …
     *_families("sntrys_ sntryu_", 30, r"[A-Za-z0-9_+/=\-]"),  # Sentry
     *_families("dckr_pat_ dckr_oat_", 20),  # Docker
     *_families("fo1_ fm2_ FlyV1", 30, r"[A-Za-z0-9_+/=,\-]"),  # Fly.io

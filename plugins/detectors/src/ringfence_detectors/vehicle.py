@@ -11,7 +11,9 @@ from ringfence_detectors.words import any_word
 VIN = Identifier(
     writings=("x" * 17,),
     structure=re.compile(r"(?=.*[A-Z].*[A-Z])[A-HJ-NPR-Z0-9]{13}[0-9]{4}"),
-    words=any_word("vin", "vehicle identification", "chassis", "fahrgestellnummer", "fin", "fahrzeug ident", "车架号", "车辆识别"),
+    words=any_word(
+        "vin", "vehicle identification", "chassis", "fahrgestellnummer", "fin", "fahrzeug ident", "车架号", "车辆识别"
+    ),
     is_valid=vehicle,
     enough=(Sign.CHECK, Sign.WORD),
 )

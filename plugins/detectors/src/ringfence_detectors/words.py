@@ -14,7 +14,7 @@ _ENDS_AFTER = re.compile(r"[0-9;\n]|[.。；]\s")
 
 
 def any_word(*words: str) -> re.Pattern[str]:
-    """Any of `words` in any case; one in Latin letters only where no other letter touches it. A space fits a dash too."""
+    """Any of `words` in any case; in Latin letters only where no other letter touches it. A space fits a dash too."""
     return re.compile("|".join(map(_word, words)), re.IGNORECASE)
 
 

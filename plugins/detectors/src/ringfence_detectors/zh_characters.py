@@ -1,5 +1,7 @@
 """What Chinese names are made of: surnames, characters of given names, and words that only look like a beginning."""
 
+# ruff: noqa: SIM905  (a long list reads better in one string)
+
 from __future__ import annotations
 
 SURNAMES = frozenset(
@@ -36,9 +38,7 @@ GIVEN = frozenset(
 )
 """Characters that stand in given names far more often than elsewhere."""
 
-PERHAPS_GIVEN = frozenset(
-    "一中国大子小心新民"
-)
+PERHAPS_GIVEN = frozenset("一中国大子小心新民")
 """Characters as common in given names as elsewhere."""
 
 SELDOM_GIVEN = frozenset(
@@ -92,5 +92,6 @@ NO_NAMES = frozenset(
 """Words that begin with a surname and are none."""
 
 __all__ = [
-    "COMPOUND_SURNAMES", "DOUBTFUL_SURNAMES", "GIVEN", "NO_NAMES", "PERHAPS_GIVEN", "SELDOM_GIVEN", "SURNAMES", "TRANSCRIBING",
+    "COMPOUND_SURNAMES", "DOUBTFUL_SURNAMES", "GIVEN", "NO_NAMES", "PERHAPS_GIVEN", "SELDOM_GIVEN",
+    "SURNAMES", "TRANSCRIBING",
 ]  # fmt: skip

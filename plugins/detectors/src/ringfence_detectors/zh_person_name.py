@@ -4,6 +4,8 @@ No word segmentation: a surname and given-name characters are counted, and so is
 a title, a verb of saying or the end of a clause. A name that was found is found again wherever the text repeats it.
 """
 
+# ruff: noqa: SIM905  (a long list reads better in one string)
+
 from __future__ import annotations
 
 import re
@@ -33,15 +35,18 @@ _WITH_COMPOUND_SURNAME = re.compile(f"({'|'.join(COMPOUND_SURNAMES)}){_GIVEN_NAM
 _MAY_BEGIN = re.compile(f"[{''.join(sorted({*_SINGLE, *(surname[0] for surname in COMPOUND_SURNAMES)}))}]")
 
 _ROLES = frozenset(
-    "记者 通讯员 编辑 医生 医师 大夫 护士 主任 主席 总统 总理 首相 部长 大臣 局长 处长 校长 院长 厂长 队长 会长 秘书长 理事长 董事长 总裁 总监 经理 书记 先生 女士 "
-    "小姐 太太 同志 同学 老师 教授 博士 院士 律师 作家 诗人 画家 演员 导演 教练 选手 议长 将军 司令".split()
+    "记者 通讯员 编辑 医生 医师 大夫 护士 主任 主席 总统 总理 首相 部长 大臣 局长 处长 校长 院长 厂长 队长 "
+    "会长 秘书长 理事长 董事长 总裁 总监 经理 书记 先生 女士 小姐 太太 同志 同学 老师 教授 博士 院士 律师 "
+    "作家 诗人 画家 演员 导演 教练 选手 议长 将军 司令".split()
 )
 _PERSON_BEFORE = _ROLES | frozenset(
-    "省长 市长 县长 患者 病人 收件人 联系人 姓名 名字 名叫 叫做 我叫 我是 妻子 丈夫 父亲 母亲 儿子 女儿 哥哥 弟弟 姐姐 妹妹 战士 农民 工人".split()
+    "省长 市长 县长 患者 病人 收件人 联系人 姓名 名字 名叫 叫做 我叫 我是 妻子 丈夫 父亲 "
+    "母亲 儿子 女儿 哥哥 弟弟 姐姐 妹妹 战士 农民 工人".split()
 )
 _MAY_STAND_BEFORE = frozenset(
     [
-        *"作者 所长 科长 村长 乡长 镇长 班长 社长 馆长 站长 委员 代表 学者 专家 工程师 法官 歌手 队员 球员 司机 职工 客户 员工 学生 教师 朋友 同事 邻居 用户".split(),
+        *"作者 所长 科长 村长 乡长 镇长 班长 社长 馆长 站长 委员 代表 学者 专家 工程师".split(),
+        *"法官 歌手 队员 球员 司机 职工 客户 员工 学生 教师 朋友 同事 邻居 用户".split(),
         *"叫姓是使让由被给请对向跟同和与及找问在为以把将从经据如像致因而但当到见于了的说岁年月日时后前中上里称",
     ]
 )
