@@ -12,7 +12,8 @@ from click.testing import CliRunner
 
 from ringfence.cli.root import root
 from ringfence.policy import Document, read_policy
-from ringfence.policy.prove import Comparison, TooHard, compare
+from ringfence.policy.prove import TooHard
+from ringfence.policy.prove.comparison import Comparison, compare
 
 BASE = """\
 version: 1
@@ -77,6 +78,7 @@ GONE = "budget month, 100 requests per month, is raised or gone"
 PUBLIC = "labels=[public] task=open_question"
 LESS = "redacted less than it was"
 BESIDE = "what detector 'phone' finds, beside what detector 'email' finds: labels=[contact]"
+AROUND = "the text around what detector 'iban' finds, in a part declared 'contact': labels=[contact]"
 PHONE = "what detector 'phone' finds: labels=[public] task=open_question"
 FEWER = "a label whose detectors are fewer"
 MORE = "a detector more, whose spans alone are redacted now and no longer the whole part"
@@ -126,12 +128,7 @@ OUTWARD: Mapping[str, tuple[tuple[str, str], dict[str, list[str]]]] = {
     ),
     MORE: (
         ("detect: [email, phone]", "detect: [email, phone, iban]"),
-        {
-            "own": [
-                "the text around what detector 'iban' finds, in a part declared 'contact': labels=[contact] "
-                f"task=open_question by rules 'house' and 'masked', {LESS}"
-            ]
-        },
+        {"own": [f"{AROUND} task=open_question by rules 'house' and 'masked', {LESS}"]},
     ),
     "another place under the same name": (
         ("region: eu", "region: us"),

@@ -13,7 +13,7 @@ from tests.policy import drawn_policies as drawn
 from ringfence.policy.compiled import Compiled
 from ringfence.policy.decision import REDACTIONS, Decision, Step
 from ringfence.policy.document import Document, RouteRule
-from ringfence.policy.prove import compare
+from ringfence.policy.prove.comparison import compare
 
 
 def compiled(document: Document) -> Compiled:

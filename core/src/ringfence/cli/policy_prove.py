@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from ringfence.policy import Document
-    from ringfence.policy.prove import Comparison, Example, Proof, Row
+    from ringfence.policy.prove import Proof
+    from ringfence.policy.prove.comparison import Comparison, Example, Row
 
 _TOO_HARD = "too hard to prove: simplify the conditions of the rules"
 
@@ -58,7 +59,8 @@ def diff(*, old: str, new: str, as_json: bool) -> None:
 
     Exit 0 if nothing moves outward, 1 if something does or a file has faults, 2 if a file cannot be read.
     """
-    from ringfence.policy.prove import TooHard, compare  # noqa: PLC0415  (help and completion compare nothing)
+    from ringfence.policy.prove import TooHard  # noqa: PLC0415  (help and completion compare nothing)
+    from ringfence.policy.prove.comparison import compare  # noqa: PLC0415
 
     before, after = _document(old), _document(new)
     try:

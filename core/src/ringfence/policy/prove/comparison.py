@@ -195,8 +195,9 @@ class _Edit:
         moves = [move for content in self._contents for move in self._moves(content, after, before)]
         if not moves:
             return None
-        found = [(move, witness_of(self._world, move.moved)) for move in moves]
-        move, witness = min(found, key=lambda one: _plainness(*one))
+        plainest = min(_plainness(move) for move in moves)
+        found = [(move, witness_of(self._world, move.moved)) for move in moves if _plainness(move) == plainest]
+        move, witness = min(found, key=lambda one: one[1].cost)
         return self._confirmed(move, witness, after, before, inward=inward)
 
     def _moves(self, content: Content, after: Target, before: Target | None) -> Iterator[_Move]:
@@ -255,9 +256,9 @@ def _says(move: _Move, witness: Witness, rules: Iterable[str], *, compared: bool
     return f"{what}{witness.words(content.after)}{differs}{'' if inward else by('rule', rules)}{ended}"
 
 
-def _plainness(move: _Move, witness: Witness) -> tuple[int, bool, int, int]:
-    labels = len(move.content.before | move.content.after)
-    return _WEAKER.index(move.weaker), bool(move.content.what), labels, witness.cost
+def _plainness(move: _Move) -> tuple[int, bool, int]:
+    content = move.content
+    return _WEAKER.index(move.weaker), bool(content.what), len(content.before | content.after)
 
 
 def _weaker(was: interpreter.Answer, now: interpreter.Answer, content: Content) -> Sequence[Weaker]:

@@ -66,7 +66,7 @@ def _whole(before: frozenset[str], after: frozenset[str], what: str) -> Content:
 
 
 def _around(kind: str, was: frozenset[str], now: frozenset[str], plain_before: frozenset[str]) -> Iterator[Content]:
-    """The text around a hit. A label that a span has no longer redacts all of the part, so more detectors can bare it."""
+    """The text around a hit: a label that a span has redacts the rest no longer, so more detectors can bare it."""
     what = f"the text around what detector {quoted(kind)} finds"
     if not was:
         yield Content(before=plain_before, after=now, redacted_before=plain_before, redacted_after=_NONE, what=what)
