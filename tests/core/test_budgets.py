@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import AsyncGenerator
 from contextlib import closing
 from dataclasses import replace
@@ -27,7 +28,7 @@ from ringfence.provider import Plan
 from ringfence.recipient import Recipient
 from ringfence.request import Message, Request, Settings, TextPart
 from ringfence.response import Finish, ProviderEvent, Usage, UsageReport
-from ringfence.routing.budget import Cost
+from ringfence.routing.budget import Cost, Reservation
 from ringfence.routing.ledger import FILE, Ledger
 from ringfence.testing import Script, ScriptedProvider, call_events, failing, text_events
 
@@ -274,7 +275,15 @@ async def test_one_who_is_cancelled_while_waiting_for_the_record_leaves_no_reser
     async with assistant(rules(budget(limit=5))) as it:
         await it.respond("x")
         other = Ledger()
-        begun, go_on = asyncio.Event(), asyncio.Event()
+        begun, go_on, reserved = asyncio.Event(), asyncio.Event(), threading.Event()
+        reserve = Ledger.reserve
+
+        def reserving(*given: Any, **how: Any) -> Reservation:
+            made = reserve(*given, **how)
+            reserved.set()
+            return made
+
+        monkeypatch.setattr(Ledger, "reserve", reserving)
         loop = asyncio.get_running_loop()
 
         def hold(_: Any) -> None:
@@ -290,11 +299,10 @@ async def test_one_who_is_cancelled_while_waiting_for_the_record_leaves_no_reser
             await asked
         go_on.set()
         await holding
-        for _ in range(200):
-            if await _spent(it) == [(1, 0)]:
-                break
-            await asyncio.sleep(0.01)
-        assert await _spent(it) == [(1, 0)]
+        assert await asyncio.to_thread(reserved.wait, 30)
+        async with asyncio.timeout(30):
+            while await _spent(it) != [(1, 0)]:
+                await asyncio.sleep(0.01)
         other.close()
 
 

@@ -260,14 +260,15 @@ async def test_a_store_that_breaks_after_the_yes_was_found_stops_the_send(state:
 class Breaking(Acting):
     """Does something between the grant and its use."""
 
-    def __init__(self, meanwhile: Any) -> None:
+    def __init__(self, meanwhile: Any, *, network: bool = True) -> None:
         async def body(plan: Plan[object], grant: Grant) -> AsyncGenerator[ProviderEvent, None]:
             done = meanwhile()
             if asyncio.iscoroutine(done):
                 await done
             self.given.append(grant)
             with grant.spend(plan.request):
-                grant.claim(grant.recipient)
+                if network:
+                    grant.claim(grant.recipient)
                 self.left = True
             for event in text_events("sent"):
                 yield event
@@ -296,6 +297,17 @@ async def test_what_is_revoked_between_the_grant_and_the_send_is_not_sent(lasts:
             grant.claim(grant.recipient)
     assert caught.value.receipt is not None
     assert caught.value.receipt.input_bytes == 0
+
+
+async def test_a_provider_without_a_network_sends_nothing_either() -> None:
+    async def revoke() -> None:
+        await it.revoke(recipient="out")
+
+    out = Breaking(revoke, network=False)
+    async with assistant(Person(), rules("request"), out=out) as it:
+        with pytest.raises(ConsentRefused, match="taken back"):
+            await it.respond("x", **PUBLIC)
+    assert not out.left
 
 
 async def test_another_process_takes_it_back(state: Path) -> None:

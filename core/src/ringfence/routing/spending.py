@@ -96,7 +96,8 @@ class Spending:
             return await asyncio.shield(waiting)
         except asyncio.CancelledError:
             # Once begun in the thread it is done, whoever cancels; nobody is left to use it.
-            waiting.add_done_callback(lambda done: _give_back(ledger, done))
+            loop = asyncio.get_running_loop()
+            waiting.add_done_callback(lambda done: loop.run_in_executor(None, _give_back, ledger, done))
             raise
 
     async def settle(self, usage: Usage, *, sent: bool, complete: bool, failure: BaseException | None) -> None:
