@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import signal
 import stat
 import threading
@@ -365,6 +366,28 @@ def test_a_writer_who_holds_on_is_waited_for_and_not_for_ever(tmp_path: Path, mo
     assert spent(mine) == ((0, 2),)
     mine.close()
     other.close()
+
+
+def test_on_a_full_disk_nothing_is_reserved_and_what_was_stays(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.reserve("p", (budget(limit=100_000),), "r", ONE)
+    ledger.close()
+
+    def fill() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+        mine, count = Ledger(tmp_path / "state"), 1
+        try:
+            while count < 100:
+                mine.reserve("p", (budget(limit=100_000),), "r", ONE)
+                count += 1
+        except StoreError as error:
+            held = spent(mine, budget(limit=100_000)) == ((0, count),)
+            os._exit(0 if held and count > 1 and "no room" in str(error) else 1)
+        os._exit(2)
+
+    assert _in_a_child(fill) == 0
+    ((_, reserved),) = spent(ledger, budget(limit=100_000))
+    ledger.reserve("p", (budget(limit=100_000),), "r", ONE)
+    assert spent(ledger, budget(limit=100_000)) == ((0, reserved + 1),)
 
 
 # ------------------------------------------------------------------ the file
