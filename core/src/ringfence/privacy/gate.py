@@ -202,10 +202,9 @@ class Gate:
 
     def labels_told(self, call: ToolCallPart, vault: Vault) -> frozenset[str]:
         """The labels of the values of `vault` that stand in the arguments of `call`, and so were told to its tool."""
-        from ringfence.privacy.redaction.spans import Finder  # noqa: PLC0415  (few policies redact)
+        from ringfence.privacy.redaction.spans import Literals  # noqa: PLC0415  (few policies redact)
 
-        spans = Finder(self._labeller, frozenset()).known(call.arguments, vault.entries)
-        return frozenset[str]().union(*(span.labels for span in spans))
+        return frozenset[str]().union(*(span.labels for span in Literals(vault.entries).spans(call.arguments)))
 
     def unseen(self, message: Message) -> frozenset[str]:
         """The labels of which who wrote `message` saw nothing."""
@@ -233,7 +232,10 @@ class Gate:
             # INVARIANT: a yes covers nothing that was not shown, so nobody with options of its own.
             unseen = prepared.private - {to.provider}
             ring = (one for one in self.policy.recipients.values() if one.ring == to.ring)
-            covered = tuple(one for one in ring if one.provider not in unseen)
+            # Nor anybody whose own rule asks otherwise, such as one that a layer made stricter.
+            covered = tuple(
+                one for one in ring if one.provider not in unseen and self.policy.consent_rule(one.name) == rule
+            )
         from ringfence.privacy.consents import Question  # noqa: PLC0415  (most requests ask nobody)
 
         question = Question(

@@ -12,7 +12,7 @@ from ringfence.privacy.material import request_texts, unescaped_forms
 from ringfence.privacy.redaction.memory import Known
 from ringfence.privacy.redaction.reveal import Reveal
 from ringfence.privacy.redaction.slots import Slot
-from ringfence.privacy.redaction.spans import Finder
+from ringfence.privacy.redaction.spans import Finder, Literals
 from ringfence.privacy.redaction.turns import Piece, Turn
 from ringfence.privacy.redaction.vault import MASK, Entry
 from ringfence.request import Message, Part, ReasoningPart, Request, TextPart, ToolCallPart, ToolResultPart
@@ -129,8 +129,9 @@ class Redactor:
         self._mark_known(slots, [entry for entry in self._entries() if entry.value not in before])
 
     def _mark_known(self, slots: list[Slot], entries: list[Entry]) -> None:
-        for slot in slots:
-            slot.spans += self._finder.known(slot.text, entries)
+        literals = Literals(entries)
+        for slot in slots if literals else ():
+            slot.spans += literals.spans(slot.text)
 
     def _mark_whole(self, piece: Piece, labels: frozenset[str]) -> None:
         hidden_state = piece.opaque and piece.found() & self._names
@@ -199,13 +200,13 @@ class Redactor:
     # ------------------------------------------------------------------ afterwards
     def _check(self, texts: Iterator[str]) -> None:
         """INVARIANT: nothing that had to be redacted is left, as far as anybody can see."""
-        entries = self._entries()
+        literals = Literals(self._entries())
         for text in texts:
             hits, scanned = self._finder.detected(text)
             if not scanned and not self._unscanned() & (self._names | self._decided):
                 raise self._refused("a text could not be scanned again")
             own = list(self._vault.places(text))
-            for span in hits + self._finder.known(text, entries):
+            for span in hits + literals.spans(text):
                 if not any(start <= span.start and span.end <= end for start, end in own):
                     raise self._refused("a value is left after redaction", min(span.labels & self._names))
 

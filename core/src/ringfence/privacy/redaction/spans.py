@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,9 @@ DISTINCTIVE = 5
 it stands apart from other letters and digits."""
 
 _LEAST = 2
+_MANY = 50
+"""With more values of one length, looking each place up is quicker than looking for each value."""
+
 _LETTER_BEFORE = re.compile(r"[0-9A-Za-z\u00c0-\u1fff]\Z")
 _LETTER_AFTER = re.compile(r"[0-9A-Za-z\u00c0-\u1fff]")
 
@@ -56,7 +59,7 @@ def merged(spans: Iterable[Span]) -> list[Span]:
 
 
 class Finder:
-    """Finds, in a text and under its JSON escapes, what detectors know as one of `labels`, and values known before."""
+    """Finds, in a text and under its JSON escapes, what detectors know as one of `labels`."""
 
     def __init__(self, labeller: Labeller, labels: frozenset[str]) -> None:
         self._labeller = labeller
@@ -75,33 +78,54 @@ class Finder:
             ]
         return found, complete
 
-    def known(self, text: str, entries: Sequence[Entry]) -> list[Span]:
-        """Where the values of `entries` stand in `text`."""
-        if not entries or not text:
+
+class Literals:
+    """Values known before, found wherever they stand, also under JSON escapes. Linear in the text for many values."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self._by_length: dict[int, dict[str, Entry]] = {}
+        for entry in entries:
+            length = len(entry.value)
+            if entry.value.strip() and (length >= DISTINCTIVE or (not entry.whole and length >= _LEAST)):
+                self._by_length.setdefault(length, {})[entry.value] = entry
+
+    def __bool__(self) -> bool:
+        return bool(self._by_length)
+
+    def spans(self, text: str) -> list[Span]:
+        """Where they stand in `text`."""
+        if not self._by_length or not text:
             return []
         forms, _ = unescaped_places(text)
         return [
             Span(start=places(start), end=places(start + len(entry.value)), labels=entry.labels, name=entry.name)
             for form, places in forms
-            for entry in entries
-            for start in _occurrences(entry, form)
+            for start, entry in self._occurrences(form)
         ]
 
+    def _occurrences(self, text: str) -> Iterator[tuple[int, Entry]]:
+        for length, entries in self._by_length.items():
+            for start, entry in _of_one_length(text, length, entries):
+                if length >= DISTINCTIVE or _stands_apart(text, start, start + length):
+                    yield start, entry
 
-def _occurrences(entry: Entry, text: str) -> Iterator[int]:
-    value = entry.value
-    short = len(value) < DISTINCTIVE
-    if not value.strip() or (short and (entry.whole or len(value) < _LEAST)):
+
+def _of_one_length(text: str, length: int, entries: dict[str, Entry]) -> Iterator[tuple[int, Entry]]:
+    if len(entries) > _MANY:
+        for start in range(len(text) - length + 1):
+            entry = entries.get(text[start : start + length])
+            if entry is not None:
+                yield start, entry
         return
-    start = text.find(value)
-    while start >= 0:
-        if not short or _stands_apart(text, start, start + len(value)):
-            yield start
-        start = text.find(value, start + 1)
+    for value, entry in entries.items():
+        start = text.find(value)
+        while start >= 0:
+            yield start, entry
+            start = text.find(value, start + 1)
 
 
 def _stands_apart(text: str, start: int, end: int) -> bool:
     return not (_LETTER_BEFORE.match(text[start - 1 : start]) or _LETTER_AFTER.match(text[end : end + 1]))
 
 
-__all__ = ["DISTINCTIVE", "Finder", "Span", "merged"]
+__all__ = ["DISTINCTIVE", "Finder", "Literals", "Span", "merged"]
