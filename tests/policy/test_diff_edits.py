@@ -240,6 +240,14 @@ def test_times_in_different_zones_are_never_taken_for_the_same() -> None:
     assert set(said(compare(read(zoned[0]), read(zoned[1])))) == {"openai"}
 
 
+def test_invariant_an_example_that_the_interpreters_do_not_confirm_is_never_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ringfence.policy.compiled.Compiled._plan", lambda *_, **__: ())
+    with pytest.raises(AssertionError, match="do not confirm"):
+        compare(read(BASE), read(edited((MINORS, ""))))
+
+
 def test_files_that_take_too_long_to_compare_are_not_said_to_narrow() -> None:
     with pytest.raises(TooHard):
         compare(read(BASE), read(BASE), limit=3)

@@ -10,9 +10,10 @@ from ringfence.policy.conditions import Matcher, TimeIn
 from ringfence.policy.decision import REDACTIONS
 from ringfence.policy.document import Document
 from ringfence.policy.facts import Facts
-from ringfence.policy.prove import interpreter, settings
+from ringfence.policy.prove import settings
 from ringfence.policy.prove.contents import Content, contents
 from ringfence.policy.prove.diagram import NOTHING, Set
+from ringfence.policy.prove.interpreter import Answer, Interpreter
 from ringfence.policy.prove.model import (
     WORK_LIMIT,
     Chooses,
@@ -185,6 +186,7 @@ class _Edit:
         self.before, self.after = before, after
         self._world = world
         self._sets = world.diagrams
+        self._ask_before, self._ask_after = Interpreter(before.document), Interpreter(after.document)
         self._contents = tuple(dict.fromkeys(contents(before.document, after.document)))
 
     def example(self, after: Target, before: Target | None, *, inward: bool = False) -> Example | None:
@@ -234,8 +236,8 @@ class _Edit:
         """
         content = move.content
         facts_before, facts_after = witness.facts(content.before), witness.facts(content.after)
-        now = interpreter.ask(self.after.document, after, facts_after)
-        was = None if before is None else interpreter.ask(self.before.document, before, facts_before)
+        now = self._ask_after.ask(after, facts_after)
+        was = None if before is None else self._ask_before.ask(before, facts_before)
         if not now.allowed or (was is not None and move.weaker not in _weaker(was, now, content)):
             raise AssertionError("the interpreters do not confirm an example of the comparison")
         return Example(
@@ -261,7 +263,7 @@ def _plainness(move: _Move) -> tuple[int, bool, int]:
     return _WEAKER.index(move.weaker), bool(content.what), len(content.before | content.after)
 
 
-def _weaker(was: interpreter.Answer, now: interpreter.Answer, content: Content) -> Sequence[Weaker]:
+def _weaker(was: Answer, now: Answer, content: Content) -> Sequence[Weaker]:
     """How `now` goes further than `was`."""
     found: list[tuple[Weaker, bool]] = [
         ("refused", not was.allowed),
@@ -272,5 +274,5 @@ def _weaker(was: interpreter.Answer, now: interpreter.Answer, content: Content) 
     return [weaker for weaker, holds in found if holds]
 
 
-def _strictness(answer: interpreter.Answer, labels: Iterable[str]) -> int:
+def _strictness(answer: Answer, labels: Iterable[str]) -> int:
     return max((REDACTIONS.index(answer.redact[one]) + 1 for one in labels if one in answer.redact), default=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from ringfence.policy.compiled import Compiled
 from ringfence.policy.decision import Redaction
@@ -23,30 +24,37 @@ class Answer:
     rules: tuple[str, ...] = ()
 
 
-def ask(document: Document, target: Target, facts: Facts) -> Answer:
-    """What flow says of `target`, whatever route says."""
-    if target.tool:
-        return _ask_tool(document, target, facts)
-    alone = replace(document, route=(RouteRule(id="asked", prefer=(target.name,)),))
-    decision = Compiled(alone, name="", digest="").decide(facts)
-    if not decision.plan:
-        return Answer(allowed=False, redact={})
-    (step,) = decision.plan
-    return Answer(
-        allowed=True,
-        consent="consent" in step.obligations,
-        attest="attest" in step.obligations,
-        redact=dict(step.redact),
-        rules=decision.recipients[target.name].rules,
-    )
+class Interpreter:
+    """One document, compiled when it is first asked."""
 
+    def __init__(self, document: Document) -> None:
+        self._document = document
 
-def plan(document: Document, facts: Facts) -> tuple[str, tuple[str, ...]]:
-    """The route of a request, "" where there is none, and every recipient of its plan."""
-    decision = Compiled(document, name="", digest="").decide(facts)
-    return decision.route or "", tuple(step.recipient for step in decision.plan)
+    def ask(self, target: Target, facts: Facts) -> Answer:
+        """What flow says of `target`, whatever route says."""
+        if target.tool:
+            verdict = self._everywhere.tool_verdict(target.ring, facts)
+            allowed, consent = verdict.outcome != "deny", verdict.outcome == "ask"
+            return Answer(allowed=allowed, consent=consent, redact=dict(verdict.redact))
+        decision = self._everywhere.decide(facts)
+        step = next((step for step in decision.plan if step.recipient == target.name), None)
+        if step is None:
+            return Answer(allowed=False, redact={})
+        return Answer(
+            allowed=True,
+            consent="consent" in step.obligations,
+            attest="attest" in step.obligations,
+            redact=dict(step.redact),
+            rules=decision.recipients[target.name].rules,
+        )
 
+    def plan(self, facts: Facts) -> tuple[str, tuple[str, ...]]:
+        """The route of a request, "" where there is none, and every recipient of its plan."""
+        decision = Compiled(self._document, name="", digest="").decide(facts)
+        return decision.route or "", tuple(step.recipient for step in decision.plan)
 
-def _ask_tool(document: Document, target: Target, facts: Facts) -> Answer:
-    verdict = Compiled(document, name="", digest="").tool_verdict(target.ring, facts)
-    return Answer(allowed=verdict.outcome != "deny", consent=verdict.outcome == "ask", redact=dict(verdict.redact))
+    @cached_property
+    def _everywhere(self) -> Compiled:
+        """The document with one route, to every recipient."""
+        route = RouteRule(id="everywhere", prefer=tuple(self._document.recipients))
+        return Compiled(replace(self._document, route=(route,)), name="", digest="")

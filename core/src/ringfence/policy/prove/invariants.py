@@ -10,8 +10,8 @@ from ringfence.policy.conditions import LabelIn, TaskIn, matchers
 from ringfence.policy.document import Document, Invariant
 from ringfence.policy.facts import Facts
 from ringfence.policy.faults import Faults
-from ringfence.policy.prove import interpreter
 from ringfence.policy.prove.diagram import NOTHING, Set, TooHard
+from ringfence.policy.prove.interpreter import Answer, Interpreter
 from ringfence.policy.prove.model import WORK_LIMIT, Model, Target, World, asks_consent, planned, redacts
 from ringfence.policy.prove.opaque import opaque
 from ringfence.policy.prove.witness import Witness, witness_of
@@ -97,6 +97,7 @@ class _Prover:
         self._document = document
         self._world = World((document,), limit=limit)
         self._model = Model(self._world, document)
+        self._interpreter = Interpreter(document)
 
     def refute(self, invariant: Invariant) -> Counterexample | None:
         """The plainest request for which `invariant` does not hold; `None` where there is none."""
@@ -168,10 +169,10 @@ class _Prover:
         """
         facts, target = witness.facts({case.label}), case.target
         if invariant.kind == "only":
-            route, plan = interpreter.plan(self._document, facts)
+            route, plan = self._interpreter.plan(facts)
             confirmed, what, rules = target.name in plan, "route", tuple[str, ...]((route,))
         else:
-            answer = interpreter.ask(self._document, target, facts)
+            answer = self._interpreter.ask(target, facts)
             confirmed, what, rules = _leaks_so(invariant, case.label, answer), "rule", answer.rules
         if not confirmed:
             raise AssertionError("the interpreter does not confirm a counterexample of the proof")
@@ -184,7 +185,7 @@ class _Prover:
         )
 
 
-def _leaks_so(invariant: Invariant, label: str, answer: interpreter.Answer) -> bool:
+def _leaks_so(invariant: Invariant, label: str, answer: Answer) -> bool:
     excused = (invariant.unless_redacted and label in answer.redact) or (invariant.kind == "consent" and answer.consent)
     return answer.allowed and not excused
 
