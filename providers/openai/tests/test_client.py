@@ -119,6 +119,11 @@ async def test_what_goes_out_is_what_the_sdk_would_send(kit: Any) -> None:
     assert seen[0].url.path == kit.last().path
 
 
+async def test_the_workspace_is_for_the_operators_layers_and_is_not_sent(kit: Any) -> None:
+    await kit.at(options={**kit.recipient.options, "workspace": "acme-workspace"}).ask("Hi", Scene())
+    assert "acme-workspace" not in str(kit.last())
+
+
 async def test_organization_and_project_are_options(kit: Any) -> None:
     await kit.at(options={**kit.recipient.options, "organization": "org-1", "project": "proj_1"}).ask("Hi", Scene())
     assert kit.last().headers["openai-organization"] == "org-1"

@@ -88,6 +88,11 @@ class InvariantReader:
 
 def _in_words(kind: _Kind, keys: Mapping[str, Entry], *, redacted: bool) -> str:
     """The invariant as a person says it, with the names in the order in which the file has them."""
+    told = _said(kind, keys, redacted=redacted)
+    return f"{told}, under its when:" if "when" in keys else told
+
+
+def _said(kind: _Kind, keys: Mapping[str, Entry], *, redacted: bool) -> str:
     labels, to, tasks = (_written(keys.get(key)) for key in ("labels", "to", "task"))
     match kind:
         case "never":

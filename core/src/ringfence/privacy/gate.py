@@ -190,8 +190,10 @@ class Gate:
         from ringfence.privacy.redaction.memory import Known  # noqa: PLC0415  (few policies redact)
         from ringfence.privacy.redaction.redactor import Redactor  # noqa: PLC0415
 
+        # A name that no policy declares is what a model wrote, and in no error.
+        name = call.name if verdict.declared else "a tool"
         known = Known(unseen=unseen if ruled else frozenset(redact))
-        redactor = Redactor(self._labeller, self._memory(), vault, redact, labels=facts.labels, recipient=call.name)
+        redactor = Redactor(self._labeller, self._memory(), vault, redact, labels=facts.labels, recipient=name)
         return redactor.call(call, known)
 
     def remember(self, message: Message, unseen: frozenset[str], vault: Vault) -> None:

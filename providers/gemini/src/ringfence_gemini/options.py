@@ -17,7 +17,8 @@ DEFAULT_URL = "https://generativelanguage.googleapis.com"
 DEFAULT_API_VERSION = "v1beta"
 _API_VERSION = re.compile(r"v[0-9]{1,2}(?:(?:alpha|beta)[0-9]{0,2})?")
 _MODEL = re.compile(r"(?:(?:models|tunedModels)/)?[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_OWN = ("api_version", "server_tools")
+_OWN = ("api_version", "server_tools", "workspace")
+"""The last says something of the recipient to the operator's own layers, and nothing to the vendor."""
 _WORD = re.compile(r"[a-z][A-Za-z]{0,63}")
 
 _OF_REQUESTS = (

@@ -28,6 +28,8 @@ _CHOICES: Mapping[str, tuple[object, ...]] = {
 }
 _NAMES = ("organization", "project")
 _KINDS = "server_tools"
+_OPERATORS = ("workspace",)
+"""What says something of the recipient to the operator's own layers, and nothing to the vendor."""
 _MOST_CHARACTERS = 256
 
 
@@ -77,7 +79,7 @@ def read_options(recipient: Recipient) -> RecipientOptions:
         OptionFault: one is unknown or ill-typed.
     """
     given = recipient.options
-    known = (*_CHOICES, *_NAMES, _KINDS)
+    known = (*_CHOICES, *_NAMES, _KINDS, *_OPERATORS)
     for name in given:
         if name not in known:
             raise OptionFault(_unknown(name, known), f"options of openai: {', '.join(known)}")
