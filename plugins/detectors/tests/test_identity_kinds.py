@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import pytest
 
@@ -174,3 +176,9 @@ def test_the_example_of_a_policy_is_a_card_and_nothing_else() -> None:
 
 def test_every_kind_of_the_table_is_installed_and_every_installed_one_is_tried() -> None:
     assert {kind for kind, *_ in FOUND} | {"email", "iban"} == set(KINDS)
+
+
+def test_the_readme_lists_every_kind() -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    table = readme.partition("## Kinds")[2].partition("## Figures")[0]
+    assert sorted(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == KINDS

@@ -15,13 +15,15 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from tests.benchmarks.detector_figures.corpora import Corpus, corpora, prose
+from tests.benchmarks.detector_figures.corpora import Corpus, Sample, corpora, prose
 from tests.benchmarks.detector_figures.score import Score, Spans, score
+from tests.benchmarks.setting import input_text
 
 from ringfence.privacy.detection import ENTRY_POINT_GROUP, DetectorSet, installed_detectors
 
 _CHILD = Path(__file__).with_name("presidio_child.py")
 _ROUNDS = 3
+_CHARACTERS = 20_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         table.add_row(*row)
     console = Console(width=140)
     console.print(table)
-    for line in false_hits(given.data):
+    for line in (*false_hits(given.data), *costs()):
         console.print(line)
     return 0
 
@@ -54,13 +56,30 @@ def rows(folder: Path, presidio: Path | None) -> Iterator[tuple[str, ...]]:
 
 def false_hits(folder: Path) -> Iterator[str]:
     """What every installed kind takes for an identifier in prose that holds none."""
-    from importlib.metadata import entry_points
-
-    kinds = sorted({point.name for point in entry_points(group=ENTRY_POINT_GROUP)} - {"zh_person_name"})
+    kinds = [kind for kind in _installed_kinds() if kind != "zh_person_name"]
     for name, text in prose(folder):
         hits = installed_detectors().scan(kinds, text).hits
         counted = ", ".join(f"{kind} {len(found)}" for kind, found in hits.items()) or "none"
         yield f"{name}: {len(text):,} characters, {len(kinds)} kinds, hits: {counted}"
+
+
+def costs() -> Iterator[str]:
+    """µs per 1,000 characters of the examples' texts, each kind alone: the plain text is made for it alone too."""
+    for name in ("article.txt", "chinese.txt"):
+        text = (input_text(name) * (_CHARACTERS // len(input_text(name)) + 1))[:_CHARACTERS]
+        corpus = Corpus(name=name, language="", kinds=(), samples=(Sample(text=text, spans={}),))
+        used = {kind: _us_per_1000(corpus, _finder(installed_detectors(), kind)) for kind in _installed_kinds()}
+        yield f"{name}, µs: " + ", ".join(f"{kind} {cost:.0f}" for kind, cost in sorted(used.items(), key=_by_cost))
+
+
+def _by_cost(used: tuple[str, float]) -> float:
+    return -used[1]
+
+
+def _installed_kinds() -> list[str]:
+    from importlib.metadata import entry_points
+
+    return sorted({point.name for point in entry_points(group=ENTRY_POINT_GROUP)})
 
 
 def _finder(detectors: DetectorSet, kind: str) -> Callable[[str], Spans]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-SYNTHETIC = "synth_dataset_v2.json"
+SYNTHETIC = ("synth_dataset_v2.json", "generated_large.json")
 MULTIPRIV = {"multipriv_zh.json": "Chinese", "multipriv_en.json": "English"}
 NEWS = ("msra.test", "peoples_daily.test")
 PROSE = ("prose.txt", "prose_zh.txt")
@@ -56,8 +56,9 @@ class Corpus:
 
 def corpora(folder: Path) -> Iterator[Corpus]:
     """Those whose files lie in `folder`."""
-    if (folder / SYNTHETIC).exists():
-        yield _synthetic(folder / SYNTHETIC)
+    for name in SYNTHETIC:
+        if (folder / name).exists():
+            yield _synthetic(folder / name)
     for name, language in MULTIPRIV.items():
         if (folder / name).exists():
             yield _multipriv(folder / name, language)
@@ -83,7 +84,7 @@ def _synthetic(path: Path) -> Corpus:
                 spans[kind] = (*spans.get(kind, ()), (span["start_position"], span["end_position"]))
         samples.append(Sample(text=one["full_text"], spans=spans))
     kinds = tuple(_SYNTHETIC_KINDS.values())
-    return Corpus(name="presidio-research", language="English", kinds=kinds, samples=tuple(samples))
+    return Corpus(name=path.stem, language="English", kinds=kinds, samples=tuple(samples))
 
 
 def _multipriv(path: Path, language: str) -> Corpus:
