@@ -74,7 +74,7 @@ def matcher(random: Random, *, labels: bool, cel: bool) -> Condition:
         lambda: TokensIn(bounds(random, (0, 1, 2, 4, 2.5))),
         lambda: FactIn("user.age", some(random, ("adult", "minor"), 2)),
         lambda: FactIn("user.staff", frozenset({random.random() < 0.5})),
-        lambda: FactRange("user.level", bounds(random, (-1, 0, 3, 5, 9, 12))),
+        lambda: FactRange("user.level", bounds(random, (-3, 0, 3, 5, 9, 12))),
         lambda: FactRange("user.floor", bounds(random, (-2, 0, 3.5, 7))),
         lambda: FactRange("user.score", bounds(random, (0, 0.25, 0.5, 1))),
         lambda: moment(random),
@@ -197,12 +197,14 @@ def edited(random: Random, before: Document) -> Document:
         at = random.randrange(len(flow) + 1)
         flow[at : at + random.randint(0, 1)] = [flow_rule(random, 100 + at, cel=False)] * random.randint(0, 1)
     labels = {name: Label(detect=tuple(sorted(some(random, KINDS, 2)))) for name in random.sample(LABELS, 4)}
+    labels = labels if random.random() < 0.5 else before.labels
+    looks = any(label.detect for label in labels.values())
     return replace(
         before,
         flow=tuple(flow),
-        labels=labels if random.random() < 0.5 else before.labels,
+        labels=labels,
         unknown=random.choice((before.unknown, before.unknown, "health")),
-        clean=random.choice((before.clean, None, "public")),
+        clean=random.choice((before.clean, None, "public")) if looks else None,
         facts=random.choice((before.facts, OTHER_FACTS)),
         tasks=random.choice((before.tasks, ())),
     )

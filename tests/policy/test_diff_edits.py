@@ -211,6 +211,15 @@ def test_a_new_recipient_is_compared_with_nothing() -> None:
     assert row.outward is not None
 
 
+def test_a_detector_more_that_fails_can_move_what_was_clean() -> None:
+    turned = ("allow: {labels: [public], to: [partner]}", "allow: {labels: [unclassified], to: [partner]}")
+    more = ("detect: [email, phone]", "detect: [email, phone, iban]")
+    assert said(compare(read(edited(turned)), read(edited(turned, more))))["openai"] == [
+        "a part for which detector 'iban' fails: labels=[unclassified] task=open_question user.age=adult "
+        "(before labels=[public]) by rule 'partner', which was refused"
+    ]
+
+
 def test_what_narrows_is_told_too() -> None:
     rows = compare(read(edited((MINORS, ""))), read(BASE)).rows
     (row,) = [row for row in rows if row.name == "openai"]
@@ -243,7 +252,10 @@ def test_times_in_different_zones_are_never_taken_for_the_same() -> None:
 def test_invariant_an_example_that_the_interpreters_do_not_confirm_is_never_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ringfence.policy.compiled.Compiled._plan", lambda *_, **__: ())
+    def plan(*_: object) -> tuple[()]:
+        return ()
+
+    monkeypatch.setattr("ringfence.policy.compiled.Compiled._plan", plan)
     with pytest.raises(AssertionError, match="do not confirm"):
         compare(read(BASE), read(edited((MINORS, ""))))
 

@@ -201,7 +201,10 @@ def test_the_place_is_that_of_the_invariant() -> None:
 def test_invariant_a_counterexample_that_the_interpreter_does_not_confirm_is_never_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ringfence.policy.compiled.Compiled._plan", lambda *_, **__: ())
+    def plan(*_: object) -> tuple[()]:
+        return ()
+
+    monkeypatch.setattr("ringfence.policy.compiled.Compiled._plan", plan)
     for invariant in ("never: {labels: [health], to: [house]}", "only: {to: [device]}"):
         with pytest.raises(AssertionError, match="does not confirm"):
             read_policy(policy("id: x, allow: {labels: '*', to: [own]}", invariant))

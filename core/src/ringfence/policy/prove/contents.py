@@ -115,6 +115,5 @@ def _found(document: Document) -> Mapping[str, frozenset[str]]:
 
 
 def _plain(document: Document) -> frozenset[str]:
-    """The label of a text that was scanned without a hit; where nothing is looked for, nothing is clean."""
-    looks = any(label.detect for label in document.labels.values())
-    return frozenset({document.clean if looks and document.clean is not None else document.unknown})
+    """The label of a text that was scanned without a hit."""
+    return frozenset({document.unknown if document.clean is None else document.clean})
