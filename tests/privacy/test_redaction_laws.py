@@ -21,7 +21,7 @@ from ringfence.privacy.redaction.memory import Known, Memory
 from ringfence.privacy.redaction.redactor import Redacted, Redactor
 from ringfence.privacy.redaction.restoring import Restorer
 from ringfence.privacy.redaction.vault import Entry, Vault
-from ringfence.request import FilePart, Message, Part, Request, TextPart, ToolCallPart, ToolResultPart
+from ringfence.request import FilePart, Message, Part, Request, TextPart, Tool, ToolCallPart, ToolResultPart
 
 Kind = Literal["remove", "mask", "pseudonym"]
 
@@ -205,6 +205,59 @@ def test_a_value_split_over_two_parts_stands_in_the_first_and_comes_back(policy:
     result = redacted(policy, vault, PSEUDONYMS, TextPart("call 1234"), TextPart(" 5678 now"))
     assert [part.text for part in result.request.messages[0].parts if isinstance(part, TextPart)][1] == " now"
     assert Restorer(vault).whole(result.request.messages[0].text) == "call 1234 5678 now"
+
+
+class Failing:
+    """A detector that raises."""
+
+    def detect(self, text: str) -> Iterator[Hit]:
+        raise ValueError(text)
+
+
+@pytest.mark.parametrize("decided", [frozenset({"contact"}), frozenset({"contact", "unclassified"})], ids=len)
+def test_a_detector_that_fails_now_refuses_unless_that_was_decided_on(policy: Policy, decided: frozenset[str]) -> None:
+    labeller = Labeller(policy, DetectorSet({"email": Failing(), "long": Failing(), "word": Failing()}))
+    again = Redactor(labeller, Memory(), Vault(), {"contact": "mask"}, labels=decided, recipient="far")
+    request = Request(messages=(Message("user", (TextPart("to anna@mail.io"),)),))
+    if "unclassified" in decided:  # flow lets what could not be scanned through as it is
+        assert again.request(request).request.messages[0].text == "to anna@mail.io"
+        return
+    with pytest.raises(GateError, match="could not be scanned again"):
+        again.request(request)
+
+
+def test_numbers_and_keys_of_json_are_redacted_and_it_stays_json(policy: Policy) -> None:
+    said = '{"12345678": 12345678, "n": 12.5, "list": [true, "a\\nanna@mail.io"]}'
+    result = redacted(policy, Vault(), {"contact": "mask"}, TextPart("So"), ToolResultPart("c", "look", said))
+    part = result.request.messages[0].parts[1]
+    assert isinstance(part, ToolResultPart)
+    assert part.text == '{"****": "****", "n": 12.5, "list": [true, "a\\n****"]}'
+
+
+@pytest.mark.parametrize("part", [ToolCallPart("anna@mail.io", "look", "{}"), ToolCallPart("c", "anna@mail.io", "{}")])
+def test_a_hit_in_an_identifier_of_a_call_refuses(policy: Policy, part: ToolCallPart) -> None:
+    with pytest.raises(GateError, match="a value is left after redaction"):
+        redacted(policy, Vault(), PSEUDONYMS, TextPart("So"), part)
+
+
+def test_a_declared_label_of_a_tool_alone_refuses_and_beside_a_found_one_does_not(policy: Policy) -> None:
+    tools = (Tool(name="look", labels=frozenset({"contact"})),)
+    with pytest.raises(GateError, match=r"label 'contact'.*declared for a tool"):
+        redacted(policy, Vault(), PSEUDONYMS, TextPart("So"), tools=tools)
+    result = redacted(policy, Vault(), PSEUDONYMS, TextPart("to anna@mail.io"), tools=tools)
+    assert result.request.tools == tools
+
+
+def test_a_policy_without_detectors_redacts_what_is_declared_or_unknown() -> None:
+    text = POLICY.replace("clean: public\n", "")
+    declaring = read_policy(re.sub(r"\{detect: \[.*\]\}", "{}", text))
+    how: dict[str, Kind] = {"unclassified": "mask", "health": "pseudonym"}
+    again = Redactor(
+        Labeller(declaring), Memory(), Vault(), how, labels=frozenset({"health", "unclassified"}), recipient="far"
+    )
+    parts = [TextPart("open ", labels=frozenset({"public"})), TextPart("who knows")]
+    result = again.request(Request(messages=(Message("user", tuple(parts)),)))
+    assert result.request.messages[0].text == "open ****"
 
 
 def test_what_stands_in_one_part_is_found_though_it_reads_on(policy: Policy) -> None:
