@@ -79,6 +79,7 @@ PUBLIC = "labels=[public] task=open_question"
 LESS = "redacted less than it was"
 BESIDE = "what detector 'phone' finds, beside what detector 'email' finds: labels=[contact]"
 AROUND = "the text around what detector 'iban' finds, in a part declared 'contact': labels=[contact]"
+FAILS = "a part for which detector 'iban' fails: labels=[unclassified] task=open_question user.age=adult"
 PHONE = "what detector 'phone' finds: labels=[public] task=open_question"
 FEWER = "a label whose detectors are fewer"
 MORE = "a detector more, whose spans alone are redacted now and no longer the whole part"
@@ -215,8 +216,7 @@ def test_a_detector_more_that_fails_can_move_what_was_clean() -> None:
     turned = ("allow: {labels: [public], to: [partner]}", "allow: {labels: [unclassified], to: [partner]}")
     more = ("detect: [email, phone]", "detect: [email, phone, iban]")
     assert said(compare(read(edited(turned)), read(edited(turned, more))))["openai"] == [
-        "a part for which detector 'iban' fails: labels=[unclassified] task=open_question user.age=adult "
-        "(before labels=[public]) by rule 'partner', which was refused"
+        f"{FAILS} (before labels=[public]) by rule 'partner', which was refused"
     ]
 
 
