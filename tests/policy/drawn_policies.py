@@ -196,8 +196,8 @@ def edited(random: Random, before: Document) -> Document:
     for _ in range(random.randint(1, 3)):
         at = random.randrange(len(flow) + 1)
         flow[at : at + random.randint(0, 1)] = [flow_rule(random, 100 + at, cel=False)] * random.randint(0, 1)
-    labels = {name: Label(detect=tuple(sorted(some(random, KINDS, 2)))) for name in random.sample(LABELS, 4)}
-    labels = labels if random.random() < 0.5 else before.labels
+    detecting = {name: Label(detect=tuple(sorted(some(random, KINDS, 2)))) for name in random.sample(LABELS, 4)}
+    labels = detecting if random.random() < 0.5 else before.labels
     looks = any(label.detect for label in labels.values())
     return replace(
         before,
