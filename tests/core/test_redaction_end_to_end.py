@@ -38,6 +38,8 @@ from ringfence.response import (
     TextEnd,
     TextStart,
     ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
 )
 from ringfence.testing import ScriptedProvider, call_events, failing, text_events
 
@@ -353,6 +355,25 @@ async def test_opaque_reasoning_of_a_model_that_saw_a_label_is_dropped() -> None
         response = await it.respond(turns)
     assert not any(isinstance(part, ReasoningPart) for message in far.requests[0].messages for part in message.parts)
     assert "reasoning" in [one.setting for one in response.adjustments]
+
+
+async def test_opaque_reasoning_of_a_model_that_saw_placeholders_goes_back_to_it_as_it_was() -> None:
+    def think(request: Request) -> list[ProviderEvent]:
+        mail = last(request).removeprefix("to ")
+        reasoning = [ReasoningStart(0), ReasoningDelta(0, f"write {mail}"), ReasoningEnd(0, state="opaque")]
+        call = [ToolCallStart(1, "c", "invite"), ToolCallDelta(1, json.dumps({"who": mail})), ToolCallEnd(1)]
+        return [*reasoning, *call, Finish("tool_calls")]
+
+    calls, far = Calls(), Model(think, lambda _: "done")
+    async with assistant(far=far) as it:
+        response = await it.respond(f"to {ANNA}", tools=calls.tools(), approve=calls.approve)
+    assert calls.got == [ANNA]
+    part = far.requests[1].messages[1].parts[0]
+    assert isinstance(part, ReasoningPart)
+    assert part.state == "opaque"
+    assert part.text == f"write {sent(far, 0)[0].removeprefix('to ')}"
+    assert isinstance(shown_part := response.earlier_messages[0].parts[0], ReasoningPart)
+    assert shown_part.text == f"write {ANNA}"
 
 
 # ------------------------------------------------------------------ broken streams

@@ -125,7 +125,7 @@ class Redactor:
         before = {entry.value for entry in self._vault.entries}
         for turn in turns:
             for piece in turn.pieces:
-                self._mark_whole(piece, self._needed(piece, turn.known) - piece.found())
+                self._mark_whole(piece, self._needed(piece, turn.known))
         self._mark_known(slots, [entry for entry in self._entries() if entry.value not in before])
 
     def _mark_known(self, slots: list[Slot], entries: list[Entry]) -> None:
@@ -134,10 +134,9 @@ class Redactor:
             slot.spans += literals.spans(slot.text)
 
     def _mark_whole(self, piece: Piece, labels: frozenset[str]) -> None:
-        hidden_state = piece.opaque and piece.found() & self._names
-        if not labels and not (hidden_state and isinstance(piece.part, ReasoningPart)):
+        if not labels:
             return
-        name = min(labels or piece.found() & self._names)
+        name = min(labels)
         piece.take_whole(labels | piece.part.labels | piece.found(), name)
         if piece.slot is not None and not piece.gone:
             start = piece.slot.ends[piece.place - 1] if piece.place else 0
@@ -145,11 +144,15 @@ class Redactor:
             self._vault.note(Entry(value=text, labels=labels | piece.part.labels, name=name, whole=True))
 
     def _needed(self, piece: Piece, known: Known) -> frozenset[str]:
-        """The labels of a part that have to be redacted in it, by spans or as a whole."""
+        """The labels for which spans are not enough, so that all of the part has to go."""
         labels = piece.part.labels
         if self._names & self._labeller.without_hits:
             labels |= self._labeller.carried(piece.part)
-        return (labels & self._names) - known.unseen
+        labels = (labels & self._names) - known.unseen
+        found = piece.found()
+        # What a text of it shows, its opaque state may say too.
+        state = isinstance(piece.part, ReasoningPart) and piece.part.state is not None
+        return labels | ((found & self._names) - known.unseen) if state else labels - found
 
     def _mark_request(self, request: Request, turns: list[Turn]) -> None:
         """Labels of no part: they are redacted where they were found, else everything is."""

@@ -42,12 +42,6 @@ class Piece:
     gone: frozenset[str] = NO_LABELS
 
     @property
-    def opaque(self) -> bool:
-        """Whether it holds something that no text of it shows."""
-        part = self.part
-        return self.slot is None or (isinstance(part, ReasoningPart) and part.state is not None)
-
-    @property
     def whole(self) -> bool:
         """Whether nothing of it is left."""
         return bool(self.gone) or (self.slot is not None and self.slot.is_whole(self.place))
