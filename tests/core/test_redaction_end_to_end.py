@@ -360,8 +360,16 @@ async def test_opaque_reasoning_of_a_model_that_saw_a_label_is_dropped() -> None
 async def test_opaque_reasoning_of_a_model_that_saw_placeholders_goes_back_to_it_as_it_was() -> None:
     def think(request: Request) -> list[ProviderEvent]:
         mail = last(request).removeprefix("to ")
-        reasoning = [ReasoningStart(0), ReasoningDelta(0, f"write {mail}"), ReasoningEnd(0, state="opaque")]
-        call = [ToolCallStart(1, "c", "invite"), ToolCallDelta(1, json.dumps({"who": mail})), ToolCallEnd(1)]
+        reasoning: list[ProviderEvent] = [
+            ReasoningStart(0),
+            ReasoningDelta(0, f"write {mail}"),
+            ReasoningEnd(0, state="opaque"),
+        ]
+        call: list[ProviderEvent] = [
+            ToolCallStart(1, "c", "invite"),
+            ToolCallDelta(1, json.dumps({"who": mail})),
+            ToolCallEnd(1),
+        ]
         return [*reasoning, *call, Finish("tool_calls")]
 
     calls, far = Calls(), Model(think, lambda _: "done")
