@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from ringfence.cli.root import root
 from ringfence.errors import PolicyInvalid
 from ringfence.policy import Document, read_policy
-from ringfence.policy.conditions import AllOf, AnyOf, Condition, Fact, FactIn, FactRange, Range, fact_names
+from ringfence.policy.conditions import AllOf, AnyOf, Cel, Condition, Fact, FactIn, FactRange, Range, fact_names
 from ringfence.policy.document import FlowRule, Invariant
 from ringfence.policy.prove import prove
 
@@ -196,6 +196,19 @@ def test_the_place_is_that_of_the_invariant() -> None:
         read_policy(text, source="policy.yaml")
     line = text.splitlines().index("  - never: {labels: [health], to: [house]}") + 1
     assert caught.value.faults[0].startswith(f"policy.yaml:{line}:5: invariant ")
+
+
+@pytest.mark.parametrize(("tasks", "holds"), [({"other"}, True), ({"rewrite"}, False), (None, False)])
+def test_a_deny_with_cel_applies_to_a_task_that_the_file_does_not_know_and_else_may_be_false(
+    tasks: set[str] | None, holds: bool
+) -> None:
+    base = read_policy(policy("id: x, allow: {labels: '*', to: [own]}", "only: {to: [device, own]}")).document
+    deny = FlowRule(id="cel", effect="deny", labels=None, to=frozenset({"own"}), when=Cel("task == 'rewrite'"))
+    never = Invariant(kind="never", to=frozenset({"own"}), tasks=None if tasks is None else frozenset(tasks))
+    (proof,) = prove(replace(base, flow=(*base.flow, deny), invariants=(never,)))
+    assert proof.holds == holds
+    if proof.counterexample is not None:
+        assert "cel \"task == 'rewrite'\"=false" in proof.counterexample.says
 
 
 def test_invariant_a_counterexample_that_the_interpreter_does_not_confirm_is_never_told(
