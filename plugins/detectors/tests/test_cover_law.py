@@ -13,9 +13,16 @@ from stdnum import luhn, verhoeff
 from stdnum.iso7064 import mod_11_2, mod_97_10
 
 from ringfence.privacy.detection import ENTRY_POINT_GROUP, DetectorSet
+from ringfence_detectors.identifier import Identifier
 
 KINDS = sorted(point.name for point in entry_points(group=ENTRY_POINT_GROUP))
 DETECTORS = DetectorSet()
+IDENTIFIERS = {
+    point.name: detector
+    for point in entry_points(group=ENTRY_POINT_GROUP)
+    if isinstance(detector := point.load(), Identifier)
+}
+CAPITALS_AND_DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 INVISIBLE = ["\u200b", "\u00ad", "\u2060", "\ufeff", "\u200e"]
 ZEROS = ["0", "\uff10", "\u0660", "\u0966", "\U0001d7ce"]
 DASHES = ["-", "\u2010", "\u2011", "\u2013", "\u2212", "\uff0d"]
@@ -137,3 +144,18 @@ def test_every_hit_of_every_kind_lies_in_the_text_in_order_and_apart(text: str) 
     for kind, hits in scan.hits.items():
         ends = [0, *(hit.end for hit in hits)]
         assert all(end <= hit.start for end, hit in zip(ends, hits, strict=False)), kind
+
+
+@given(st.data())
+def test_no_check_raises_on_what_has_the_structure_of_its_kind(data: st.DataObject) -> None:
+    """A check that raised would make its kind fail, and the text unknown."""
+    kind = data.draw(st.sampled_from(sorted(IDENTIFIERS)))
+    identifier = IDENTIFIERS[kind]
+    if identifier.structure is not None:
+        number = data.draw(st.from_regex(identifier.structure, fullmatch=True, alphabet=CAPITALS_AND_DIGITS))
+    else:
+        writing = data.draw(st.sampled_from(identifier.writings)).replace(" ", "")
+        number = "".join(
+            data.draw(st.sampled_from("0123456789" if part == "d" else "0123456789ABXZ")) for part in writing
+        )
+    assert identifier.is_valid(number) in (True, False)

@@ -62,10 +62,9 @@ def singapore_identity(number: str) -> bool:
 
 
 def taiwan_identity(number: str) -> bool:
-    """A letter that stands for a place, then nine digits: a weighted sum that 10 divides."""
-    if number[0] not in _TAIWAN_LETTERS:
-        return False
-    digits = [int(digit) for digit in f"{_TAIWAN_LETTERS.index(number[0]) + 10}{number[1:]}"]
+    """A letter that stands for a place, nine digits or a letter and eight: a weighted sum that 10 divides."""
+    second = number[1] if number[1].isdigit() else str(_TAIWAN_LETTERS.index(number[1]) % 10)
+    digits = [int(digit) for digit in f"{_TAIWAN_LETTERS.index(number[0]) + 10}{second}{number[2:]}"]
     return sum(digit * weight for digit, weight in zip(digits, _TAIWAN_WEIGHTS, strict=True)) % 10 == 0
 
 

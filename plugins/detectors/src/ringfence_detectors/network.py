@@ -16,7 +16,7 @@ _VERSION_CHARACTERS = 12
 _SOME_OF_IPV6 = re.compile(r":[0-9A-Fa-f]{0,4}:")
 _HEX_END = re.compile(r"[0-9A-Fa-f:]*\Z")
 _HEX = re.compile(r"[0-9A-Fa-f:]+(?:\.[0-9]{1,3}){0,3}")
-_LONGEST_IPV6 = 45
+_SHORTEST_IPV6, _LONGEST_IPV6 = 6, 45  # Shorter ones are mostly pieces of programs, as [1::2] is.
 _SOME_OF_MAC = re.compile(r"[:\-][0-9A-Fa-f]{2}[:\-][0-9A-Fa-f]{2}[:\-]|\.[0-9A-Fa-f]{4}\.")
 _MAC = re.compile(
     r"(?<![A-Za-z0-9:\-.])(?:[0-9A-Fa-f]{2}([:\-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}"
@@ -63,7 +63,7 @@ def _version_6(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _is_somebodys(address: type[IPv4Address | IPv6Address], written: str) -> bool:
-    if len(written) > _LONGEST_IPV6:
+    if not _SHORTEST_IPV6 <= len(written) <= _LONGEST_IPV6:
         return False
     try:
         value = address(written)
