@@ -155,7 +155,8 @@ def with_full_disk(**providers: Any) -> Any:
     from dataclasses import replace
 
     it = assistant(policy("first"), **providers)
-    it._runtime = replace(it._runtime, audit=_Failing())  # pyright: ignore[reportPrivateUsage]
+    in_force = it._in_force  # pyright: ignore[reportPrivateUsage]
+    in_force._put(replace(in_force.runtime, audit=_Failing()))  # pyright: ignore[reportPrivateUsage]
     return it
 
 

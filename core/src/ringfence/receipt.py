@@ -30,7 +30,7 @@ class Receipt:
     `rules` are the ids of the flow rules that allowed the recipient, `route` the route rule that chose it.
     `input_bytes` and `output_bytes` count UTF-8 bytes of text and raw bytes of attachments. Times are seconds;
     `started_at` is Unix time. `cost_usd` is `None` where no price is known, 0 on the device. `consented`
-    is whether a person was asked for this recipient and said yes. `redactions` counts the values that were redacted, by
+    is whether a person said yes to this recipient, now or before. `redactions` counts the values that were redacted, by
     label. `shadow` is what the shadow policy would have done where that differs, by name and never with content.
     """
 

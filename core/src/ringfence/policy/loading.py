@@ -139,7 +139,7 @@ def tell_of_shadow(report: Report) -> None:
 def _read_file(path: Path, source: str, layers: tuple[Path, ...], *, with_shadow: bool = True) -> Report:
     from ringfence.policy.source import read_bytes  # noqa: PLC0415  (the built-in policy reads no file)
 
-    report = _read(read_bytes(path), source, path=path.absolute(), layers=layers)
+    report = _read(read_bytes(path, shown=source), source, path=path.absolute(), layers=layers)
     shadow = None if report.policy is None else report.policy.document.shadow
     return _with_shadow(report, shadow, path, layers) if shadow is not None and with_shadow else report
 

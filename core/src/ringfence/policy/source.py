@@ -24,13 +24,13 @@ _BINARY = frozenset(map(ord, _NOT_TEXT))
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-def read_bytes(path: Path) -> bytes:
-    """The bytes of a policy file, at most `MAX_BYTES + 1` of them.
+def read_bytes(path: Path, *, shown: str | None = None) -> bytes:
+    """The bytes of a policy file, at most `MAX_BYTES + 1` of them; `shown` is how a person named it.
 
     Raises:
         PolicyNotReadable: it is missing, not a file, or may not be read.
     """
-    return _read(path, f"policy file '{path}'", path.open)
+    return _read(path, f"policy file '{shown or path}'", path.open)
 
 
 def read_regular(path: Path, *, shown: str) -> bytes:

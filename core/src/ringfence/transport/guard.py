@@ -66,9 +66,11 @@ class Guard(httpx2.AsyncBaseTransport):
         fields = [(name.lower(), value) for name, value in request.headers.raw]
         self._check_origin(request.url, [value for name, value in fields if name == b"host"])
         self._check_form(request, [name for name, _ in fields])
-        grant = self._claim()
+        grant = self._grant()
         if grant.hidden:
             await self._check_content(request, grant.hidden)
+        # Last, since what a person takes back before this is not sent.
+        grant.claim(self._recipient)
         return await self._engine.handle_async_request(request)
 
     def _check_origin(self, url: httpx2.URL, hosts: list[bytes]) -> None:
@@ -114,14 +116,13 @@ class Guard(httpx2.AsyncBaseTransport):
                 way_out="a provider that sends only what is in plan.request",
             )
 
-    def _claim(self) -> Grant:
+    def _grant(self) -> Grant:
         grant = sending_grant()
         if grant is None:
             raise GateError(
                 f"a request to recipient '{self._recipient.name}' without a grant",
                 way_out="send inside: with grant.spend(plan.request)",
             )
-        grant.claim(self._recipient)
         return grant
 
     async def aclose(self) -> None:
