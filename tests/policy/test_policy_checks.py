@@ -361,6 +361,14 @@ ROUTES = {
         overflowing("rented", "out"),
         "rule 'all' overflows to 'rented', which flow lets nothing reach.",
     ),
+    "overflow and fallback": (
+        (),
+        overflowing("rented", "rented"),
+        (
+            "rule 'all' names 'rented' in overflow: and in fallback:. Its first place counts, so it is used only when a "
+            "preferred recipient is full or cannot be reached, and never as a fallback. Take it out of one of them."
+        ),
+    ),
 }
 
 

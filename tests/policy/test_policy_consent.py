@@ -171,23 +171,23 @@ def test_a_tool_gets_what_flow_allows_to_its_ring_without_a_requirement(
     tool: str, labels: list[str], outcome: str
 ) -> None:
     """A rule that requires something, and a rule for one recipient, allow a tool nothing."""
-    assert POLICY.tool_outcome(tool, facts(*labels)) == outcome
+    assert POLICY.tool_verdict(tool, facts(*labels)).outcome == outcome
 
 
 def test_a_deny_of_the_ring_holds_for_its_tools() -> None:
-    assert POLICY.tool_outcome("create_event", facts("public", task="embed")) == "deny"
+    assert POLICY.tool_verdict("create_event", facts("public", task="embed")).outcome == "deny"
     # A deny that depends on the task applies to a task that the file does not know.
-    assert POLICY.tool_outcome("create_event", facts("public", task="no such task")) == "deny"
+    assert POLICY.tool_verdict("create_event", facts("public", task="no such task")).outcome == "deny"
 
 
 def test_data_without_labels_is_unknown_to_a_tool() -> None:
-    assert POLICY.tool_outcome("create_event", facts()) == "deny"
+    assert POLICY.tool_verdict("create_event", facts()).outcome == "deny"
     anything = TEXT.replace("[public, contact, health], to: [device]", '"*", to: [device]')
-    assert read_policy(anything).tool_outcome("create_event", facts()) == "allow"
+    assert read_policy(anything).tool_verdict("create_event", facts()).outcome == "allow"
 
 
 def test_a_policy_that_declares_no_tool_rules_none() -> None:
-    assert builtin_policy().tool_outcome("web_search", facts("health")) == "allow"
+    assert builtin_policy().tool_verdict("web_search", facts("health")).outcome == "allow"
 
 
 def test_empty_sections_say_nothing() -> None:

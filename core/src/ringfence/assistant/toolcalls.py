@@ -83,7 +83,7 @@ class ToolCalls:
         if function is None:
             raise _NotRun("there is no tool of this name")
         # INVARIANT: a tool is a recipient too: nothing of a request reaches one that the policy does not let it reach.
-        outcome = self._policy.tool_outcome(call.name, self._facts)
+        outcome = self._policy.tool_verdict(call.name, self._facts).outcome
         if outcome == "deny":
             raise _NotRun("the policy does not let this conversation reach this tool")
         fault = ""

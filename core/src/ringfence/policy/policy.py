@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from ringfence.policy.compiled import Compiled
 from ringfence.policy.conditions import Fact
-from ringfence.policy.decision import ConsentRule, Decision, Outcome, ToolVerdict
+from ringfence.policy.decision import ConsentRule, Decision, ToolVerdict
 from ringfence.policy.document import Document, Label
 from ringfence.policy.facts import Facts
 from ringfence.policy.keys import BUILT_IN_TASKS
@@ -58,10 +58,6 @@ class Policy:
         """
         tool = self.document.tools.get(name)
         return _NOT_RULED if tool is None else self.compiled.tool_verdict(tool.ring, facts)
-
-    def tool_outcome(self, name: str, facts: Facts) -> Outcome:
-        """The outcome of `tool_verdict` alone."""
-        return self.tool_verdict(name, facts).outcome
 
     def __repr__(self) -> str:
         return f"Policy({self.name}, {self.digest[:19]}…, source={self.source})"

@@ -1,4 +1,7 @@
-"""The sentences of a decision: why a recipient is allowed or refused, in a person's words."""
+"""The sentences of a decision: why a recipient is allowed or refused, in a person's words.
+
+The id of a rule of a layer begins with the layer's name, so no sentence names both.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ def denied(rule: FlowRule, labels: Sequence[str], unknown: Sequence[str] | None 
     hit = [label for label in labels if rule.labels is None or label in rule.labels]
     counts = f" ({_not_known(unknown)}, so it counts)" if unknown is not None else ""
     because = f": {rule.reason.rstrip('. ')}" if rule.reason else ""
-    return f"{_named(rule)} denies {listed(hit)}{counts}{because}"
+    return f"rule '{rule.id}' denies {listed(hit)}{counts}{because}"
 
 
 def uncovered(labels: Sequence[str], declared: Collection[str], layer: str = "") -> str:
@@ -61,23 +64,19 @@ def unmet(rule: FlowRule, recipient: Recipient) -> str:
     missing = rule.require.unmet(recipient)
     wanted = " and ".join(f"{one.fact} {one.wanted}" for one in missing)
     if all(one.declared is None for one in missing):
-        return f"{_named(rule)} requires {wanted}, which is not known of '{recipient.name}'"
+        return f"rule '{rule.id}' requires {wanted}, which is not known of '{recipient.name}'"
     shown = " and ".join(f"no {one.fact}" if one.declared is None else f"{one.fact} {one.declared}" for one in missing)
-    return f"{_named(rule)} requires {wanted}: '{recipient.name}' declares {shown}"
+    return f"rule '{rule.id}' requires {wanted}: '{recipient.name}' declares {shown}"
 
 
 def unclear(rule: FlowRule, unknown: Sequence[str]) -> str:
     """Of an allow whose condition is not evaluable."""
-    return f"{_named(rule)} does not count: {_not_known(unknown)}"
+    return f"rule '{rule.id}' does not count: {_not_known(unknown)}"
 
 
 def false(rule: FlowRule) -> str:
     """Of an allow whose condition is false."""
-    return f"{_named(rule)} does not count: its condition is false"
-
-
-def _named(rule: FlowRule) -> str:
-    return f"rule '{rule.id}' of layer {quoted(rule.layer)}" if rule.layer else f"rule '{rule.id}'"
+    return f"rule '{rule.id}' does not count: its condition is false"
 
 
 def _not_known(unknown: Sequence[str]) -> str:

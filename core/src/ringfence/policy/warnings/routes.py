@@ -1,4 +1,4 @@
-"""Entries of a route that flow never lets through, and overflow that goes outward."""
+"""Entries of a route that are never used as they are written, and overflow that goes outward."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def routes_in_vain(document: Document, reach: Reach) -> Iterator[tuple[Position,
     for rule in document.route:
         yield from _closed(rule, reach)
         yield from _overflow(rule, document, reach)
+        yield from _never_fallback(rule)
 
 
 def _closed(rule: RouteRule, reach: Reach) -> Iterator[tuple[Position, str]]:
@@ -50,6 +51,15 @@ def _overflow(rule: RouteRule, document: Document, reach: Reach) -> Iterator[tup
             ring, inner = document.recipients[name].ring, document.recipients[outermost].ring
             outward = f"when {quoted(outermost)} is full, requests go on to ring '{ring}' where flow allows it"
             yield rule.at, f"rule {quoted(rule.id)} overflows outward, from '{inner}' to {quoted(name)}: {outward}."
+
+
+def _never_fallback(rule: RouteRule) -> Iterator[tuple[Position, str]]:
+    """What is overflow and fallback: it stands in a plan once, where it comes first. One also preferred is a fault."""
+    for name in rule.fallback if rule.overflow is not None else ():
+        if rule.overflow is not None and name in rule.overflow.to:
+            both = f"rule {quoted(rule.id)} names {quoted(name)} in overflow: and in fallback:"
+            only = "Its first place counts, so it is used only when a preferred recipient is full or cannot be reached"
+            yield rule.at, f"{both}. {only}, and never as a fallback. Take it out of one of them."
 
 
 __all__ = ["routes_in_vain"]
