@@ -15,13 +15,10 @@ from stdnum.iso7064 import mod_11_2, mod_97_10
 from ringfence.privacy.detection import ENTRY_POINT_GROUP, DetectorSet
 from ringfence_detectors.identifier import Identifier
 
-KINDS = sorted(point.name for point in entry_points(group=ENTRY_POINT_GROUP))
+OURS = [point for point in entry_points(group=ENTRY_POINT_GROUP) if point.module.startswith("ringfence_detectors.")]
+KINDS = sorted(point.name for point in OURS)
 DETECTORS = DetectorSet()
-IDENTIFIERS = {
-    point.name: detector
-    for point in entry_points(group=ENTRY_POINT_GROUP)
-    if isinstance(detector := point.load(), Identifier)
-}
+IDENTIFIERS = {point.name: detector for point in OURS if isinstance(detector := point.load(), Identifier)}
 CAPITALS_AND_DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 INVISIBLE = ["\u200b", "\u00ad", "\u2060", "\ufeff", "\u200e"]
 ZEROS = ["0", "\uff10", "\u0660", "\u0966", "\U0001d7ce"]
