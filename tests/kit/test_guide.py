@@ -7,7 +7,11 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -78,6 +82,30 @@ def test_the_new_provider_answers_a_request(followed: dict[str, str]) -> None:
 @pytest.mark.system
 def test_it_can_be_built_for_an_index(followed: dict[str, str]) -> None:
     assert "Successfully built ringfence_parrot-0.1.0" in what(followed, "python -m build")
+
+
+def test_the_guides_price_and_utilisation_are_what_the_core_asks_for() -> None:
+    from ringfence.policy.prices import GROUP
+    from ringfence.provider import Provider, ReportsUtilisation
+    from ringfence.recipient import Recipient
+    from ringfence.response import Usage
+
+    toml = next(text for kind, text in BLOCKS if kind == "toml")
+    (name, target), *others = tomllib.loads(toml)["project"]["entry-points"][GROUP].items()
+    assert (name, others) == ("parrot", [])
+    asked = Recipient(name="parrot", ring="partner", provider=name, model="parrot-1")
+    said: dict[str, Any] = {"Provider": Provider}
+    for kind, text in BLOCKS:
+        if kind == "python" and ("def price_usd" in text or "def utilisation" in text):
+            exec(text, said)
+    price = said[target.partition(":")[2]]
+    assert price(asked, Usage(input_tokens=1000, output_tokens=500)) == pytest.approx(0.003)
+    assert price(asked, Usage()) is None
+    assert price(replace(asked, model="parrot-2"), Usage(input_tokens=1, output_tokens=1)) is None
+    parrot = said["ParrotProvider"]
+    assert issubclass(parrot, ReportsUtilisation)
+    assert parrot.utilisation(SimpleNamespace(loads={"parrot": 0.9}), asked) == 0.9
+    assert parrot.utilisation(SimpleNamespace(loads={}), asked) is None
 
 
 def test_the_guide_speaks_of_what_is_there() -> None:

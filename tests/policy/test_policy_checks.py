@@ -365,8 +365,8 @@ ROUTES = {
         (),
         overflowing("rented", "rented"),
         (
-            "rule 'all' names 'rented' in overflow: and in fallback:. Its first place counts, so it is used only when a "
-            "preferred recipient is full or cannot be reached, and never as a fallback. Take it out of one of them."
+            "rule 'all' names 'rented' in overflow: and in fallback:. Its first place counts, so it is used only when "
+            "a preferred recipient is full or cannot be reached, and never as a fallback. Take it out of one of them."
         ),
     ),
 }

@@ -472,6 +472,9 @@ async def test_recording_passes_on_what_it_is_asked(path: Path) -> None:
         def price_usd(self, recipient: Recipient, usage: Usage) -> float | None:
             return 0.5
 
+        def utilisation(self, recipient: Recipient) -> float | None:
+            return 0.25
+
         async def models(self) -> Sequence[ModelCard]:
             return []
 
@@ -481,9 +484,11 @@ async def test_recording_passes_on_what_it_is_asked(path: Path) -> None:
     await recorder.prewarm(recipient)
     assert real.warmed == 1
     assert recorder.price_usd(recipient, Usage()) == 0.5
+    assert recorder.utilisation(recipient) == 0.25
     assert await recorder.models() == []
-    bare: Any = recording(ScriptedProvider(), path)
+    bare: Any = recording(replaying(path), path)
     assert bare.price_usd(recipient, Usage()) is None
+    assert bare.utilisation(recipient) is None
     await bare.prewarm(recipient)
 
 

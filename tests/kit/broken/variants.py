@@ -331,6 +331,24 @@ class RaisesForAPrice(Whole):
         return {CARD.name: 1e-6}[recipient.model] * cast("int", usage.output_tokens)
 
 
+@caught_by("test_utilisation_is_a_share_or_nothing")
+class RaisesForUtilisation(Whole):
+    def utilisation(self, recipient: Recipient) -> float | None:
+        return {CARD.name: 0.5}[recipient.model]
+
+
+@caught_by("test_utilisation_is_a_share_or_nothing")
+class ReportsPercent(Whole):
+    percent: float | None = None
+
+    async def send(self, native: Native, plan: Plan[object], grant: Grant) -> httpx2.Response:
+        self.percent = 85.0
+        return await super().send(native, plan, grant)
+
+    def utilisation(self, recipient: Recipient) -> float | None:
+        return self.percent
+
+
 # ---------------------------------------------------------------- failures
 
 

@@ -271,6 +271,9 @@ class Whole(Provider):
             return None
         return usage.output_tokens * 1e-6
 
+    def utilisation(self, recipient: Recipient) -> float | None:
+        return min(len(self.running) / 100, 1.0) if recipient.model == CARD.name else None
+
 
 class Cut(Exception):
     """The answer ended before its end."""

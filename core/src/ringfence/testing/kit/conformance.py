@@ -10,6 +10,7 @@ from ringfence.testing.kit.rules.failures import FailureRules
 from ringfence.testing.kit.rules.grants import GrantRules
 from ringfence.testing.kit.rules.lifecycle import LifecycleRules
 from ringfence.testing.kit.rules.media import MediaRules
+from ringfence.testing.kit.rules.recipients import RecipientRules
 from ringfence.testing.kit.rules.secrecy import SecrecyRules
 from ringfence.testing.kit.rules.settings import SettingRules
 from ringfence.testing.kit.rules.surroundings import SurroundingRules
@@ -24,6 +25,7 @@ class ProviderConformance(
     LifecycleRules,
     GrantRules,
     FailureRules,
+    RecipientRules,
     MediaRules,
     ToolRules,
     SettingRules,

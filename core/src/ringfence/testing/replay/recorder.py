@@ -23,6 +23,7 @@ from ringfence.provider import (
     Prices,
     Provider,
     ProviderContext,
+    ReportsUtilisation,
 )
 from ringfence.recipient import Recipient
 from ringfence.request import Request, label_set
@@ -116,6 +117,9 @@ class _Recorder(Provider):
 
     def price_usd(self, recipient: Recipient, usage: Usage) -> float | None:
         return self._inner.price_usd(recipient, usage) if isinstance(self._inner, Prices) else None
+
+    def utilisation(self, recipient: Recipient) -> float | None:
+        return self._inner.utilisation(recipient) if isinstance(self._inner, ReportsUtilisation) else None
 
     def _write(self, plan: Plan[object], grant: Grant, answer: Plain) -> None:
         model = grant.recipient.model

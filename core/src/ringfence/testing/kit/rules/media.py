@@ -1,4 +1,4 @@
-"""Rules on vectors, pictures, sound, token counts and prices."""
+"""Rules on vectors, pictures, sound and token counts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import pytest
 
 from ringfence.errors import Unsupported
-from ringfence.provider import CountsTokens, Embeds, Prices
+from ringfence.provider import CountsTokens, Embeds
 from ringfence.request import FilePart, ImagePart, Request
 from ringfence.response import Media, Usage
 from ringfence.testing.kit.base import Subject
@@ -141,28 +141,6 @@ class MediaRules(Subject):
         expect(len(self.bench.seen()) == before or ready.grant.spent, "tokens were counted elsewhere without a grant")
         ready.grant.revoke()
         return count
-
-    def test_a_price_never_raises(self) -> None:
-        """`price_usd` gives a price that is not negative, or nothing; it never raises."""
-
-        async def asked() -> list[float | None]:
-            found = await self.bench.opened()
-            provider = found.provider
-            if not isinstance(provider, Prices):
-                return []
-            usages = (
-                Usage(),
-                Usage(input_tokens=0, output_tokens=0),
-                Usage(input_tokens=10**9, output_tokens=10**9, cached_input_tokens=10**9, reasoning_tokens=10**9),
-                Usage(output_tokens=5),
-            )
-            return [provider.price_usd(one, usage) for one in self.bench.odd_recipients() for usage in usages]
-
-        for price in self.bench.run(asked()):
-            # A plugin may return anything.
-            given: object = price
-            fine = given is None or (isinstance(given, int | float) and math.isfinite(given) and given >= 0)
-            expect(fine, "a price that is no price")
 
     def test_embed_is_there_where_it_is_declared(self) -> None:
         """A provider whose manifest says `embed` has the method."""
