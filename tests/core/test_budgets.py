@@ -196,7 +196,7 @@ async def test_a_send_that_may_cost_more_than_is_left_is_refused_before_it_is_ma
 
 
 async def test_without_a_price_a_budget_of_money_refuses() -> None:
-    first = ScriptedProvider("1")
+    first = ScriptedProvider("1", cost_usd=None)
     async with assistant(rules(budget(unit="USD", limit=1e6)), first) as it:
         with pytest.raises(GateError, match="the price of this request is not known"):
             await it.respond("x", to="first")

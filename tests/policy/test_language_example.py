@@ -12,7 +12,7 @@ from ringfence.policy.conditions import FactIn, Range, TaskIn, TokensIn
 from ringfence.policy.decision import ConsentRule
 from ringfence.policy.document import AuditRule, Budget, Expected, Invariant, Overflow, TestRequest
 
-EXAMPLE = Path(__file__).with_name("example.yaml")
+EXAMPLE = Path(__file__).parents[2] / "examples" / "policies" / "acme-assistant.yaml"
 ROOT = b'{"signed": {}}'
 
 
@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def policy(folder: Path) -> Policy:
-    return load_policy(folder / "example.yaml")
+    return load_policy(folder / "acme-assistant.yaml")
 
 
 @pytest.fixture
@@ -36,12 +36,12 @@ def document(policy: Policy) -> Document:
 
 
 def test_the_example_has_no_fault(folder: Path) -> None:
-    assert check_file(folder / "example.yaml").fault_lines == ()
+    assert check_file(folder / "acme-assistant.yaml").fault_lines == ()
 
 
 def test_the_example_needs_its_root_of_trust(folder: Path) -> None:
     (folder / "trust" / "house-root.json").unlink()
-    faults = check_file(folder / "example.yaml").fault_lines
+    faults = check_file(folder / "acme-assistant.yaml").fault_lines
     assert [fault.partition(": ")[2] for fault in faults] == [
         f"recipients.{name}.trust names the file 'trust/house-root.json', which is not there."
         for name in ("own-dc", "rented-gpu")

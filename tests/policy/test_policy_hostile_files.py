@@ -14,7 +14,8 @@ from ringfence.policy import Facts, Policy, read_policy
 
 TEAM = (Path(__file__).parents[2] / "examples" / "policies" / "team.yaml").read_text(encoding="utf-8")
 # Every section of the language; what names another file cannot be read without one.
-_WITHOUT_FILES = re.sub(r" trust: \S+,", "", Path(__file__).with_name("example.yaml").read_text(encoding="utf-8"))
+_EXAMPLE = Path(__file__).parents[2] / "examples" / "policies" / "acme-assistant.yaml"
+_WITHOUT_FILES = re.sub(r" trust: \S+,", "", _EXAMPLE.read_text(encoding="utf-8"))
 TIME = 'time: {days: [mon, fri], from: "08:00", to: "18:00", zone: Europe/Zurich}'
 CEL = ', not: {cel: "input_tokens > 9"}' if find_spec("cel_expr_python") else ""
 MORE = f"  - id: office\n    allow: {{labels: [public], to: [house]}}\n    when: {{{TIME}{CEL}}}\n"

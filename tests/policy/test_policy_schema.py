@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from ringfence.policy import json_schema
 
 POLICIES = [
-    Path(__file__).with_name("example.yaml"),
+    Path(__file__).parents[2] / "examples" / "policies" / "acme-assistant.yaml",
     *sorted((Path(__file__).parents[2] / "examples" / "policies").glob("*.yaml")),
     Path(__file__).parents[2] / "core/src/ringfence/policy/builtin.yaml",
 ]

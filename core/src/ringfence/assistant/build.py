@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias, TypedDict, cast
 
-from ringfence.assistant.tasks import INSTRUCTIONS
 from ringfence.assistant.tools import AnyTool, Approve, ToolLimits, as_tool, definitions
 from ringfence.checks import is_collection_of, is_mapping, require
 from ringfence.errors import InvalidRequest
+from ringfence.instructions import INSTRUCTIONS
 from ringfence.request import (
     NO_LABELS,
     PARTS,

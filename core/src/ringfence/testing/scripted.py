@@ -74,7 +74,9 @@ class Script:
 class ScriptedProvider(Provider):
     """Plays scripts in order, the last one again and again; `requests` keeps what it was sent, `cancelled` counts.
 
-    `utilisations` are what it reports of each model, from the moment it is open; a test may change them.
+    `utilisations` are what it reports of each model, from the moment it is open; a test may change them. Every answer
+    costs `cost_usd` dollars, by default nothing, so that a policy with a budget of money can be tried; `None` is a
+    price that nobody knows.
     """
 
     manifest: ClassVar[Manifest] = Manifest(
@@ -89,11 +91,13 @@ class ScriptedProvider(Provider):
         *scripts: Script | Sequence[ProviderEvent] | str,
         availability: Mapping[str, Availability] | None = None,
         utilisation: Mapping[str, float] | None = None,
+        cost_usd: float | None = 0.0,
     ) -> None:
         self._scripts = [_as_script(script) for script in scripts] or [Script()]
         self._availability = dict(availability or {})
         self._closed = False
         self.utilisations: dict[str, float] = dict(utilisation or {})
+        self.cost_usd = cost_usd
         self.requests: list[Request] = []
         self.grants: list[Grant] = []
         self.opened = 0
@@ -125,6 +129,10 @@ class ScriptedProvider(Provider):
     def utilisation(self, recipient: Recipient) -> float | None:
         """What the test said of the model, else not known."""
         return self.utilisations.get(recipient.model)
+
+    def price_usd(self, recipient: Recipient, usage: Usage) -> float | None:  # noqa: ARG002  (the same for all)
+        """What the test said."""
+        return self.cost_usd
 
     async def card(self, recipient: Recipient) -> ModelCard:
         """A card for any name."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ringfence.errors import GateError
+from ringfence.instructions import is_ours
 from ringfence.policy.decision import strictest
 from ringfence.privacy.material import request_texts, unescaped_forms
 from ringfence.privacy.redaction.memory import Known
@@ -106,7 +107,11 @@ class Redactor:
         return next(part for part in parts if isinstance(part, ToolCallPart))
 
     def _turn(self, message: Message) -> Turn:
-        return Turn(self._reveal.message(message), self._memory.of(message))
+        known = self._memory.of(message)
+        if is_ours(message):
+            # What is declared for an input is declared for these words too, and they say nothing of it.
+            known = replace(known, unseen=known.unseen | message.parts[0].labels)
+        return Turn(self._reveal.message(message), known)
 
     # ------------------------------------------------------------------ what has to go
     def _mark(self, turns: list[Turn], about: list[Slot]) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from ringfence.request import Message
 
 INSTRUCTIONS: Final = MappingProxyType(
     {
@@ -32,3 +35,10 @@ INSTRUCTIONS: Final = MappingProxyType(
 
 The wording of the summaries and of the rewrite is the one that small open models were trained on.
 """
+
+_TEXTS: Final = frozenset(INSTRUCTIONS.values())
+
+
+def is_ours(message: Message) -> bool:
+    """Whether `message` holds nothing but words of this module, whatever labels its input has given it."""
+    return message.role == "system" and bool(message.parts) and message.text in _TEXTS and len(message.parts) == 1
