@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ringfence.checks import require
-from ringfence.errors import PolicyNotReadable
 from ringfence.policy import Policy, builtin_policy
+from ringfence.policy.layers.environment import layers_over, require_absolute
 from ringfence.policy.loading import narrowed, read_file
 from ringfence.policy.reload import PolicySource
 from ringfence.privacy.audit import AuditLog
@@ -41,8 +41,7 @@ def find_source(given: PolicyLike | PolicySource | None, layers: Layers = ()) ->
     if isinstance(given, PolicySource):
         return given
     require(not isinstance(layers, str | bytes), "layers is a list of files", 'layers=["/…/managed.mobileconfig"]')
-    # INVARIANT: an administrator's layers hold for every policy, whoever chose it.
-    over = (*(Path(layer).absolute() for layer in layers), *_layers_of_environment())
+    over = layers_over(layers)
     if isinstance(given, Policy):
         return _under(given, over)
     require(
@@ -52,7 +51,7 @@ def find_source(given: PolicyLike | PolicySource | None, layers: Layers = ()) ->
     if named is None:
         return _under(builtin_policy(), over)
     if given is None:
-        _require_absolute("RINGFENCE_POLICY", str(named), "/…/my.yaml")
+        require_absolute("RINGFENCE_POLICY", str(named), "/…/my.yaml")
     # Where the process goes later makes no other file of it.
     path, source = Path(named).absolute(), os.fspath(named)
     return PolicySource(lambda: read_file(path, layers=over, source=source))
@@ -72,14 +71,6 @@ def _under(policy: Policy, layers: tuple[Path, ...]) -> PolicySource:
     return PolicySource(lambda: narrowed(policy, layers)) if layers else PolicySource.fixed(policy)
 
 
-def _layers_of_environment() -> tuple[Path, ...]:
-    named = os.environ.get("RINGFENCE_LAYERS")
-    layers = () if named is None else tuple(named.split(os.pathsep))
-    for layer in layers:
-        _require_absolute("RINGFENCE_LAYERS", layer, "/…/managed.mobileconfig")
-    return tuple(map(Path, layers))
-
-
 def audit_log(audit: bool | str | os.PathLike[str]) -> AuditLog | None:  # noqa: FBT001  (the facade's own argument)
     """The log in a folder; `True` is the default folder, `False` none."""
     require(isinstance(audit, bool | str | os.PathLike), "audit is a folder, True or False", 'audit="audit"')
@@ -90,12 +81,6 @@ def audit_log(audit: bool | str | os.PathLike[str]) -> AuditLog | None:  # noqa:
 
         return AuditLog(state_dir() / "audit")
     return AuditLog(Path(audit))
-
-
-def _require_absolute(variable: str, named: str, example: str) -> None:
-    if not Path(named).is_absolute():
-        # INVARIANT: the working directory never chooses the policy; a hostile checkout would.
-        raise PolicyNotReadable(f"{variable} is not an absolute path", way_out=f"export {variable}={example}")
 
 
 __all__ = ["Layers", "PolicyLike", "audit_log", "find_policy", "find_source", "gate_for"]

@@ -24,6 +24,7 @@ class _Arguments(TypedDict):
     task: str | None
     labels: tuple[str, ...]
     policy: str | None
+    layers: tuple[str, ...]
     to: tuple[str, ...]
     consent: tuple[str, ...]
     schema: str | None
@@ -62,6 +63,7 @@ Examples:
 @options.task_option
 @options.label_option
 @options.policy_option
+@options.layer_option
 @options.to_option
 @options.consent_option
 @click.option("--schema", type=click.Path(), metavar="FILE", help="A JSON Schema that the answer must fit.")
@@ -100,7 +102,7 @@ def ask(**given: Unpack[_Arguments]) -> None:
     from ringfence.cli.given import read_text  # noqa: PLC0415
     from ringfence.cli.media import read_out  # noqa: PLC0415
 
-    policy = options.policy_in_force(given["policy"])
+    policy = options.policy_in_force(given["policy"], given["layers"])
     request, schema = _request(policy, given)
     text = read_text(given["text"], optional=bool(given["attach"]))
     out = read_out(given["out"], task=given["task"], force=given["force"], as_json=given["as_json"])

@@ -29,6 +29,7 @@ class _Arguments(TypedDict):
     task: str | None
     labels: tuple[str, ...]
     policy: str | None
+    layers: tuple[str, ...]
     to: tuple[str, ...]
     consent: tuple[str, ...]
     instructions: str | None
@@ -41,6 +42,7 @@ class _Arguments(TypedDict):
 @options.task_option
 @options.label_option
 @options.policy_option
+@options.layer_option
 @options.to_option
 @options.consent_option
 @options.instructions_option
@@ -57,7 +59,7 @@ def chat(**given: Unpack[_Arguments]) -> None:
     from ringfence.cli.consent import ConsentPrompt  # noqa: PLC0415
     from ringfence.cli.conversation import Conversation, Quit  # noqa: PLC0415
 
-    policy = options.policy_in_force(given["policy"])
+    policy = options.policy_in_force(given["policy"], given["layers"])
     session_options = _session_options(policy, given)
     consent = ConsentPrompt(policy, given["consent"])
     with Assistant(policy, audit=not given["no_audit"], consent=consent) as assistant:

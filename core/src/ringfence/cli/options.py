@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -33,7 +33,7 @@ def _policy_for_completion(ctx: click.Context) -> Policy | None:
     from ringfence.errors import PolicyError  # noqa: PLC0415
 
     try:
-        return find_policy(ctx.params.get("policy") or None)
+        return find_policy(ctx.params.get("policy") or None, ctx.params.get("layers") or ())
     except PolicyError:
         return None
 
@@ -53,6 +53,15 @@ policy_option = click.option(
     type=click.Path(),
     metavar="FILE",
     help="The policy file. [default: RINGFENCE_POLICY, else the built-in one: nothing leaves this machine]",
+)
+layer_option = click.option(
+    "--layer",
+    "layers",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Put this layer over the policy: a policy file that only narrows, or an Apple device profile. May be "
+    "repeated; those of RINGFENCE_LAYERS hold besides.",
 )
 task_option = click.option(
     "--task", metavar="TASK", shell_complete=_complete("tasks"), help="What is asked. [default: open_question]"
@@ -89,15 +98,15 @@ audit_option = click.option("--no-audit", is_flag=True, help="Keep no record of 
 download_option = click.option("--no-download", is_flag=True, help="Fail rather than download a model.")
 
 
-def policy_in_force(given: str | None) -> Policy:
-    """The policy that `--policy` names, else `RINGFENCE_POLICY`, else the built-in one.
+def policy_in_force(given: str | None, layers: Sequence[str] = ()) -> Policy:
+    """The policy that `--policy` names, else `RINGFENCE_POLICY`, else the built-in one; under its layers.
 
     Raises:
-        PolicyError: it cannot be used; the built-in one never stands in for it.
+        PolicyError: it or a layer cannot be used; the built-in one never stands in for it.
     """
     from ringfence.assistant.asynchronous import find_policy  # noqa: PLC0415
 
-    return find_policy(given)
+    return find_policy(given, layers)
 
 
 def policy_source(given: str | None) -> str:
@@ -115,6 +124,7 @@ __all__ = [
     "instructions_option",
     "json_option",
     "label_option",
+    "layer_option",
     "policy_in_force",
     "policy_option",
     "policy_source",

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ringfence.cli import failure, terminal
-from ringfence.cli.options import json_option
-from ringfence.cli.policy.shown import count, in_ring, text
+from ringfence.cli.options import json_option, layer_option
+from ringfence.cli.policy.shown import count, in_ring, layers_in_force, text
 from ringfence.errors import PolicyError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.table import Table
     from rich.text import Text
 
@@ -25,8 +27,9 @@ _TOO_HARD = "too hard to prove: simplify the conditions of the rules"
 
 @click.command()
 @click.argument("file", type=click.Path())
+@layer_option
 @json_option()
-def prove(*, file: str, as_json: bool) -> None:
+def prove(*, file: str, layers: Sequence[str], as_json: bool) -> None:
     """Proves the invariants of FILE for every request, or shows a request for which one does not hold.
 
     What every policy should keep is proved besides. Exit 0 if all hold, 1 if one does not or FILE has other faults, 2
@@ -37,7 +40,7 @@ def prove(*, file: str, as_json: bool) -> None:
     from ringfence.policy.prove import LAWS  # noqa: PLC0415  (help and completion prove nothing)
     from ringfence.policy.prove import prove as prove_all  # noqa: PLC0415
 
-    document = _document(file)
+    document = _document(file, layers_in_force(layers))
     start = perf_counter()
     asked = prove_all(document)
     of_every_file = prove_all(document, [law for law in LAWS if law not in document.invariants])
@@ -76,11 +79,11 @@ def diff(*, old: str, new: str, as_json: bool) -> None:
     click.get_current_context().exit(failure.DONE if found.only_narrows else failure.REFUSED)
 
 
-def _document(file: str) -> Document:
-    """What `file` says, whether or not its invariants hold."""
+def _document(file: str, layers: Sequence[Path] = ()) -> Document:
+    """What `file` says under `layers`, whether or not its invariants hold."""
     from ringfence.policy.loading import policy_of, read_file  # noqa: PLC0415
 
-    report = read_file(file)
+    report = read_file(file, layers=layers)
     return report.unproved if report.unproved is not None else policy_of(report).document
 
 

@@ -38,7 +38,8 @@ EPILOG = """\b
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 after Ctrl-C
 (a second one ends at once), 141 if whoever read stdout went away.
 RINGFENCE_POLICY names the policy file where --policy does not; with
-neither, nothing leaves this machine."""
+neither, nothing leaves this machine. RINGFENCE_LAYERS names files that
+narrow every policy, such as a device profile, by their full paths."""
 
 
 class Root(LazyGroup):

@@ -13,7 +13,7 @@ COMMANDS = {
     "prove": Lazy("ringfence.cli.policy_prove:prove", "Prove the invariants of FILE, or find a request against one."),
     "diff": Lazy("ringfence.cli.policy_prove:diff", "What moves outward between two files, with a request for each."),
     "graph": Lazy("ringfence.cli.policy.graph:graph", "A picture (SVG) of where each label may go."),
-    "schema": Lazy("ringfence.cli.policy.schema:schema", "The JSON Schema of a policy file, for editors."),
+    "schema": Lazy("ringfence.cli.policy.schema:schema", "The JSON Schema of a policy file or a layer, for editors."),
 }
 
 

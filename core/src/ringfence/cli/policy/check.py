@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from ringfence.cli import failure, terminal
-from ringfence.cli.options import json_option
-from ringfence.cli.policy.shown import count, in_ring, joined, text
+from ringfence.cli.options import json_option, layer_option
+from ringfence.cli.policy.shown import count, in_ring, joined, layers_in_force, text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from rich.table import Table
 
     from ringfence.policy import Document, Fault, Policy, Report
@@ -24,30 +27,33 @@ _REDACTED = "(remove, mask, pseudonym) how it is redacted before it is sent"
 @click.command()
 @click.argument("file", type=click.Path())
 @click.option("--strict", is_flag=True, help="Fail where there is a warning, too.")
+@layer_option
 @json_option()
-def check(*, file: str, strict: bool, as_json: bool) -> None:
+def check(*, file: str, strict: bool, layers: tuple[str, ...], as_json: bool) -> None:
     """Checks FILE: every fault as `file:line:col: message`, in order, or where each label may go.
 
     Exit 0 if the file would load, 1 if it has faults (with --strict also for a warning), 2 if it cannot be read.
     """
     from ringfence.policy import check_file  # noqa: PLC0415  (help and completion read no policy)
 
-    report = check_file(file)
+    over = layers_in_force(layers)
+    report = check_file(file, layers=over)
     if as_json:
-        terminal.write_json(_report_document(report), indent=2)
+        terminal.write_json(_report_document(report, over), indent=2)
     else:
         _show_report(report)
     good = report.policy is not None and not (strict and report.warnings)
     click.get_current_context().exit(failure.DONE if good else failure.REFUSED)
 
 
-def _report_document(report: Report) -> dict[str, object]:
+def _report_document(report: Report, layers: Sequence[Path]) -> dict[str, object]:
     from ringfence.policy.reach import reached  # noqa: PLC0415
     from ringfence.policy.warnings import find_hints  # noqa: PLC0415
 
     found = report.policy
     return {
         "file": report.source,
+        "layers": [str(path) for path in layers],
         "ok": found is not None,
         "policy": {"name": found.name, "digest": found.digest} if found else None,
         "faults": [_fault_document(fault) for fault in report.faults],

@@ -10,7 +10,8 @@ import click
 
 from ringfence.cli import failure, terminal
 from ringfence.cli.given import check_names, read_facts, read_text
-from ringfence.cli.options import fact_option, json_option
+from ringfence.cli.options import fact_option, json_option, layer_option
+from ringfence.cli.policy.shown import layers_in_force
 from ringfence.policy.keys import MODALITIES
 
 if TYPE_CHECKING:
@@ -45,8 +46,9 @@ class _Given:
 @click.option("--time", "at", metavar="ISO", help="The moment of the request, as 2026-11-22T09:30. [default: now]")
 @click.option("--to", multiple=True, metavar="RECIPIENT", help="Only this recipient; may be repeated.")
 @click.option("--tool", "tools", multiple=True, metavar="NAME", help="Whether it may reach this tool; may be repeated.")
+@layer_option
 @json_option()
-def explain(*, file: str, tools: Sequence[str], as_json: bool, **given: object) -> None:
+def explain(*, file: str, tools: Sequence[str], layers: Sequence[str], as_json: bool, **given: object) -> None:
     """Shows what FILE decides for a request: every recipient, allowed or refused, by which rule.
 
     TEXT is scanned by the installed detectors ("-" reads it from stdin) and sent nowhere. Without TEXT the labels are
@@ -55,7 +57,7 @@ def explain(*, file: str, tools: Sequence[str], as_json: bool, **given: object) 
     from ringfence.cli.policy.decision import decision_document, reach_of, show_decision  # noqa: PLC0415
     from ringfence.policy import load_policy  # noqa: PLC0415  (help and completion read no policy)
 
-    loaded = load_policy(file)
+    loaded = load_policy(file, layers=layers_in_force(layers))
     asked = _Given(**given)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  (click gives each its type)
     facts = _facts(loaded, asked)
     _say_how_it_was_read(loaded, asked, facts)

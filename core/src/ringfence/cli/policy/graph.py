@@ -8,15 +8,17 @@ import click
 
 from ringfence.cli import terminal
 from ringfence.cli.failure import Misuse
-from ringfence.cli.options import json_option
+from ringfence.cli.options import json_option, layer_option
+from ringfence.cli.policy.shown import layers_in_force
 
 
 @click.command()
 @click.argument("file", type=click.Path())
 @click.option("--output", type=click.Path(), metavar="FILE.svg", help="Write it there. [default: stdout]")
 @click.option("--denied", is_flag=True, help="Show faintly what a rule denies by name, too.")
+@layer_option
 @json_option("The same as data: how each label may reach each recipient.")
-def graph(*, file: str, output: str | None, denied: bool, as_json: bool) -> None:
+def graph(*, file: str, output: str | None, denied: bool, layers: tuple[str, ...], as_json: bool) -> None:
     """Draws which label may reach which recipient under FILE, as one SVG picture that needs nothing beside itself.
 
     Exit 1 if FILE has faults, 2 if it cannot be read or the picture cannot be written there.
@@ -25,7 +27,7 @@ def graph(*, file: str, output: str | None, denied: bool, as_json: bool) -> None
 
     if as_json and output is not None:
         raise Misuse("--json writes to stdout, and --output holds a picture", way_out="leave one of them out")
-    policy = load_policy(file)
+    policy = load_policy(file, layers=layers_in_force(layers))
     if as_json:
         from ringfence.review.graph import as_document  # noqa: PLC0415
 

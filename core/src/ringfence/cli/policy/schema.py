@@ -1,4 +1,4 @@
-"""`ringfence policy schema`: the JSON Schema of a policy file."""
+"""`ringfence policy schema`: the JSON Schema of a policy file and of a layer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ SCHEMA_LINE = "# yaml-language-server: $schema=./ringfence.policy.schema.json"
 @click.command()
 @json_option("The same: it is JSON either way.")
 def schema(*, as_json: bool) -> None:
-    """Prints the JSON Schema of a policy file, for completion and checking in an editor."""
+    """Prints the JSON Schema of a policy file, for completion and checking in an editor.
+
+    It is the schema of a layer, too: a file that declares no recipients, labels or routes, and only narrows.
+    """
     from ringfence.policy import json_schema  # noqa: PLC0415  (help and completion need none)
 
     del as_json

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ringfence.cli import terminal
+from ringfence.policy.layers.environment import layers_over
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -36,4 +38,17 @@ def count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-__all__ = ["count", "in_ring", "joined", "text"]
+def layers_in_force(named: Sequence[str]) -> tuple[Path, ...]:
+    """The layers that hold for a request, those of the environment among them: a person is told, and sees no others.
+
+    Raises:
+        PolicyNotReadable: the environment names one by a relative path.
+    """
+    layers = layers_over(named)
+    if layers:
+        names = ", ".join(terminal.harmless(f"'{path}'") for path in layers)
+        terminal.say(f"under {'layer' if len(layers) == 1 else 'layers'} {names}", dim=True)
+    return layers
+
+
+__all__ = ["count", "in_ring", "joined", "layers_in_force", "text"]

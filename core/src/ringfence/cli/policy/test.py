@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ringfence.cli import failure, terminal
-from ringfence.cli.options import json_option
-from ringfence.cli.policy.shown import count, text
+from ringfence.cli.options import json_option, layer_option
+from ringfence.cli.policy.shown import count, layers_in_force, text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     metavar="PERCENT",
     help="Fail where the tests cover a smaller share of the rules.",
 )
+@layer_option
 @json_option()
-def test(*, file: str, min_coverage: float | None, as_json: bool) -> None:
+def test(*, file: str, min_coverage: float | None, layers: Sequence[str], as_json: bool) -> None:
     """Runs the tests under `tests:` in FILE, and shows which rules they cover.
 
     Each request is labelled by the installed detectors and decided as a real one; nothing is sent. Exit 0 if all
@@ -37,7 +38,7 @@ def test(*, file: str, min_coverage: float | None, as_json: bool) -> None:
     from ringfence.policy import load_policy  # noqa: PLC0415  (help and completion read no policy)
     from ringfence.review.tests import as_document, run_tests  # noqa: PLC0415
 
-    run = run_tests(load_policy(file))
+    run = run_tests(load_policy(file, layers=layers_in_force(layers)))
     enough = min_coverage is None or run.coverage.reaches(min_coverage)
     if as_json:
         terminal.write_json(

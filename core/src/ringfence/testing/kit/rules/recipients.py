@@ -53,8 +53,9 @@ def _is_none_or_within(given: object, most: float) -> bool:
     """Whether a plugin, which may return anything, gave nothing or a finite number from 0 to `most`."""
     if given is None:
         return True
-    number = isinstance(given, int | float) and not isinstance(given, bool)
-    return number and math.isfinite(given) and 0 <= given <= most
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        return False
+    return math.isfinite(given) and 0 <= given <= most
 
 
 __all__ = ["RecipientRules"]
