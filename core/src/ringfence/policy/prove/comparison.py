@@ -10,6 +10,7 @@ from ringfence.policy.conditions import Matcher, TimeIn
 from ringfence.policy.decision import REDACTIONS
 from ringfence.policy.document import Document
 from ringfence.policy.facts import Facts
+from ringfence.policy.keys import DAYS
 from ringfence.policy.prove import settings
 from ringfence.policy.prove.contents import Content, contents
 from ringfence.policy.prove.diagram import NOTHING, Set
@@ -112,7 +113,8 @@ def compare(before: Document, after: Document, *, limit: int = WORK_LIMIT) -> Co
 def _pair(before: Document, after: Document) -> tuple[Document, Document]:
     """Both with flow alone, and with facts for what does not mean the same in both."""
     same = before.facts == after.facts and set(before.tasks) == set(after.tasks)
-    same_zone = before.zone == after.zone
+    # A file without a condition on time has no zone, and none to differ.
+    same_zone = before.zone == after.zone or None in (before.zone, after.zone)
     plain_before, plain_after = (replace(one, route=(), invariants=()) for one in (before, after))
     return (
         opaque(plain_before, _renaming(" (before)", same=same, same_zone=same_zone)),
@@ -123,12 +125,17 @@ def _pair(before: Document, after: Document) -> tuple[Document, Document]:
 def _renaming(which: str, *, same: bool, same_zone: bool) -> Rename:
     def name(matcher: Matcher) -> str | None:
         if isinstance(matcher, TimeIn):
-            days = "".join(str(day) for day in sorted(matcher.days))
-            return None if same_zone else f"time {days} {matcher.start}-{matcher.end}{which}"
+            return None if same_zone else f"time {_span(matcher)}{which}"
         found = cel_alone(matcher)
         return found if found is None or (same and same_zone) else f"{found}{which}"
 
     return name
+
+
+def _span(moment: TimeIn) -> str:
+    """`mon,tue 07:00-22:00`."""
+    start, end = (f"{minute // 60:02}:{minute % 60:02}" for minute in (moment.start, moment.end))
+    return f"{','.join(DAYS[day] for day in sorted(moment.days))} {start}-{end}"
 
 
 def _recipients(onward: _Edit, back: _Edit, before: Document, after: Document) -> Iterator[Row]:
