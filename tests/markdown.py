@@ -1,0 +1,113 @@
+"""What a document in Markdown tells a reader to write and to run: its fenced blocks, in one folder.
+
+A block whose first line is `# file: NAME` is written to that file. In a `console` block the lines that begin with `$ `
+are commands, run in order; a comment `# exits N` at the end of one promises its exit code, otherwise it is 0.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+_BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_PROMISED = re.compile(r"# exits (\d+)$")
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block. `line` is that of its fence; `kind` is the word behind it."""
+
+    line: int
+    kind: str
+    text: str
+
+    def named(self, what: str = "file") -> str | None:
+        """The NAME in `# file: NAME`, or another such word, on the first line."""
+        found = re.match(rf"# {what}: (\S+)\n", self.text)
+        return found.group(1) if found else None
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command; `shows` is what the document prints under it, "" where it prints nothing."""
+
+    line: int
+    command: str
+    code: int
+    shows: str
+
+
+def blocks(text: str) -> list[Block]:
+    """The fenced blocks in their order."""
+    return [Block(text.count("\n", 0, m.start()) + 1, m.group(1), m.group(2)) for m in _BLOCK.finditer(text)]
+
+
+def commands_of(block: Block) -> Iterator[Command]:
+    """The commands of a `console` block."""
+    lines = block.text.splitlines()
+    starts = [number for number, line in enumerate(lines) if line.startswith("$ ")]
+    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+        command = lines[start][2:]
+        promised = _PROMISED.search(command)
+        yield Command(
+            block.line + start + 1,
+            command,
+            int(promised.group(1)) if promised else 0,
+            "\n".join(lines[start + 1 : end]),
+        )
+
+
+def commands(of: Iterable[Block]) -> list[Command]:
+    """The commands of all `console` blocks."""
+    return [command for block in of if block.kind == "console" for command in commands_of(block)]
+
+
+def copy_clone(place: Path, *names: str) -> None:
+    """Puts folders of the clone where the reader stands."""
+    for name in names:
+        shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("tests", "__pycache__"))
+
+
+def write(path: Path, text: str) -> None:
+    """Writes a file that a document tells to write."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def run(
+    arguments: list[str] | str, folder: Path, *, shell: bool = False, together: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Runs a command as the reader would in `folder`; `together` puts what goes to stderr among what goes to stdout."""
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "RINGFENCE_STATE_DIR": str(folder / "state"),
+        "RINGFENCE_CONFIG_DIR": str(folder / "config"),
+        "COLUMNS": "120",
+        "PYTHONPATH": str(folder / "site"),
+        # What a reader installs goes into a folder of its own, built with what is here.
+        "PIP_TARGET": str(folder / "site"),
+        "PIP_NO_DEPS": "1",
+        "PIP_NO_BUILD_ISOLATION": "0",  # pip reads this one the wrong way round: 0 means no isolation
+        "PIP_QUIET": "1",
+    }
+    for name in ("RINGFENCE_POLICY", "RINGFENCE_LAYERS"):
+        environment.pop(name, None)
+    return subprocess.run(
+        arguments,
+        cwd=folder,
+        env=environment,
+        shell=shell,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT if together else subprocess.PIPE,
+        text=True,
+        timeout=280,
+        check=False,
+    )
