@@ -102,10 +102,10 @@ def test_the_guides_price_and_utilisation_are_what_the_core_asks_for() -> None:
     assert price(asked, Usage(input_tokens=1000, output_tokens=500)) == pytest.approx(0.003)
     assert price(asked, Usage()) is None
     assert price(replace(asked, model="parrot-2"), Usage(input_tokens=1, output_tokens=1)) is None
-    parrot = said["ParrotProvider"]
-    assert issubclass(parrot, ReportsUtilisation)
-    assert parrot.utilisation(SimpleNamespace(loads={"parrot": 0.9}), asked) == 0.9
-    assert parrot.utilisation(SimpleNamespace(loads={}), asked) is None
+    utilisation = said["ParrotProvider"].utilisation
+    assert utilisation(SimpleNamespace(loads={"parrot": 0.9}), asked) == 0.9
+    assert utilisation(SimpleNamespace(loads={}), asked) is None
+    assert issubclass(said["ParrotProvider"], ReportsUtilisation)
 
 
 def test_the_guide_speaks_of_what_is_there() -> None:

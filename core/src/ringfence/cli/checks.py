@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from ringfence import __version__, registry
 from ringfence.cli.bring import opened
-from ringfence.cli.options import policy_in_force, policy_source
+from ringfence.cli.checks_kept import audit, budgets, consents
+from ringfence.cli.checks_policy import in_force, policy_state
 from ringfence.cli.providers import provider_rows
-from ringfence.errors import AuditError, PluginError, PolicyError, PolicyInvalid, RingfenceError
+from ringfence.errors import PluginError, RingfenceError
 from ringfence.paths import cache_dir, state_dir
 from ringfence.provider import Diagnoses, Finding
 
@@ -30,9 +31,9 @@ async def all_findings(policy_file: str | None) -> list[Finding]:
     """Everything, from the machine to the audit log."""
     findings = [*machine(), *paths()]
     policy, found = policy_state(policy_file)
-    findings.append(found)
+    findings += [found, *in_force(policy)]
     findings += [finding async for finding in providers(policy)]
-    return [*findings, *keys(policy), *detectors(policy), *audit()]
+    return [*findings, *keys(policy), *detectors(policy), *consents(), *budgets(policy), *audit()]
 
 
 def machine() -> Iterator[Finding]:
@@ -65,24 +66,6 @@ def _writable(folder: Path) -> bool:
     """Whether `folder` can be written, or made; nothing is made here."""
     existing = next((path for path in (folder, *folder.parents) if path.exists()), None)
     return existing is not None and existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
-
-
-def policy_state(given: str | None) -> tuple[Policy | None, Finding]:
-    """The policy in force, if it can be used."""
-    source = policy_source(given)
-    try:
-        policy = policy_in_force(given)
-    except PolicyError as error:
-        detail = "\n".join((error.message, *(error.faults if isinstance(error, PolicyInvalid) else ())))
-        return None, Finding(
-            level="fault",
-            subject="policy",
-            detail=f"{source}: {detail}",
-            way_out=error.way_out or "ringfence policy check",
-        )
-    recipients = ", ".join(f"{name} ({recipient.ring})" for name, recipient in policy.recipients.items())
-    named = policy.name if policy.name == source else f"{policy.name}, named by {source}"
-    return policy, Finding(level="ok", subject="policy", detail=f"{named}; recipients {recipients or 'none'}")
 
 
 async def providers(policy: Policy | None) -> AsyncIterator[Finding]:
@@ -129,16 +112,21 @@ def _installed_names() -> list[str]:
 
 
 def keys(policy: Policy | None) -> Iterator[Finding]:
-    """Where the key of each recipient is, and whether something is there; its value is not kept."""
-    for name, secret in _secrets(policy).items():
-        subject = f"recipient {name}"
+    """Where each key of the recipients is, and whether something is there; its value is not kept."""
+    secrets = _secrets(policy)
+    for source in dict.fromkeys(secret.source for secret in secrets.values()):
+        names = [name for name, secret in secrets.items() if secret.source == source]
+        secret = secrets[names[0]]
+        subject, its, it_is = f"recipient {names[0]}", "its", "it is"
+        if len(names) > 1:
+            subject, its, it_is = f"recipients {', '.join(names)}", "their", "they are"
         if secret.present():
-            yield Finding(level="ok", subject=subject, detail=f"its key is in '{secret.source}'")
+            yield Finding(level="ok", subject=subject, detail=f"{its} key is in '{source}'")
         else:
             yield Finding(
                 level="warning",
                 subject=subject,
-                detail=f"it is unavailable: its key should be in '{secret.source}', and none is there",
+                detail=f"{it_is} unavailable: {its} key should be in '{source}', and none is there",
                 way_out=secret.way_out,
             )
 
@@ -174,11 +162,17 @@ def detectors(policy: Policy | None) -> Iterator[Finding]:
 
     found = DetectorSet()
     wanted = policy.detect_kinds if policy is not None else frozenset[str]()
-    installed = {entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)}
-    works = sorted(kind for kind in installed if found.available(kind))
+    entries = entry_points(group=ENTRY_POINT_GROUP)
+    installed = {entry.name for entry in entries}
+    works = {kind for kind in installed if found.available(kind)}
+    by_plugin: dict[str, set[str]] = {}
+    for entry in entries:
+        if entry.name in works and entry.dist is not None:
+            by_plugin.setdefault(entry.dist.name, set()).add(entry.name)
     if works:
-        yield Finding(level="ok", subject="detectors", detail=", ".join(works))
-    for kind in sorted(installed - set(works)):
+        kinds = (f"{plugin}: {', '.join(sorted(names))}" for plugin, names in sorted(by_plugin.items()))
+        yield Finding(level="ok", subject="detectors", detail="; ".join(kinds))
+    for kind in sorted(installed - works):
         yield Finding(
             level="fault",
             subject=f"detector {kind}",
@@ -192,37 +186,6 @@ def detectors(policy: Policy | None) -> Iterator[Finding]:
             detail="the policy asks for it, and it is not installed; what it should scan is labelled as unknown",
             way_out="pip install ringfence-detectors, or another plugin that brings it",
         )
-
-
-def audit() -> Iterator[Finding]:
-    """Whether the record can be written and is whole."""
-    from ringfence.privacy.audit import AuditLog  # noqa: PLC0415
-    from ringfence.privacy.audit.files import RECORDS_FILE  # noqa: PLC0415
-
-    folder = state_dir() / "audit"
-    if not (folder / RECORDS_FILE).exists():
-        yield Finding(level="ok", subject="audit log", detail=f"no record yet; it will be kept in {folder}")
-        return
-    log = AuditLog(folder)
-    try:
-        log.open()
-        state = log.verify()
-    except AuditError as error:
-        yield Finding(level="fault", subject="audit log", detail=error.message, way_out=error.way_out)
-        return
-    finally:
-        log.close()
-    if state.ok:
-        yield Finding(level="ok", subject="audit log", detail=f"{state.count:,} records in {folder}, whole")
-    else:
-        yield Finding(
-            level="fault",
-            subject="audit log",
-            detail=f"{folder} is not whole: {state.problems[0]}",
-            way_out="ringfence audit verify",
-        )
-    for note in state.notes:
-        yield Finding(level="warning", subject="audit log", detail=note)
 
 
 __all__ = ["all_findings", "variables_of"]

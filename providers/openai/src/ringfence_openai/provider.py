@@ -198,7 +198,7 @@ class OpenAIProvider(Provider):
         return price_usd(recipient, usage)
 
     async def diagnose(self) -> Sequence[Finding]:
-        """Whether the vendor's usual key is there, and which of its variables are set and ignored; no request."""
+        """Which packages are there, and which of the vendor's variables are set and ignored; no request."""
         from ringfence_openai.diagnosis import diagnose  # noqa: PLC0415  (only doctor asks)
 
         return diagnose(self.manifest)
