@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+import re
+import sqlite3
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,11 +32,14 @@ from tests.canary.support import (
 from tests.canary.watch import Watch, watching
 
 from ringfence import AsyncAssistant, ConsentRequest, Retry
-from ringfence.errors import RingfenceError
+from ringfence.errors import Denied, RingfenceError
+from ringfence.grant import Grant
+from ringfence.policy import read_policy
+from ringfence.provider import Plan
 from ringfence.request import Settings, Tool, ToolCallPart
-from ringfence.response import Response
+from ringfence.response import ProviderEvent, Response
 from ringfence.routing import runtime
-from ringfence.testing import PartnerServer, Scene, Script, ScriptedProvider, text_events
+from ringfence.testing import PartnerServer, Scene, Script, ScriptedProvider, call_events, text_events
 
 ALL = canaries()
 ANSWER = "answer-71-numbat-says"
@@ -335,8 +341,6 @@ async def a_provider_is_given_what_it_does_not_know(run: Run) -> object:
 
 # ------------------------------------------------------------------ tools
 def _calling(name: str, **arguments: str) -> Scene:
-    import json
-
     return Scene(text=(), tool_calls=(ToolCallPart("call_9", name, json.dumps(arguments)),))
 
 
@@ -475,7 +479,10 @@ async def test_the_watch_finds_what_is_logged_raised_written_and_deleted(
         error = RingfenceError("harmless")
         error.__context__ = ValueError(values[6])
         watch.error(error)
-    assert {leak.partition(" in ")[0] for leak in watch.leaks(ALL)} == set(values[:7])
+        with closing(sqlite3.connect(tmp_path / "state" / "some.db")) as database:
+            database.execute("CREATE TABLE t (x)")
+            database.execute("INSERT INTO t VALUES (?)", (values[7],))
+    assert {leak.partition(" in ")[0] for leak in watch.leaks(ALL)} == set(values[:8])
 
 
 @pytest.mark.parametrize("name", ["redacted_as_pseudonyms", "denied", "the_stream_breaks", "consent_refused", *_TOOLS])
@@ -488,3 +495,38 @@ async def test_asyncio_in_debug_mode_tells_no_content(
         assert await ENDINGS[name](run)
     assert any(where == "a log record of asyncio" for where, _ in watch.told)
     assert watch.leaks(SECRETS) == []
+
+
+class _Writes(ScriptedProvider):
+    """A model that calls a tool with the placeholder that it was sent."""
+
+    async def run(self, plan: Plan[object], grant: Grant) -> AsyncGenerator[ProviderEvent, None]:
+        said = plan.request.messages[-1].text
+        placeholder = _PLACEHOLDER.search(said)
+        self._scripts = [Script(events=call_events("look", who=placeholder[0])) if placeholder else Script()]
+        async for event in super().run(plan, grant):
+            yield event
+
+
+_PLACEHOLDER = re.compile(r"\[EMAIL-1-[a-z]{5}\]")
+
+
+@pytest.mark.parametrize("declared", [True, False])
+async def test_a_tool_gets_the_value_only_where_the_policy_says_that_it_may(declared: bool, wire: Recorder) -> None:
+    handed: list[str] = []
+
+    def look(who: str) -> str:
+        """Looks."""
+        handed.append(who)
+        return "nothing"
+
+    tools = "tools: {look: {ring: device}}\n" if declared else ""
+    rules = policy(redacting("pseudonym"), wire.url, more=tools)
+    text = rules.replace("provider: openai", "provider: scripted").replace("options: {api: responses}", "options: {}")
+    mail = canary("email", "user")
+    async with AsyncAssistant(
+        read_policy(text), providers={"scripted": _Writes()}, audit=False, consent=lambda _: True
+    ) as it:
+        with suppress(Denied):
+            await it.respond(f"Write to {mail}.", tools=[look])
+    assert [mail if one == mail else bool(_PLACEHOLDER.fullmatch(one)) for one in handed] == [mail if declared else True]

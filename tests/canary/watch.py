@@ -68,7 +68,7 @@ class Watch:
                 self.tell("the receipt of an error", repr(one.receipt.as_dict()))
         for frame in _frames(error):
             for name, value in frame.f_locals.items():
-                if type(value).__module__.partition(".")[0].startswith("ringfence"):
+                if str(type(value).__module__).startswith("ringfence"):
                     self.tell(f"{name} in a trace with locals", repr(value))
 
     def connected(self, connection: sqlite3.Connection) -> sqlite3.Connection:
@@ -80,7 +80,7 @@ class Watch:
         """Notes how every object of ours that is alive now would show itself."""
         for one in gc.get_objects():
             kind = type(one)
-            if kind.__module__.partition(".")[0] == "ringfence" and not isinstance(one, BaseException):
+            if str(kind.__module__).partition(".")[0] == "ringfence" and not isinstance(one, BaseException):
                 self.tell(f"the repr of a {kind.__name__}", f"{one!r}\n{one!s}\n{one}")
 
 
