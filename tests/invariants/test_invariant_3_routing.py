@@ -31,6 +31,7 @@ from tests.policy.reading import expected_allowed, expected_obligations
 
 from ringfence.policy.document import Budget, Document, FlowRule
 
+
 def some_budget(random: Random) -> tuple[Budget, ...]:
     of = frozenset(random.sample((*NAMES, "house", "partner"), 3))
     budget = Budget(id="budget", of=of, limit=random.choice((1.0, 2.0)), unit="requests", per="total")
