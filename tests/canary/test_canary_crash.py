@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.canary.support import canaries, canary, found_in
+from tests.canary.support import SHUT, canaries, canary, found_in, policy
 
 ALL = canaries()
 MAIL = canary("email", "user")
@@ -80,7 +80,7 @@ def _crashed(folder: Path, death: str, core_bytes: int) -> subprocess.CompletedP
         env=environment,
         cwd=folder,
         check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (core_bytes, core_bytes)),  # noqa: PLW1509  (as above)
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (core_bytes, core_bytes)),
     )
 
 
@@ -149,10 +149,37 @@ def test_a_worker_that_dies_writes_no_core_file_even_where_that_is_allowed(tmp_p
             input=MAIL.encode(),
             cwd=folder,
             check=False,
-            preexec_fn=allow,  # noqa: PLW1509  (as above)
+            preexec_fn=allow,
         )
         assert done.returncode == -signal.SIGABRT
         results[name] = any(path.name.startswith("core") for path in folder.iterdir())
     if not results["control"]:
         pytest.skip("the system wrote no core file here")
     assert not results["worker"]
+
+
+@cores
+@pytest.mark.xfail(strict=True, reason="the command line still lets the system dump it")
+def test_the_command_line_that_dies_writes_no_core_file_even_where_that_is_allowed(tmp_path: Path) -> None:
+    rules = tmp_path / "policy.yaml"
+    rules.write_text(policy(SHUT, "http://127.0.0.1:9/v1"))
+    folder = tmp_path / "here"
+    folder.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from ringfence.cli import main; main()", "chat", "--no-audit"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "RINGFENCE_POLICY": str(rules), "RINGFENCE_STATE_DIR": str(tmp_path / "state")},
+        cwd=folder,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY)),
+    )
+    assert process.stdin is not None
+    assert process.stderr is not None
+    with process.stdin, process.stderr:
+        process.stdin.write(f"Write to {MAIL}.\n".encode())
+        process.stdin.flush()
+        assert b"allows" in process.stderr.readline()
+        process.send_signal(signal.SIGABRT)
+        assert process.wait(timeout=30) == -signal.SIGABRT
+    assert not any(path.name.startswith("core") for path in folder.iterdir())

@@ -7,11 +7,12 @@ import json
 import logging
 import re
 import sqlite3
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.canary.conftest import Recorder
@@ -20,6 +21,7 @@ from tests.canary.support import (
     OPEN,
     PLACES,
     SHUT,
+    Kind,
     canaries,
     canary,
     found_in,
@@ -37,7 +39,7 @@ from ringfence.grant import Grant
 from ringfence.policy import read_policy
 from ringfence.provider import Plan
 from ringfence.request import Settings, Tool, ToolCallPart
-from ringfence.response import ProviderEvent, Response
+from ringfence.response import Event, ProviderEvent, Response
 from ringfence.routing import runtime
 from ringfence.testing import PartnerServer, Scene, Script, ScriptedProvider, call_events, text_events
 
@@ -45,7 +47,7 @@ ALL = canaries()
 ANSWER = "answer-71-numbat-says"
 SECRETS = (*ALL, ANSWER)
 REWRITABLE = ("system", "user", "assistant", "tool_description", "call_arguments", "result_text", "text_file")
-DETECTED = tuple(kind for kind in KINDS if kind != "declared")
+DETECTED: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind != "declared")
 BUDGET = 'budgets:\n  - {id: few, of: out, limit: "1 requests", per: total, when_spent: deny}\n'
 STORED = "consent:\n  partner: {per: recipient, lasts: 30d, show: [recipient, labels, preview], when_no_ui: deny}\n"
 
@@ -94,7 +96,8 @@ class Run:
         given = whole() if values is None else values
         declared = ["health"] if any(value in canaries(["declared"]) for value in given.values()) else []
         messages, options = request(given, declared, author=("openai", self.wire.url))
-        return await self.note(lambda: it.respond(messages, output=output_of(given), **{**options, **more}))
+        respond = cast("Callable[..., Awaitable[Any]]", it.respond)
+        return await self.note(lambda: respond(messages, output=output_of(given), **{**options, **more}))
 
     async def note(self, work: Callable[[], Awaitable[Any]]) -> str:
         """Does `work`, and notes what it shows."""
@@ -105,9 +108,13 @@ class Run:
             self.watch.error(error)
             return type(error).__name__
         if isinstance(answer, Response):
-            self.answers.append(answer)
-            self.watch.tell("an answer", f"{answer!r}{answer.receipt!r}{answer.receipt.as_dict()!r}{answer.adjustments}")
+            self._answered(answer)  # pyright: ignore[reportUnknownArgumentType]  (what it is of is not told)
         return "answered"
+
+    def _answered(self, answer: Response[Any]) -> None:
+        self.answers.append(answer)
+        receipt = answer.receipt
+        self.watch.tell("an answer", f"{answer!r}{receipt!r}{receipt.as_dict()!r}{answer.adjustments}")
 
 
 def redactable() -> dict[str, str]:
@@ -134,7 +141,8 @@ def ending(function: Ending) -> Ending:
 @ending
 async def denied(run: Run) -> object:
     async with run.assistant(SHUT) as it:
-        assert await run.ask(it) == "Denied"
+        # The device is allowed, and the route does not lead there; nothing is allowed of what is asked for.
+        assert [await run.ask(it), await run.ask(it, to="out")] == ["Denied", "Denied"]
     return not run.wire.connections and not run.previews
 
 
@@ -295,7 +303,8 @@ async def the_stream_breaks(run: Run) -> object:
             messages, options = request(redactable())
 
             async def drawn(given: Any = messages, options: Any = options) -> None:
-                async for event in it.stream(given, **options):
+                stream = cast("Callable[..., AsyncIterator[Event]]", it.stream)
+                async for event in stream(given, **options):
                     run.watch.tell("the repr of an event", f"{event!r} {event}")
 
             assert await run.note(drawn) != "answered"
@@ -418,7 +427,8 @@ async def arguments_that_are_refused(run: Run) -> object:
     ]
     async with run.assistant(SHUT) as it:
         for options in odd:
-            await run.note(lambda options=options: it.respond(value, **options))
+            respond = cast("Callable[..., Awaitable[Any]]", it.respond)
+            await run.note(partial(respond, value, **options))
         for dump in ({"version": 1, "messages": [{"role": value, "parts": [value]}]}, {"version": value}, [value]):
 
             async def load(dump: Any = dump) -> None:
@@ -474,7 +484,7 @@ async def test_the_watch_finds_what_is_logged_raised_written_and_deleted(
         (tmp_path / "tmp" / "gone").unlink()
         (tmp_path / "state" / "kept").write_text(values[2])
         (tmp_path / "cache" / values[3]).touch()
-        print(values[4])  # noqa: T201  (what is printed is what is looked for)
+        print(values[4])
         monkeypatch.setenv("LEFT", values[5])
         error = RingfenceError("harmless")
         error.__context__ = ValueError(values[6])
@@ -529,4 +539,6 @@ async def test_a_tool_gets_the_value_only_where_the_policy_says_that_it_may(decl
     ) as it:
         with suppress(Denied):
             await it.respond(f"Write to {mail}.", tools=[look])
-    assert [mail if one == mail else bool(_PLACEHOLDER.fullmatch(one)) for one in handed] == [mail if declared else True]
+    assert [mail if one == mail else bool(_PLACEHOLDER.fullmatch(one)) for one in handed] == [
+        mail if declared else True
+    ]

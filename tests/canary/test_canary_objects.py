@@ -8,26 +8,35 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from tests.canary.conftest import Recorder
-from tests.canary.support import OPEN, SHUT, canaries, canary, policy, redacting, request, whole
+from tests.canary.support import OPEN, SHUT, Kind, canaries, canary, policy, redacting, request, whole
 from tests.canary.watch import Watch, watching
 
-from ringfence import AsyncAssistant, Retry
+from ringfence import AsyncAssistant, ConsentRequest, Retry
 from ringfence.errors import RingfenceError
 from ringfence.policy import Policy, read_policy
+from ringfence.privacy.consent import ConsentCallback
 from ringfence.privacy.detection import DetectorSet, Scan
+from ringfence.request import ToolCallPart
 from ringfence.testing import PartnerServer, Scene, ScriptedProvider
-from ringfence.testing.scenes import ToolCallPart
 
 ALL = canaries()
-DETECTED = ("email", "credit_card", "iban", "secret")
+DETECTED: tuple[Kind, ...] = ("email", "credit_card", "iban", "secret")
 REWRITABLE = ("system", "user", "assistant", "tool_description", "call_arguments", "result_text", "text_file")
 
 
-def assistant(rules: Policy, person: Any = lambda _: True, **how: Any) -> AsyncAssistant:
+def yes(_: ConsentRequest) -> bool:
+    return True
+
+
+def no(_: ConsentRequest) -> bool:
+    return False
+
+
+def assistant(rules: Policy, person: ConsentCallback = yes, **how: Any) -> AsyncAssistant:
     return AsyncAssistant(
         rules,
         providers={"scripted": ScriptedProvider("x")},
@@ -54,7 +63,7 @@ async def test_no_object_of_ours_shows_content_at_any_step(
                 watch.objects()
             return original(self, kinds, text)
 
-        def person(_: object) -> bool:
+        def person(_: ConsentRequest) -> bool:
             watch.objects()
             return True
 
@@ -147,7 +156,7 @@ async def test_nothing_holds_content_after_a_request(name: str, wire: Recorder, 
     scenes = [Scene(text=(), tool_calls=(call,))] if "session" in name else []
     partner_server.openai.play(*scenes, Scene(text=("Well, ", "no.")))
     rules = read_policy(policy(flow, wire.url, more="tools: {look: {ring: device}}\n"))
-    async with assistant(rules, lambda _: agrees) as it:
+    async with assistant(rules, yes if agrees else no) as it:
         await ask(it)
         # The recorder and the double's log are not the assistant's.
         wire.forget()
@@ -169,7 +178,7 @@ async def test_an_error_holds_no_content_beside_its_trace(wire: Recorder) -> Non
             try:
                 await it.respond(messages, **options)
             except RingfenceError as error:
-                return cast("RingfenceError", error.with_traceback(None))
+                return error.with_traceback(None)
         raise AssertionError
 
     error = await raised()

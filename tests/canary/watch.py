@@ -17,7 +17,7 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 from tests.canary.support import found_in
 from tests.core.support import chain, shown
@@ -79,7 +79,7 @@ class Watch:
     def objects(self) -> None:
         """Notes how every object of ours that is alive now would show itself."""
         for one in gc.get_objects():
-            kind = type(one)
+            kind = cast("type[object]", type(one))
             if str(kind.__module__).partition(".")[0] == "ringfence" and not isinstance(one, BaseException):
                 self.tell(f"the repr of a {kind.__name__}", f"{one!r}\n{one!s}\n{one}")
 
@@ -112,11 +112,11 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
         return
     watch = _now[0]
     match event, arguments:
-        case "open", (str() | bytes() | os.PathLike() as path, str() | None as mode, int() as flags):
+        case "open", (str(path), str() | None as mode, int(flags)):
             if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) or set(mode or "") & set("wax+"):
-                watch.written.add(os.fsdecode(path))
+                watch.written.add(path)
                 _note_before(watch, path)
-        case ("os.remove" | "os.truncate" | "os.rename", (str() | bytes() | os.PathLike() as path, *_)):
+        case ("os.remove" | "os.truncate" | "os.rename", (path, *_)):
             _note_before(watch, path)
         case _:
             pass
@@ -136,7 +136,11 @@ def _note_before(watch: Watch, path: Any) -> None:
 @contextmanager
 def watching(folder: Path, monkeypatch: Any, *, asyncio_debug: bool = False) -> Generator[Watch]:
     """Watches all that is logged, printed, warned of and written while it is open; everything is kept in `folder`."""
-    connect = sqlite3.connect
+    connect: Any = sqlite3.connect
+
+    def connected(*given: Any, **how: Any) -> sqlite3.Connection:
+        return watch.connected(connect(*given, **how))
+
     places = {name: folder / name for name in ("state", "cache", "tmp", "home")}
     for place in places.values():
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -146,7 +150,7 @@ def watching(folder: Path, monkeypatch: Any, *, asyncio_debug: bool = False) -> 
     monkeypatch.setenv("TMPDIR", str(places["tmp"]))
     monkeypatch.setenv("HOME", str(places["home"]))
     monkeypatch.setattr(tempfile, "tempdir", str(places["tmp"]))
-    monkeypatch.setattr(sqlite3, "connect", lambda *given, **how: watch.connected(connect(*given, **how)))
+    monkeypatch.setattr(sqlite3, "connect", connected)
     monkeypatch.setattr(sys, "stdout", out := io.StringIO())
     monkeypatch.setattr(sys, "stderr", err := io.StringIO())
     if not _hooked:
@@ -206,5 +210,3 @@ def _loop(watch: Watch, *, debug: bool) -> Generator[None]:
         loop.set_debug(False)
         loop.slow_callback_duration = slow_s
         loop.set_exception_handler(handler)
-
-
