@@ -146,7 +146,7 @@ WORDS = [match.span() for match in re.finditer(r"[a-z]+", POLICY)]
 @law(120)
 @given(word=st.sampled_from(WORDS), letter=st.sampled_from("qz"))
 def test_invariant_1_a_word_that_is_misspelt_once_never_lets_more_through(word: tuple[int, int], letter: str) -> None:
-    start, end = word
+    _, end = word
     misspelt = POLICY[:end] + letter + POLICY[end:]
     world = Recipients({"near": "answers", "far": "answers"})
     try:
@@ -205,13 +205,13 @@ bad_detectors: st.SearchStrategy[Detector | None] = st.one_of(
 )
 
 
-@law(80)
-@given(bad=bad_detectors, text=st.text(min_size=1, max_size=40), labels=st.sampled_from(((), ("public",))))
+@law(60)
+@given(bad=bad_detectors, text=st.text(max_size=40), labels=st.sampled_from(((), ("public",))))
 def test_invariant_1_a_detector_that_fails_lets_nothing_through(
     bad: Detector | None, text: str, labels: tuple[str, ...]
 ) -> None:
     with detectors(**({} if bad is None else {"mail": bad})):
-        error = nothing_left(lambda world: world.assistant(read_policy(POLICY)), text=text or "x", labels=labels)
+        error = nothing_left(lambda world: world.assistant(read_policy(POLICY)), text=f"x{text}", labels=labels)
     assert isinstance(error, Denied)
 
 
