@@ -283,7 +283,7 @@ def test_curly_quotes_in_a_text_are_no_fault(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_the_examples_load(path: Path) -> None:
     assert check_file(path).fault_lines == ()
-    assert load_policy(path).name == path.stem
+    assert load_policy(path).name == path.stem.removesuffix("-next")  # the next version of a policy has its name
 
 
 def test_there_are_examples() -> None:
