@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import urllib.parse
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, Literal, TypeAlias
 
 from ringfence.assistant.build import RequestOptions
@@ -86,7 +88,7 @@ def _with_check_digits(bban: str) -> str:
 
 # ------------------------------------------------------------------ looking for them
 def forms(value: str) -> tuple[bytes, ...]:
-    """`value` as it may stand in bytes: as it is, in a URL, in base 64 at any offset, reversed case left aside."""
+    """`value` as it may stand in bytes: as it is, in a URL, in JSON, in base 64 at any offset."""
     plain = value.encode()
     found = {plain, urllib.parse.quote(value, safe="").encode(), json.dumps(value)[1:-1].encode()}
     for offset in range(3):
@@ -96,10 +98,18 @@ def forms(value: str) -> tuple[bytes, ...]:
     return tuple(found)
 
 
+@cache
+def _search(values: tuple[str, ...]) -> tuple[re.Pattern[bytes], dict[bytes, str]]:
+    by_form = {form: value for value in values for form in forms(value)}
+    # The longest first: none hides behind its own beginning.
+    return re.compile(b"|".join(map(re.escape, sorted(by_form, key=len, reverse=True)))), by_form
+
+
 def found_in(told: bytes | str, values: Iterable[str]) -> set[str]:
     """Those of `values` that stand in `told` in any form."""
+    pattern, by_form = _search(tuple(values))
     text = told if isinstance(told, bytes) else told.encode("utf-8", "surrogatepass")
-    return {value for value in values if any(form in text for form in forms(value))}
+    return {by_form[match[0]] for match in pattern.finditer(text)}
 
 
 # ------------------------------------------------------------------ requests

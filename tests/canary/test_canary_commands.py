@@ -48,7 +48,7 @@ class Shell:
 
     def run(self, *arguments: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """`ringfence ARGUMENTS`, with `stdin`."""
-        command = [sys.executable, "-X", "dev", "-c", _MAIN, *map(str, arguments)]
+        command = [sys.executable, "-c", _MAIN, *map(str, arguments)]
         return subprocess.run(
             command, input=stdin, capture_output=True, text=True, env=self.environment, cwd=self.folder, check=False
         )
@@ -90,13 +90,12 @@ def test_ask_shows_the_answer_and_nothing_of_the_question(shell: Shell, wire: Re
     assert shell.leaks() == []
 
 
-@pytest.mark.parametrize("options", [(), ("--json",)], ids=["people", "json"])
-def test_a_refused_question_is_shown_nowhere(options: tuple[str, ...], shell: Shell, wire: Recorder) -> None:
+def test_a_refused_question_is_shown_nowhere(shell: Shell, wire: Recorder) -> None:
     _rewrite(shell, wire, SHUT)
-    denied = shell.run("ask", *options, stdin=TEXT)
+    denied = shell.run("ask", "--json", stdin=TEXT)
     _rewrite(shell, wire, OPEN)
-    nobody = shell.run("ask", *options, stdin=TEXT)
-    misused = shell.run("ask", "--label", "helth", *options, stdin=TEXT)
+    nobody = shell.run("ask", stdin=TEXT)
+    misused = shell.run("ask", "--label", "helth", stdin=TEXT)
     for done, code in ((denied, 1), (nobody, 1), (misused, 2)):
         assert done.returncode == code
         assert found_in(done.stdout + done.stderr, ALL) == set()
@@ -120,9 +119,8 @@ def test_attachments_are_shown_nowhere(shell: Shell, wire: Recorder) -> None:
 def test_what_the_policy_commands_say_of_a_text_holds_none_of_it(shell: Shell) -> None:
     with shell.policy.open("a") as file:
         file.write(f'tests:\n  - name: one\n    request: {{text: "{TEXT}"}}\n    expect: {{plan: [near]}}\n')
-    for arguments in (("explain", shell.policy, TEXT), ("explain", "--json", shell.policy, TEXT)):
-        done = shell.run("policy", *arguments)
-        assert (done.returncode, found_in(done.stdout + done.stderr, ALL)) == (0, set())
+    done = shell.run("policy", "explain", shell.policy, TEXT)
+    assert (done.returncode, found_in(done.stdout + done.stderr, ALL)) == (0, set())
     for command in ("test", "check"):
         done = shell.run("policy", command, shell.policy)
         # The one test expects what is not so: a test that fails says most.
@@ -137,16 +135,15 @@ def test_the_record_of_all_that_holds_no_content(shell: Shell, wire: Recorder) -
     shell.run("ask", stdin=TEXT)
     page = shell.folder / "home" / "page.html"
     for arguments in (
-        ("audit", "list", "--json"),
         ("audit", "export"),
         ("report", "--html", page),
-        ("report", "--json"),
         ("consent", "list", "--all"),
-        ("doctor",),
     ):
         done = shell.run(*arguments)
         assert found_in(done.stdout + done.stderr, ALL) == set(), arguments
-    assert json.loads(shell.run("audit", "list", "--json").stdout)["records"]
+    listed = shell.run("audit", "list", "--json")
+    assert len(json.loads(listed.stdout)["records"]) == 2
+    assert found_in(listed.stdout + listed.stderr, ALL) == set()
     assert page.is_file()
     assert shell.leaks() == []
 

@@ -126,6 +126,10 @@ def test_a_core_file_of_an_app_that_asked_for_one_is_its_memory(tmp_path: Path) 
     assert MAIL.encode() in b"".join(files.values())
 
 
+def _allow_cores() -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
 _WORKER = """\
 import os, sys
 from ringfence_mlx.sandbox import confine
@@ -137,9 +141,6 @@ os.abort()
 
 @cores
 def test_a_worker_that_dies_writes_no_core_file_even_where_that_is_allowed(tmp_path: Path) -> None:
-    def allow() -> None:
-        resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-
     results: dict[str, bool] = {}
     for name, program in (("worker", _WORKER), ("control", _WORKER.replace("confine(sandboxed=False)", ""))):
         folder = tmp_path / name
@@ -149,7 +150,7 @@ def test_a_worker_that_dies_writes_no_core_file_even_where_that_is_allowed(tmp_p
             input=MAIL.encode(),
             cwd=folder,
             check=False,
-            preexec_fn=allow,
+            preexec_fn=_allow_cores,
         )
         assert done.returncode == -signal.SIGABRT
         results[name] = any(path.name.startswith("core") for path in folder.iterdir())
@@ -172,7 +173,7 @@ def test_the_command_line_that_dies_writes_no_core_file_even_where_that_is_allow
         stderr=subprocess.PIPE,
         env={**os.environ, "RINGFENCE_POLICY": str(rules), "RINGFENCE_STATE_DIR": str(tmp_path / "state")},
         cwd=folder,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY)),
+        preexec_fn=_allow_cores,  # noqa: PLW1509  (it calls the system only)
     )
     assert process.stdin is not None
     assert process.stderr is not None

@@ -33,7 +33,7 @@ from tests.canary.support import (
 )
 from tests.canary.watch import Watch, watching
 
-from ringfence import AsyncAssistant, ConsentRequest, Retry
+from ringfence import AsyncAssistant, ConsentRequest, Retry, ToolResult
 from ringfence.errors import Denied, RingfenceError
 from ringfence.grant import Grant
 from ringfence.policy import read_policy
@@ -368,6 +368,20 @@ async def a_tool_fails_with_its_arguments_in_its_mouth(run: Run) -> object:
 
 
 @ending
+async def a_model_names_a_tool_after_what_it_read(run: Run) -> object:
+    def look() -> ToolResult:
+        """Looks."""
+        return ToolResult("nothing", labels=frozenset({"health"}))
+
+    name = canary("declared", "user")
+    calls = (ToolCallPart("call_8", name, "{}"), ToolCallPart("call_9", "look", "{}"))
+    run.server.openai.play(Scene(text=(), tool_calls=calls))
+    async with run.assistant(SHUT) as it:
+        assert await run.note(lambda: it.respond(f"Look at {name}.", tools=[look])) == "Denied"
+    return len(run.server.openai.seen()) == 1
+
+
+@ending
 async def a_person_asked_about_a_call_fails(run: Run) -> object:
     def look(who: str) -> str:
         """Looks."""
@@ -461,7 +475,10 @@ _TOOLS = [
 ]
 
 
-@pytest.mark.parametrize("name", ENDINGS)
+_NAMED = pytest.mark.xfail(strict=True, reason="the way out names a tool as a model did")
+
+
+@pytest.mark.parametrize("name", [pytest.param(one, marks=_NAMED if "names_a_tool" in one else ()) for one in ENDINGS])
 async def test_content_is_in_nothing_that_is_told_or_kept(
     name: str, wire: Recorder, partner_server: PartnerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

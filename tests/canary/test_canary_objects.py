@@ -97,8 +97,10 @@ def _marks_held() -> list[str]:
 
 def _is_marked(held: object) -> bool:
     if isinstance(held, str):
-        return _MARK.search(held) is not None
-    return isinstance(held, bytes | bytearray) and _MARK.search(bytes(held).decode("latin-1")) is not None
+        return "zyz" in held and _MARK.search(held) is not None
+    if isinstance(held, bytes | bytearray):
+        return b"zyz" in held and _MARK.search(bytes(held).decode("latin-1")) is not None
+    return False
 
 
 def _marked(number: int) -> Mapping[str, str]:

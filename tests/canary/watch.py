@@ -78,10 +78,13 @@ class Watch:
 
     def objects(self) -> None:
         """Notes how every object of ours that is alive now would show itself."""
+        shown: dict[str, set[str]] = {}
         for one in gc.get_objects():
             kind = cast("type[object]", type(one))
             if str(kind.__module__).partition(".")[0] == "ringfence" and not isinstance(one, BaseException):
-                self.tell(f"the repr of a {kind.__name__}", f"{one!r}\n{one!s}\n{one}")
+                shown.setdefault(kind.__name__, set()).update((f"{one!r}", f"{one!s}", f"{one}"))
+        for name, texts in shown.items():
+            self.tell(f"the repr of a {name}", "\n".join(texts))
 
 
 def _frames(error: BaseException) -> Iterator[FrameType]:
