@@ -203,3 +203,25 @@ def test_without_the_extra_a_file_with_cel_does_not_load_and_says_how_to_get_it(
 def test_the_digest_covers_an_expression() -> None:
     rule = '{id: x, allow: {labels: "*", to: [house]}, when: {cel: "user.age > 17"}}'
     assert policy(rule).digest != policy(rule.replace("17", "16")).digest
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), 2**70])
+def test_a_number_that_has_no_form_there_is_not_evaluable_and_stops_no_other_condition(value: int) -> None:
+    read = read_policy(
+        """
+version: 1
+recipients: {near: {ring: device, provider: mlx, model: m}, far: {ring: house, provider: mlx, model: m}}
+labels: {public: {}, unclassified: {}}
+unknown: unclassified
+facts: {user.n: {type: number}, user.i: {type: int}}
+flow: [{id: any, allow: {labels: "*", to: [device, house]}}]
+route:
+  - {id: first, when: {any: [{cel: "user.n > 1.0 && user.i > 1"}, {task: [proofread]}]}, prefer: [near]}
+  - {id: otherwise, prefer: [far]}
+invariants: [{only: {task: [proofread], to: [device]}}]
+"""
+    )
+    facts = Facts(
+        task="proofread", labels=frozenset({"public"}), input_tokens=1, values={"user.n": value, "user.i": value}
+    )
+    assert [step.recipient for step in read.decide(facts).plan] == ["near"]

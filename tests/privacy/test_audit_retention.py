@@ -191,6 +191,28 @@ def test_retention_that_fails_loses_no_record(
     assert "cannot be removed" in caplog.text
 
 
+def test_one_wrong_look_at_the_clock_removes_nothing(folder: Path, clock: Clock, receipt: Receipt) -> None:
+    log = AuditLog(folder, keep_s=KEEP_S)
+    _days(log, clock, receipt, 5)
+    right_s = clock.now_s
+    clock.now_s += 100 * 365 * DAY_S
+    log.append(receipt)
+    clock.now_s = right_s
+    _days(log, clock, receipt, 5)
+    found = log.verify()
+    assert found.ok, found.problems
+    assert found.count == 31
+    assert found.removed.sequence == 0
+
+
+def test_what_is_old_goes_also_after_a_long_rest(folder: Path, clock: Clock, receipt: Receipt) -> None:
+    log = AuditLog(folder, keep_s=KEEP_S)
+    _days(log, clock, receipt, 5)
+    clock.now_s += 2 * KEEP_S
+    _days(log, clock, receipt, 3)
+    assert log.verify().removed.sequence == 15
+
+
 def test_a_head_that_was_kept_is_found_while_its_record_is_there(folder: Path, clock: Clock, receipt: Receipt) -> None:
     log = AuditLog(folder, keep_s=KEEP_S)
     _days(log, clock, receipt, 2)

@@ -273,3 +273,21 @@ def test_a_share_of_the_rules(percent: float, *, reached: bool) -> None:
 def test_an_allow_of_a_recipient_that_is_denied_is_not_covered() -> None:
     run = run_of("request: {text: plain, user: {age: minor}}, expect: {outcome: allow}")
     assert covering(run)["out-public"] == ()
+
+
+async def test_what_is_explained_counts_the_words_that_an_assistant_adds() -> None:
+    """`input_tokens` counts all text of a request, and our own instructions for its task are text of it."""
+    from ringfence import AsyncAssistant
+    from ringfence.testing import ScriptedProvider
+
+    policy = read_policy(POLICY.replace("detect: [marker]", "declare: true").replace("clean: public\n", ""))
+    facts = facts_of(
+        policy,
+        TestRequest(task="notification_summary", text="Dinner at eight.", labels=frozenset({"public"})),
+        Labeller(policy),
+    )
+    model = ScriptedProvider("ok")
+    async with AsyncAssistant(policy, providers={"mlx": model, "openai": model}, audit=False) as assistant:
+        await assistant.respond("Dinner at eight.", task="notification_summary", labels={"public"}, to="mlx")
+    sent = sum(len(message.text.encode()) for message in model.requests[0].messages)
+    assert facts.input_tokens == -(-sent // 3)

@@ -58,7 +58,7 @@ def compile_cel(condition: Cel, facts: Mapping[str, Fact]) -> Callable[[Facts], 
     reads_labels = condition.reads_labels
     known = {name: (fact, fact.type == "number") for name, fact in facts.items()}
 
-    def test(request: Facts) -> bool | None:
+    def data_of(request: Facts) -> dict[str, object]:
         data: dict[str, object] = {
             "task": request.task,
             "modality": list(request.modality),
@@ -70,9 +70,13 @@ def compile_cel(condition: Cel, facts: Mapping[str, Fact]) -> Callable[[Facts], 
             fact, is_number = known.get(name, (None, False))
             if fact is not None and fact.admits(value):
                 data[name] = float(value) if is_number else value
+        return data
+
+    def test(request: Facts) -> bool | None:
         try:
-            found = run(data=data)
-        except RuntimeError:
+            found = run(data=data_of(request))
+        except (RuntimeError, OverflowError, ValueError, TypeError):
+            # Also what has no form in CEL, such as a whole number of 400 digits.
             return None
         # INVARIANT: an error is a value too, a text that Python takes for true. Only a Boolean is an answer.
         return bool(found.value()) if found.type() == boolean else None

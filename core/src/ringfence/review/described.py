@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from ringfence.errors import InvalidRequest
+from ringfence.instructions import INSTRUCTIONS
 from ringfence.policy.times import UTC_ZONE, NotAZone, minute_of_moment
 from ringfence.privacy.material import modality_of
 from ringfence.request import FilePart, ImagePart, Message, Modality, Part, Request, TextPart
@@ -79,7 +80,11 @@ def _request(described: TestRequest) -> Request:
 
 
 def _with_parts(described: TestRequest, parts: tuple[Part, ...]) -> Request:
-    return Request(messages=(Message("user", parts),), task=described.task, facts=described.values, to=described.to)
+    # What an assistant says to the model of a task is text of the request too, and counts.
+    ours = INSTRUCTIONS.get(described.task, "") if _has_text(described) else ""
+    system = (Message("system", (TextPart(ours, labels=described.labels),)),) if ours else ()
+    asked = (*system, Message("user", parts))
+    return Request(messages=asked, task=described.task, facts=described.values, to=described.to)
 
 
 __all__ = ["facts_of"]

@@ -46,9 +46,9 @@ from ringfence.privacy.audit.files import (
     write_whole,
 )
 from ringfence.privacy.audit.record import AuditRecord, Interruption, decode_record, encode_record
-from ringfence.privacy.audit.segments import close_segment, remove_expired, segment_s
+from ringfence.privacy.audit.segments import LONGEST_SEGMENT_S, close_segment, remove_expired, segment_s
 from ringfence.privacy.audit.snapshot import snapshot
-from ringfence.privacy.audit.tail import first_record, read_tail
+from ringfence.privacy.audit.tail import first_record, last_time, read_tail
 from ringfence.privacy.audit.verify import Verification, verify_log
 from ringfence.receipt import Receipt
 
@@ -198,16 +198,21 @@ class AuditLog:
         """Whether the next record begins a new segment: never in the middle of one."""
         if self.keep_s is None or handle.first is None or handle.line_open or handle.interrupted is not None:
             return False
-        return time.time() - handle.first[1] >= segment_s(self.keep_s)
+        # A clock that was put back ends a segment as well: its records would seem to be of the future.
+        return not 0 <= time.time() - handle.first[1] < segment_s(self.keep_s)
 
     def _next_segment(self, handle: _Handle) -> _Handle:
         """Closes the segment, removes those that are past their time, and begins the next; locked as before."""
         assert handle.first is not None  # noqa: S101  (_segment_is_full looked)
         # A writer may have died before it wrote the head, and the next segment goes on from there.
         os.pwrite(handle.head, encode_head(handle.key, Head(count=handle.sequence, mac=handle.mac)), 0)
+        newest_s = last_time(handle.records, handle.size)
         close_segment(self.folder, handle.first[0])
         try:
-            remove_expired(self.folder, handle.key, now_s=time.time(), kept=self._kept)
+            # INVARIANT: one wrong look at the clock removes nothing: time goes on no faster than the records do.
+            if newest_s is not None:
+                now_s = min(time.time(), newest_s + LONGEST_SEGMENT_S)
+                remove_expired(self.folder, handle.key, now_s=now_s, kept=self._kept)
         except OSError as fault:
             # What is kept too long is no reason to lose a record; the next segment tries again.
             _log.warning("old segments of the audit log in %s cannot be removed: %s", self.folder, reason(fault))

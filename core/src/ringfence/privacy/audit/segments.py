@@ -157,6 +157,7 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 __all__ = [
     "CHECKPOINT_FILE",
+    "LONGEST_SEGMENT_S",
     "NOTHING_REMOVED",
     "Checkpoint",
     "close_segment",

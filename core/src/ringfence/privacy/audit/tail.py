@@ -46,6 +46,14 @@ def first_record(descriptor: int) -> tuple[int, float] | None:
     return None if record is None else (record.sequence, record.time_s)
 
 
+def last_time(descriptor: int, size: int) -> float | None:
+    """When the last record of a file was written; `None` if its last line is none. The mac is not checked."""
+    start = max(0, size - _FIRST_READ_BYTES)
+    chunk = os.pread(descriptor, size - start, start)
+    record = decode_record(chunk.rstrip(b"\n").rpartition(b"\n")[2])
+    return None if record is None else record.time_s
+
+
 def is_interruption(left: bytes) -> bool:
     """Whether `left` can be what writes left that did not end: no line of it is a whole JSON object."""
     return not any(_is_json(line) for line in left.split(b"\n") if line)
@@ -78,4 +86,4 @@ def _is_json(line: bytes) -> bool:
     return True
 
 
-__all__ = ["Tail", "first_record", "is_interruption", "read_tail"]
+__all__ = ["Tail", "first_record", "is_interruption", "last_time", "read_tail"]
