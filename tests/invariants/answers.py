@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -55,10 +56,16 @@ route: [{id: only, prefer: [far], fallback: [other], on_broken_stream: BROKEN}]
 Broken = Literal["fail", "restart", "continue"]
 
 
-def policy(*, redact: bool = True, broken: Broken = "fail") -> Policy:
-    """Two partners, of which the second is a fallback; an address goes out as a placeholder."""
-    how = "redact: pseudonym," if redact else ""
-    return read_policy(_POLICY.replace("REDACT", how).replace("BROKEN", broken))
+def policy(*, redact: bool | str = True, broken: Broken = "fail", **recipients: str) -> Policy:
+    """Two partners, of which the second is a fallback; an address goes out as a placeholder, or as `redact` says.
+
+    `recipients` are other declarations of them.
+    """
+    text = _POLICY
+    for name, declared in recipients.items():
+        text = re.sub(rf"^  {name}: .*$", f"  {name}: {declared}", text, flags=re.MULTILINE)
+    how = f"redact: {'pseudonym' if redact is True else redact}," if redact else ""
+    return read_policy(text.replace("REDACT", how).replace("BROKEN", broken))
 
 
 QUESTION = f"Who is {ANNA}"

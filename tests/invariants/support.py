@@ -13,7 +13,7 @@ from random import Random
 from typing import Any, TypeVar
 from unittest.mock import patch
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from tests.core.support import NO_WAIT
 from tests.policy.random_policies import LABELS, NAMES, document_of, flow_rules
@@ -61,6 +61,7 @@ def law(examples: int) -> settings:
     return settings(
         max_examples=examples,
         deadline=None,
+        phases=(Phase.explicit, Phase.reuse, Phase.generate),
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     )
 
