@@ -441,3 +441,18 @@ def test_warnings_have_places_and_keep_nothing_from_loading(tmp_path: Any) -> No
     report = check_file(path)
     assert report.policy is not None
     assert [line.split(": ")[0] for line in report.warning_lines] == [f"{path}:4:3", f"{path}:5:22"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "installed", "package"),
+    [
+        ("person_name", {"email"}, "ringfence-detector-ner[rampart]"),
+        ("nationality", {"email"}, "ringfence-detector-presidio"),
+        ("email", set[str](), "ringfence-detectors"),
+        ("employee_number", {"email"}, ""),
+    ],
+)
+def test_who_brings_a_detector_is_told(kind: str, installed: set[str], package: str) -> None:
+    from ringfence.policy.warnings.machine import bringing
+
+    assert bringing(kind, installed) == package

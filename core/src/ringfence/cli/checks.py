@@ -158,6 +158,7 @@ def detectors(policy: Policy | None) -> Iterator[Finding]:
     """Every detector that is installed or that the policy asks for, loaded."""
     from importlib.metadata import entry_points  # noqa: PLC0415  (costs tens of ms)
 
+    from ringfence.policy.warnings.machine import bringing  # noqa: PLC0415
     from ringfence.privacy.detection import ENTRY_POINT_GROUP, DetectorSet  # noqa: PLC0415
 
     found = DetectorSet()
@@ -177,14 +178,14 @@ def detectors(policy: Policy | None) -> Iterator[Finding]:
             level="fault",
             subject=f"detector {kind}",
             detail="it cannot be loaded; what it should scan is labelled as unknown",
-            way_out="reinstall the plugin that brings it",
+            way_out="reinstall the plugin that brings it, or the model that it needs (its README)",
         )
     for kind in sorted(wanted - installed):
         yield Finding(
             level="fault",
             subject=f"detector {kind}",
             detail="the policy asks for it, and it is not installed; what it should scan is labelled as unknown",
-            way_out="pip install ringfence-detectors, or another plugin that brings it",
+            way_out=f"pip install '{bringing(kind, installed) or 'the plugin that brings it'}'",
         )
 
 
