@@ -83,15 +83,14 @@ _MARK = re.compile("zyz[0-9]{4}" + "zyz@wombat")
 
 
 def _marks_held() -> list[str]:
-    """What holds a text with the mark of this module's requests: the kinds of the holders and of what holds those."""
+    """What holds a text with the mark of this module's requests: the kinds of the holders."""
     gc.collect()
     found: list[str] = []
     for one in gc.get_objects():
         if isinstance(one, types.FrameType):
             continue
         if any(_is_marked(held) for held in gc.get_referents(one)):
-            above = sorted({type(by).__qualname__ for by in gc.get_referrers(one) if by is not found})[:4]
-            found.append(f"{type(one).__module__}.{type(one).__qualname__} held by {above}")
+            found.append(f"{type(one).__module__}.{type(one).__qualname__}")
     return found
 
 
