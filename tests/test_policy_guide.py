@@ -256,9 +256,13 @@ def clone(followed: Followed, tmp_path: Path) -> Path:
     """A repository with the reader's policy on its main branch, and the script of the guide."""
     for name in ("desk.yaml", "desk-next.yaml", "company.yaml", "check-policy.sh"):
         write(tmp_path / name, (followed.folder / name).read_text(encoding="utf-8"))
-    said = "git init -q && git add . && git -c user.name=a -c user.email=a@b.example commit -qm policy"
-    assert run(f"{said} && git update-ref refs/remotes/origin/main HEAD", tmp_path, shell=True).returncode == 0
+    commit_to_main(tmp_path)
     return tmp_path
+
+
+def commit_to_main(clone: Path) -> None:
+    said = "git init -q && git add . && git -c user.name=a -c user.email=a@b.example commit -qm policy"
+    assert run(f"{said} && git update-ref refs/remotes/origin/main HEAD", clone, shell=True).returncode == 0
 
 
 def check_in_ci(clone: Path) -> tuple[int, str]:
@@ -285,7 +289,12 @@ def test_the_script_for_ci_stops_an_edit_that_lets_something_out(clone: Path) ->
     assert "something moves outward" in printed
 
 
-def test_the_script_for_ci_sees_what_moves_in_a_layer(clone: Path) -> None:
-    write(clone / "company.yaml", "version: 1\nname: company\n")
+def test_the_script_for_ci_compares_layers_as_they_were(clone: Path) -> None:
+    layer = (clone / "company.yaml").read_text(encoding="utf-8")
+    write(clone / "company.yaml", layer + '\nbudgets:\n  - {id: cap, of: partner, limit: "9 USD", per: month}\n')
+    commit_to_main(clone)
+    assert check_in_ci(clone)[0] == 0
+    write(clone / "company.yaml", layer)
     code, printed = check_in_ci(clone)
     assert code == 1, printed
+    assert "something moves outward" in printed
