@@ -160,7 +160,6 @@ def test_a_worker_that_dies_writes_no_core_file_even_where_that_is_allowed(tmp_p
 
 
 @cores
-@pytest.mark.xfail(strict=True, reason="the command line still lets the system dump it")
 def test_the_command_line_that_dies_writes_no_core_file_even_where_that_is_allowed(tmp_path: Path) -> None:
     rules = tmp_path / "policy.yaml"
     rules.write_text(policy(SHUT, "http://127.0.0.1:9/v1"))

@@ -469,16 +469,10 @@ def check_always(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "CHECK_EVERY_S", 0.0)
 
 
-_TOOLS = [
-    pytest.param(name, marks=pytest.mark.xfail(strict=True, reason="a task shows what a tool gave or raised"))
-    for name in ("a_tool_gets_a_value_and_gives_one", "a_tool_fails_with_its_arguments_in_its_mouth")
-]
+_TOOLS = ("a_tool_gets_a_value_and_gives_one", "a_tool_fails_with_its_arguments_in_its_mouth")
 
 
-_NAMED = pytest.mark.xfail(strict=True, reason="the way out names a tool as a model did")
-
-
-@pytest.mark.parametrize("name", [pytest.param(one, marks=_NAMED if "names_a_tool" in one else ()) for one in ENDINGS])
+@pytest.mark.parametrize("name", ENDINGS)
 async def test_content_is_in_nothing_that_is_told_or_kept(
     name: str, wire: Recorder, partner_server: PartnerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

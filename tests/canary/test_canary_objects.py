@@ -147,10 +147,7 @@ CASES: dict[str, tuple[str, Callable[[AsyncAssistant], Any], bool]] = {
 }
 
 
-_HELD = pytest.mark.xfail(strict=True, reason="a kept connection holds the context of its first grant")
-
-
-@pytest.mark.parametrize("name", [pytest.param(one, marks=_HELD if one == "answered" else ()) for one in CASES])
+@pytest.mark.parametrize("name", CASES)
 async def test_nothing_holds_content_after_a_request(name: str, wire: Recorder, partner_server: PartnerServer) -> None:
     flow, ask, agrees = CASES[name]
     call = ToolCallPart("call_3", "look", '{"who": "nobody"}')

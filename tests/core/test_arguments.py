@@ -296,3 +296,10 @@ async def test_options_for_a_provider_that_nobody_knows_are_refused() -> None:
         with pytest.raises(InvalidRequest, match="there is no provider 'opnai'"):
             await it.respond("x", provider_options={"opnai": {"user": "somebody"}})
     assert provider.requests == []
+
+
+@pytest.mark.parametrize("task", ["", "a task", "my secret: 42", "x" * 65, "_private", "line\nbreak"])
+def test_a_task_is_a_name_and_never_a_text(task: str) -> None:
+    """Receipts, the audit log and consents keep the name of the task."""
+    with pytest.raises(InvalidRequest, match="task"):
+        Request(messages=(Message("user", (TextPart("x"),)),), task=task)

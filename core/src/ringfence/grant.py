@@ -42,7 +42,7 @@ class Grant:
     ) -> None:
         if mint is not _MINT:
             raise GateError("only the policy gate makes grants", way_out="use the grant that run() was given")
-        self._request = request
+        self._request: Request | None = request
         self._hidden = hidden
         self._state = "live"
         self._requested = False
@@ -102,6 +102,8 @@ class Grant:
         """Ends the grant: one that was not spent never will be, and a spent one lets nothing more through."""
         self._state = {"live": "revoked", "spent": "over"}.get(self._state, self._state)
         self._hidden = _NOTHING
+        # What was made inside `Sending`, such as a connection that is kept, holds its context and so the grant.
+        self._request = self._require = None
 
     @property
     def hidden(self) -> frozenset[str]:

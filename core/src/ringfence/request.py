@@ -51,10 +51,10 @@ def label_set(labels: object) -> frozenset[str]:
     if not isinstance(labels, Iterable):
         raise InvalidRequest("labels must be a collection of names", way_out='labels={"contact"}')
     given = tuple(cast("Iterable[object]", labels))
-    found = frozenset(name for name in given if isinstance(name, str) and name)
-    if not all(isinstance(name, str) and name for name in given):
-        raise InvalidRequest("every label must be a non-empty string", way_out='labels={"contact"}')
-    return found
+    for name in given:
+        if not (isinstance(name, str) and name):
+            raise InvalidRequest("every label must be a non-empty string", way_out='labels={"contact"}')
+    return frozenset(cast("tuple[str, ...]", given))
 
 
 def _require_text(what: str, *values: object) -> None:
@@ -400,19 +400,30 @@ class Request:
         if self.facts:
             object.__setattr__(self, "facts", json_copy(self.facts))
         object.__setattr__(self, "tools", tuple(self.tools))
+        if self.task not in _TASKS:
+            _require_word(self.task)
         to: object = self.to
         require(to is None or isinstance(to, frozenset), "to is a frozenset of recipients", 'frozenset({"mlx"})')
         object.__setattr__(self, "labels", label_set(self.labels))
         if not any(_has_content(part) for message in self.messages for part in message.parts):
             raise InvalidRequest("the request is empty", way_out="give some text, an image or a file")
-        names = [tool.name for tool in self.tools]
-        if len(set(names)) != len(names):
+        if self.tools and len({tool.name for tool in self.tools}) < len(self.tools):
             raise InvalidRequest("two tools have the same name", way_out="rename one")
         if self.tool_choice == "required" and not self.tools:
             raise InvalidRequest("a tool call is required, and there is no tool", way_out="tools=[…]")
 
     def __repr__(self) -> str:
         return f"Request(task={self.task}, {len(self.messages)} messages, labels={sorted(self.labels)})"
+
+
+_TASKS = frozenset(TASKS)
+_TASK = re.compile(r"[^\W_][\w.-]{0,63}")
+
+
+def _require_word(task: object) -> None:
+    # INVARIANT: a receipt names the task, so it is a name and never a text.
+    word = isinstance(task, str) and _TASK.fullmatch(task) is not None
+    require(word, "a task is one word of at most 64 letters, digits, '_', '-' and '.'", 'task="open_question"')
 
 
 def _has_content(part: Part) -> bool:

@@ -111,8 +111,7 @@ class ToolCalls:
     async def _run(self, one: _Admitted) -> tuple[ToolResult, float]:
         async with self._at_once:
             began_s = time.perf_counter()
-            work = asyncio.create_task(threads.call(one.function.function, **one.arguments))
-            work.add_done_callback(_forget)
+            work = asyncio.create_task(_called(one))
             try:
                 await asyncio.wait({work}, timeout=self._toolbox.limits.call_timeout_s)
                 result = _outcome(work)
@@ -134,17 +133,34 @@ class ToolCalls:
         return name in self._policy.document.tools
 
 
-def _outcome(work: asyncio.Task[object]) -> ToolResult:
+class _Ended:
+    """How a function ended. What a task gives or raises, asyncio shows in its debug log; this shows nothing."""
+
+    __slots__ = ("error", "value")
+
+    def __init__(self, value: object = None, error: Exception | None = None) -> None:
+        self.value = value
+        self.error = error
+
+
+async def _called(one: _Admitted) -> _Ended:
+    try:
+        return _Ended(await threads.call(one.function.function, **one.arguments))
+    except Exception as error:  # noqa: BLE001  (an app's function may raise anything)
+        return _Ended(error=error)
+
+
+def _outcome(work: asyncio.Task[_Ended]) -> ToolResult:
     """What the model is told of how a function ended. Of an exception: its type and place, never its message."""
     if not work.done():
         return _failed("the tool did not answer in time")
     if work.cancelled():
         return _failed("the tool failed: it cancelled itself")
-    error = work.exception()
-    if error is not None:
-        told = str(error) if isinstance(error, ToolError) else f"the tool failed: {describe(error)}"
+    ended = work.result()
+    if ended.error is not None:
+        told = str(ended.error) if isinstance(ended.error, ToolError) else f"the tool failed: {describe(ended.error)}"
         return _encodable(_failed(told))
-    return _encodable(_as_result(work.result()))
+    return _encodable(_as_result(ended.value))
 
 
 def _as_result(value: object) -> ToolResult:
@@ -176,12 +192,6 @@ async def _end(tasks: set[asyncio.Task[Any]]) -> None:
         task.cancel()
     if left:
         await asyncio.wait(left, timeout=_END_S)
-
-
-def _forget(task: asyncio.Task[Any]) -> None:
-    """Takes the exception, which may hold content, so that the loop does not print it."""
-    if not task.cancelled():
-        task.exception()
 
 
 __all__ = ["ToolCalls"]

@@ -48,6 +48,9 @@ class ToolLoop:
         self._toolbox = toolbox
         self._consents = consents
         self._plain = {tool.name for tool in request.tools} - toolbox.functions.keys()
+        # Beside a call of a plain tool the app answers all calls, and nobody is asked about any.
+        nobody = toolbox.approve is None or self._plain
+        self._asked_before = frozenset[str]() if nobody else frozenset(toolbox.functions)
         self._answers: list[Response[object]] = []
         self._turns: list[Message] = []
         self._calls = 0
@@ -87,7 +90,9 @@ class ToolLoop:
             self._runtime.under_way.end()
 
     async def _model_call(self) -> AsyncGenerator[Event, None]:
-        execution = Execution(self._runtime, self._request, self._consents, vault=self._vault)
+        execution = Execution(
+            self._runtime, self._request, self._consents, vault=self._vault, asked=self._asked_before
+        )
         try:
             async with aclosing(execution.events()) as events:
                 async for event in events:
@@ -143,7 +148,8 @@ class ToolLoop:
             async for event in events:
                 yield event
         declared = self._runtime.gate.policy.document.tools
-        self._undeclared |= {call.name for call in calls if call.name not in declared}
+        # A name that no tool has is the model's own words, which no error may repeat.
+        self._undeclared |= {call.name for call in calls} & self._toolbox.functions.keys() - declared.keys()
         # One message a result: some chat templates have room for one only.
         results = [Message("tool", (result,)) for result in work.results]
         if self._vault is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import click
@@ -59,6 +60,7 @@ class Root(LazyGroup):
         name = prog_name or PROGRAM
         self._main_shell_completion(extra, name, complete_var)
         terminal.prepare()
+        _leave_no_core()
         with orderly():
             code = self._run(list(sys.argv[1:] if args is None else args), name, extra)
         sys.exit(code)
@@ -106,6 +108,14 @@ class Root(LazyGroup):
             # click.echo and rich write to stdout as well.
             raise terminal.writing_failed(error) from None
         return code
+
+
+def _leave_no_core() -> None:
+    """A crash writes no memory to the disk: it holds what was asked. What is started from here inherits that."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource  # noqa: PLC0415  (not every system has it)
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 def _asks_for_json(args: Sequence[str]) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Container
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -58,7 +58,10 @@ _LARGE_CHARACTERS = 20_000
 
 
 class Execution:
-    """One request on its way. `events()` is the only execution path; when it has ended, `response` holds the answer."""
+    """One request on its way. `events()` is the only execution path; when it has ended, `response` holds the answer.
+
+    `asked` are the tools before each call of which a person can be asked.
+    """
 
     def __init__(
         self,
@@ -68,10 +71,12 @@ class Execution:
         *,
         kind: Kind = "answer",
         vault: Vault | None = None,
+        asked: Container[str] = (),
     ) -> None:
         self._runtime = runtime
         self._kind: Kind = kind
         self._request = request
+        self._asked = asked
         self._consents = consents or runtime.consents.request(tenant=request.tenant)
         # INVARIANT: one vault for a user's request, and none that two share.
         self._vault = vault or new_vault(runtime)
@@ -202,7 +207,11 @@ class Execution:
             vault,
             in_json=self._request.output is not None,
             tool=lambda call: gate.tool_call(
-                replace(call, labels=cleared.facts.labels), cleared.facts, vault, _unseen(step)
+                replace(call, labels=cleared.facts.labels),
+                cleared.facts,
+                vault,
+                _unseen(step),
+                asked=call.name in self._asked,
             ),
         )
 
