@@ -6,12 +6,13 @@ import json
 import re
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from hypothesis import strategies as st
 from tests.invariants.support import ANNA
 
 from ringfence import Policy
+from ringfence.assistant.build import RequestOptions
 from ringfence.grant import Grant
 from ringfence.policy import read_policy
 from ringfence.provider import Plan
@@ -105,7 +106,7 @@ def events_of(parts: Sequence[Part], seen: str) -> list[ProviderEvent]:
     return [*grown, usage, Finish("tool_calls" if calls else "stop", "raw")]
 
 
-texts = st.lists(st.sampled_from((SEEN, "a", "é", '"', "\\", "[", "]", "[EMAIL-1-", " ", "😀")), max_size=8).map("".join)
+texts = st.lists(st.sampled_from((SEEN, "a", "é", '"', "\\", "[", "]", "[MAIL-1-", " ", "😀")), max_size=9).map("".join)
 parts = st.builds(
     Part,
     kind=st.sampled_from(("text", "text", "reasoning", "call")),
@@ -151,6 +152,5 @@ def restored(parts_: Sequence[Part]) -> str:
     return "".join(part.text.replace(SEEN, ANNA) for part in parts_ if part.kind == "text")
 
 
-def asked(**more: Any) -> dict[str, Any]:
-    """How the question is asked."""
-    return {"instructions": "", "tools": [LOOK], **more}
+ASKED: RequestOptions = {"instructions": "", "tools": [LOOK]}
+"""How the question is asked."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 from unittest.mock import patch
 
 from hypothesis import HealthCheck, Phase, settings
@@ -19,6 +19,8 @@ from tests.core.support import NO_WAIT
 from tests.policy.random_policies import LABELS, NAMES, document_of, flow_rules
 
 from ringfence import AsyncAssistant, ConsentRequest, Policy
+from ringfence.assistant.build import RequestOptions
+from ringfence.assistant.setup import PolicyLike
 from ringfence.errors import (
     ConnectFailed,
     Overloaded,
@@ -44,6 +46,7 @@ from ringfence.response import ProviderEvent, TextDelta
 from ringfence.testing import ScriptedProvider, text_events
 
 T = TypeVar("T")
+World: TypeAlias = tuple[list[FlowRule], Random]
 
 MAIL = re.compile(r"[a-z]+@[a-z]+\.[a-z]+")
 ANNA, BERTA = "anna@example.org", "berta@example.net"
@@ -61,7 +64,7 @@ def law(examples: int) -> settings:
     return settings(
         max_examples=examples,
         deadline=None,
-        phases=(Phase.explicit, Phase.reuse, Phase.generate),
+        phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     )
 
@@ -158,7 +161,7 @@ class Recipients:
         self.agreed.add(question.recipient)
         return True
 
-    def assistant(self, policy: Policy, **more: Any) -> AsyncAssistant:
+    def assistant(self, policy: PolicyLike, **more: Any) -> AsyncAssistant:
         """An assistant over them."""
         more = {"audit": False, "retry": NO_WAIT, "consent": self.person, **more}
         return AsyncAssistant(policy, providers=dict(self.doubles), **more)
@@ -209,9 +212,11 @@ class _Double(ScriptedProvider):
                 yield from events
 
 
-worlds = st.builds(
-    lambda rules, seed: (rules, Random(f"{seed} {rules!r}")), st.lists(flow_rules(), max_size=2), st.integers(0, 2**32)
-)
+def _world(rules: list[FlowRule], seed: int) -> World:
+    return rules, Random(f"{seed} {rules!r}")
+
+
+worlds = st.builds(_world, st.lists(flow_rules(), max_size=2), st.integers(0, 2**32))
 """Some flow rules, and chance for the rest. Hypothesis tries like things again and again; a seed spreads evenly."""
 
 
@@ -267,7 +272,8 @@ def sending(rules: Iterable[FlowRule], random: Random) -> Document:
     overflow = Overflow(to=order[cut : cut + 1], over=0.8) if random.random() < 0.3 else None
     route = RouteRule(id="only", prefer=order[:cut], fallback=order[cut:], overflow=overflow)
     how: tuple[OnBrokenStream, ...] = ("fail", "restart", "continue", "continue")
-    return playable(document_of([_ALL, *map(_ready, rules), *redacting], [route]), random.choice(how))
+    covered = frozenset(random.sample(LABELS, 3)) if random.random() < 0.3 else None
+    return playable(document_of([replace(_ALL, labels=covered), *map(_ready, rules), *redacting], [route]), random.choice(how))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -281,10 +287,17 @@ class Asked:
     to: frozenset[str] | None = None
 
     @property
-    def options(self) -> dict[str, Any]:
+    def options(self) -> RequestOptions:
         """As the assistant takes it."""
-        options: dict[str, Any] = {"labels": self.labels, "task": self.task, "facts": self.facts, "instructions": ""}
-        return options if self.to is None else {**options, "to": self.to}
+        options: RequestOptions = {
+            "labels": self.labels,
+            "task": self.task,
+            "facts": self.facts,
+            "instructions": "",
+        }
+        if self.to is not None:
+            options["to"] = self.to
+        return options
 
     def meant(self, *later: str) -> Facts:
         """The facts of it, from the text of the language; `later` are texts that were added to it on the way."""

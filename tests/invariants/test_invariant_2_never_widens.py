@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from random import Random
 
 import pytest
 from hypothesis import given
@@ -15,6 +14,7 @@ from tests.invariants.support import (
     Asked,
     Mail,
     Recipients,
+    World,
     ask,
     asked_of,
     cel,
@@ -31,8 +31,6 @@ from tests.policy.random_policies import LABELS, allowed, flow_rules, more
 from ringfence.policy import Decision
 from ringfence.policy.decision import REDACTIONS
 from ringfence.policy.document import Document, FlowRule
-
-World = tuple[list[FlowRule], Random]
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.support import ONCE
 from tests.invariants.answers import QUESTION, policy
-from tests.invariants.support import ANNA, Mail, Recipients, ask, asked_of, cel, detectors, fates_of, law, policy_of
-from tests.invariants.support import run, sending, worlds
+from tests.invariants.support import (
+    ANNA,
+    Mail,
+    Recipients,
+    World,
+    ask,
+    asked_of,
+    cel,
+    detectors,
+    fates_of,
+    law,
+    policy_of,
+    run,
+    sending,
+    worlds,
+)
 
 from ringfence import AsyncAssistant
 from ringfence.errors import GateError, RingfenceError
@@ -173,7 +187,7 @@ def test_invariant_4_whatever_a_provider_tries_one_request_leaves_under_each_gra
 
 @law(80)
 @given(worlds)
-def test_invariant_4_every_send_spends_a_grant_of_its_own(drawn: tuple[list[object], object]) -> None:
+def test_invariant_4_every_send_spends_a_grant_of_its_own(drawn: World) -> None:
     rules, random = drawn
     world = Recipients(fates_of(random))
     run(ask(world, policy_of(sending(rules, random)), asked_of(random)))

@@ -15,6 +15,7 @@ from ringfence.errors import Unsupported
 from ringfence.provider import ModelCard, Plan, Provider
 from ringfence.recipient import Recipient
 from ringfence.request import Message, Request, Settings, TextPart
+from ringfence.response import Adjustment, Response
 from ringfence.testing import ScriptedProvider
 from ringfence_gemini.provider import GeminiProvider
 from ringfence_mlx.planning import make_plan
@@ -94,14 +95,14 @@ def test_invariant_6_no_setting_is_dropped_whatever_it_comes_with(provider: str,
             plan = planner.plan(settings)
         except Unsupported as refused:
             # It is refused by name; what is left must still be honoured, told or refused.
-            assert refused.setting in values
             del values[refused.setting]
     told = {adjustment.setting for adjustment in plan.adjustments}
     assert job(plan) == job(planner.plan(settings))
     for name, value in values.items():
         if (name, value) == ("reasoning_effort", "none") and "reasoning" not in plan.card.capabilities:
             continue  # a model that never reasons does as it is told
-        without = planner.plan(replace(settings, **{name: () if name == "stop" else None}))
+        default: Any = () if name == "stop" else None
+        without = planner.plan(replace(settings, **{name: default}))
         assert name in told or job(without) != job(plan), f"{name} changes nothing, and nobody is told"
 
 
@@ -110,7 +111,25 @@ def job(plan: Plan[object]) -> object:
     return getattr(plan.native, "body", plan.native)
 
 
-@law(60)
+@law(40)
+@given(told=st.lists(st.sampled_from(NAMES), max_size=4), stream=st.booleans())
+def test_invariant_6_what_a_provider_adjusted_is_told(told: list[str], stream: bool) -> None:  # noqa: FBT001  (drawn)
+    adjustments = tuple(Adjustment(setting=name, action="ignored", detail="not here") for name in told)
+
+    class Adjusting(ScriptedProvider):
+        def plan(self, request: Request, recipient: Recipient, card: ModelCard) -> Plan[object]:
+            return Plan(request=request, card=card, native=None, adjustments=adjustments)
+
+    async def ask() -> Response[None]:
+        async with assistant(policy("first"), first=Adjusting("x")) as it:
+            return await (it.stream("x").response() if stream else it.respond("x"))
+
+    response = run(ask())
+    assert response.adjustments == adjustments
+    assert set(response.receipt.adjustments) == set(told)
+
+
+@law(40)
 @given(values=given_settings)
 def test_invariant_6_settings_reach_a_provider_as_they_were_given(values: dict[str, Any]) -> None:
     provider, settings = ScriptedProvider("x"), Settings(**values)

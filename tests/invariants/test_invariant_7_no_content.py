@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -26,7 +26,7 @@ from ringfence.response import ProviderEvent
 from ringfence.testing import ScriptedProvider, text_events
 
 
-class Told(Exception):  # noqa: N818  (an exception of a plugin, with content wherever there is room for it)
+class Told(Exception):
     def __init__(self, request: str) -> None:
         super().__init__({"prompt": request})
         self.request = request
@@ -36,18 +36,17 @@ class Told(Exception):  # noqa: N818  (an exception of a plugin, with content wh
         return f"no answer to {self.request}"
 
 
-leaves = st.sampled_from(
-    (
-        lambda: Told(CANARY),
-        lambda: ValueError(CANARY),
-        lambda: KeyError(CANARY),
-        lambda: OSError(5, "failed", CANARY),
-        lambda: UnicodeDecodeError("utf-8", CANARY.encode(), 0, 1, CANARY),
-        lambda: StopIteration(CANARY),
-        lambda: StreamBroken("cut"),
-        lambda: Overloaded("full"),
-    )
+_LEAVES: tuple[Callable[[], Exception], ...] = (
+    lambda: Told(CANARY),
+    lambda: ValueError(CANARY),
+    lambda: KeyError(CANARY),
+    lambda: OSError(5, "failed", CANARY),
+    lambda: UnicodeDecodeError("utf-8", CANARY.encode(), 0, 1, CANARY),
+    lambda: StopIteration(CANARY),
+    lambda: StreamBroken("cut"),
+    lambda: Overloaded("full"),
 )
+leaves = st.sampled_from(_LEAVES)
 
 
 def hung(error: Exception, how: str, other: Exception) -> Exception:
@@ -63,13 +62,27 @@ def hung(error: Exception, how: str, other: Exception) -> Exception:
     return error
 
 
+def _made(make: Callable[[], Exception], how: str, other: Callable[[], Exception]) -> Exception:
+    return hung(make(), how, other())
+
+
 errors = st.builds(
-    lambda make, how, other: hung(make(), how, other()),
+    _made,
     leaves,
     st.sampled_from(("alone", "cause", "context", "group")),
     leaves,
 )
-PLACES = ("open", "availability", "card", "plan", "run", "after spending", "after a piece", "while it ends", "price_usd")
+PLACES = (
+    "open",
+    "availability",
+    "card",
+    "plan",
+    "run",
+    "after spending",
+    "after a piece",
+    "while it ends",
+    "price_usd",
+)
 
 
 class Raising(ScriptedProvider):
@@ -115,12 +128,12 @@ class Raising(ScriptedProvider):
             self._at("while it ends")
 
 
-@law(200)
+@law(120)
 @given(place=st.sampled_from(PLACES), error=errors, close=st.booleans())
 def test_invariant_7_nothing_shows_what_a_plugin_raised(
     place: str,
     error: Exception,
-    close: bool,  # noqa: FBT001  (drawn)
+    close: bool,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.clear()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.support import drain
-from tests.invariants.answers import QUESTION, Model, Part, answers, asked, events_of, policy, restored
+from tests.invariants.answers import ASKED, QUESTION, Model, Part, answers, events_of, policy, restored
 from tests.invariants.support import ANNA, Mail, detectors, law, run, state
 
 from ringfence import AsyncAssistant, Response
@@ -43,13 +43,13 @@ def grown(events: Sequence[Event], kind: type, index: int) -> str:
     return "".join(getattr(delta, "arguments", "") or getattr(delta, "text", "") for delta in deltas)
 
 
-@law(120)
+@law(80)
 @given(drawn=answers, redact=st.booleans())
-def test_invariant_8_streamed_equals_whole(drawn: list[Part], redact: bool) -> None:  # noqa: FBT001  (drawn)
+def test_invariant_8_streamed_equals_whole(drawn: list[Part], redact: bool) -> None:
     async def both() -> None:
         async with assistant(redact=redact, far=Model(*drawn)) as it:
-            whole = await it.respond(QUESTION, **asked())
-            stream = it.stream(QUESTION, **asked())
+            whole = await it.respond(QUESTION, **ASKED)
+            stream = it.stream(QUESTION, **ASKED)
             events, error = await drain(stream)
             assert error is None
             streamed = await stream.response()
@@ -73,7 +73,7 @@ def test_invariant_8_streamed_equals_whole(drawn: list[Part], redact: bool) -> N
 @given(drawn=answers, redact=st.booleans(), share=st.floats(0, 1))
 def test_invariant_8_closing_cancels_wherever_it_happens(
     drawn: list[Part],
-    redact: bool,  # noqa: FBT001  (drawn)
+    redact: bool,
     share: float,
 ) -> None:
     model = Model(*drawn)
@@ -81,7 +81,7 @@ def test_invariant_8_closing_cancels_wherever_it_happens(
 
     async def close() -> None:
         async with assistant(redact=redact, far=model) as it:
-            async with it.stream(QUESTION, **asked()) as stream:
+            async with it.stream(QUESTION, **ASKED) as stream:
                 came = [event async for _, event in azip(range(count), stream)]
             yielded = model.yielded
             assert model.ended == len(model.grants) == min(count, 1)
