@@ -196,7 +196,7 @@ def input_messages(given: Input, options: RequestOptions) -> tuple[Message, ...]
     items: object = (given,) if isinstance(given, PARTS) else given
     if is_collection_of(items, Message) and bool(items):
         require(not attachments, "attachments go with a text or parts, not with messages", "put them into a message")
-        return tuple(Message(message.role, _labelled(message.parts, labels)) for message in items)
+        return tuple(_with_labels(message, labels) for message in items)
     if not is_collection_of(items, PARTS) or not items:
         raise InvalidRequest("the input must be a text, parts, or messages", way_out=_INPUT)
     return (Message("user", _labelled((*items, *attachments), labels)),)
@@ -206,6 +206,13 @@ def without_input_options(options: RequestOptions) -> RequestOptions:
     """What is left to say once the turns are built: their attachments are in them."""
     left = {key: value for key, value in options.items() if key != "attachments"}
     return cast("RequestOptions", left)
+
+
+def _with_labels(message: Message, labels: frozenset[str]) -> Message:
+    # The same object where nothing is added: what is known of an answer is known of that object alone.
+    if all(labels <= part.labels for part in message.parts):
+        return message
+    return Message(message.role, _labelled(message.parts, labels))
 
 
 def _labelled(parts: Iterable[Part], labels: frozenset[str]) -> tuple[Part, ...]:

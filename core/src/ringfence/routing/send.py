@@ -13,6 +13,7 @@ from ringfence.errors import ProtocolViolated, Unavailable, Unsupported, describ
 from ringfence.privacy.material import request_texts
 from ringfence.provider import CountsTokens, Embeddings, Embeds
 from ringfence.receipt import Attempt
+from ringfence.request import TextPart
 from ringfence.response import Finish, ProviderEvent, Usage, UsageReport
 
 if TYPE_CHECKING:
@@ -256,6 +257,8 @@ async def _embed(provider: Provider, plan: Plan[object], grant: Grant) -> AsyncG
             f"model '{plan.card.name}' makes no embeddings", setting="task", way_out="route task embed elsewhere"
         )
     embeddings = await provider.embed(plan, grant)
+    if len(embeddings.vectors) != sum(isinstance(p, TextPart) for m in plan.request.messages for p in m.parts):
+        raise ProtocolViolated("the provider made another number of vectors than texts", phase="before_first_event")
     yield embeddings
     yield UsageReport(usage=Usage(input_tokens=embeddings.input_tokens))
     yield Finish("stop")

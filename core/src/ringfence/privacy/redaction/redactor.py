@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from ringfence.errors import GateError
 from ringfence.instructions import is_ours
 from ringfence.policy.decision import strictest
 from ringfence.privacy.material import request_texts, unescaped_forms
-from ringfence.privacy.redaction.memory import Known
+from ringfence.privacy.redaction.memory import NOTHING
 from ringfence.privacy.redaction.reveal import Reveal
 from ringfence.privacy.redaction.slots import Slot
 from ringfence.privacy.redaction.spans import Finder, Literals
@@ -22,7 +23,7 @@ from ringfence.response import Adjustment
 if TYPE_CHECKING:
     from ringfence.policy.decision import Redaction
     from ringfence.privacy.labels import Labeller
-    from ringfence.privacy.redaction.memory import Memory
+    from ringfence.privacy.redaction.memory import Known, Memory
     from ringfence.privacy.redaction.rewriting import Cut
     from ringfence.privacy.redaction.vault import Vault
 
@@ -74,11 +75,13 @@ class Redactor:
             GateError: it cannot be redacted in full, or nothing is left of it to answer.
         """
         self._vault.begin(tuple(_every_text(request)))
-        turns = [self._turn(message) for message in request.messages]
+        # Texts to embed are no text that a model reads on, and each has a vector of its own.
+        apart = request.task == "embed"
+        turns = [self._turn(message, alone=apart) for message in request.messages]
         about = [Slot.of(tool.description) for tool in request.tools]
         self._mark(turns, about)
         self._mark_request(request, turns)
-        messages = tuple(self._messages(turns))
+        messages = tuple(self._messages(turns, all_parts=apart))
         tools = tuple(
             replace(tool, description=slot.rewritten(self._shown)[0]) if slot.spans else tool
             for tool, slot in zip(request.tools, about, strict=True)
@@ -99,19 +102,18 @@ class Redactor:
             GateError: it cannot be redacted in full.
         """
         self._vault.begin((call.arguments,))
-        revealed = self._reveal.message(Message("assistant", (call,)))
-        turn = Turn(revealed, known)
+        turn = Turn(self._reveal.message(Message("assistant", (call,))), known)
         self._mark([turn], [])
         parts = [part for _, part in turn.rebuilt(self._shown)]
         self._check(part.arguments for part in parts if isinstance(part, ToolCallPart))
         return next(part for part in parts if isinstance(part, ToolCallPart))
 
-    def _turn(self, message: Message) -> Turn:
+    def _turn(self, message: Message, *, alone: bool) -> Turn:
         known = self._memory.of(message)
         if is_ours(message):
             # What is declared for an input is declared for these words too, and they say nothing of it.
             known = replace(known, unseen=known.unseen | message.parts[0].labels)
-        return Turn(self._reveal.message(message), known)
+        return Turn(self._reveal.message(message), known, alone=alone)
 
     # ------------------------------------------------------------------ what has to go
     def _mark(self, turns: list[Turn], about: list[Slot]) -> None:
@@ -120,23 +122,33 @@ class Redactor:
             slot.scan(self._finder)
             if not slot.complete and not self._unscanned() & (self._names | self._decided):
                 raise self._refused("a text could not be scanned again")
+        # INVARIANT: only what a detector finds now says that the rest of a part may stay, never a value known before.
+        needed = [(piece, self._needed(piece, turn)) for turn in turns for piece in turn.pieces]
         for slot in slots:
             for cut in slot.cuts():
                 self._vault.note(Entry(value=cut.value, labels=cut.span.labels, name=cut.span.name))
         for turn in turns:
             for entry in turn.known.restored:
                 self._vault.note(entry)
-        self._mark_known(slots, self._entries())
-        before = {entry.value for entry in self._vault.entries}
+        self._mark_known(slots, Literals(self._entries()))
         for turn in turns:
-            for piece in turn.pieces:
-                self._mark_whole(piece, self._needed(piece, turn.known))
-        self._mark_known(slots, [entry for entry in self._entries() if entry.value not in before])
+            self._mark_known(turn.slots(), self._restored(turn))
+        before = {entry.value for entry in self._vault.entries}
+        for piece, labels in needed:
+            self._mark_whole(piece, labels)
+        self._mark_known(slots, Literals(entry for entry in self._entries() if entry.value not in before))
+        for turn in turns:
+            for piece in filter(Piece.opaque, turn.pieces):
+                # What a text of it shows, its opaque state may say too.
+                self._mark_whole(piece, (piece.found() & self._names) - turn.known.unseen)
 
-    def _mark_known(self, slots: list[Slot], entries: list[Entry]) -> None:
-        literals = Literals(entries)
+    def _mark_known(self, slots: Iterable[Slot], literals: Literals) -> None:
         for slot in slots if literals else ():
-            slot.spans += literals.spans(slot.text)
+            slot.add(literals.spans(slot.text))
+
+    def _restored(self, turn: Turn) -> Literals:
+        # A model chose what stands around a placeholder, so the value may be a part of a word there.
+        return Literals((), anywhere=(entry for entry in turn.known.restored if entry.labels & self._names))
 
     def _mark_whole(self, piece: Piece, labels: frozenset[str]) -> None:
         if not labels:
@@ -148,16 +160,17 @@ class Redactor:
             text = piece.slot.text[start : piece.slot.ends[piece.place]]
             self._vault.note(Entry(value=text, labels=labels | piece.part.labels, name=name, whole=True))
 
-    def _needed(self, piece: Piece, known: Known) -> frozenset[str]:
+    def _needed(self, piece: Piece, turn: Turn) -> frozenset[str]:
         """The labels for which spans are not enough, so that all of the part has to go."""
-        labels = piece.part.labels
+        labels, hits = piece.part.labels, piece.hits()
+        # INVARIANT: to forget never widens. An answer carries labels of what its author may have read elsewhere, so
+        # where nothing is known of it, a hit says nothing about the rest.
+        forgotten = turn.known is NOTHING and turn.message.role in ("assistant", "tool")
+        if not (forgotten or piece.opaque()):
+            labels -= hits
         if self._names & self._labeller.without_hits:
-            labels |= self._labeller.carried(piece.part)
-        labels = (labels & self._names) - known.unseen
-        found = piece.found()
-        # What a text of it shows, its opaque state may say too.
-        state = isinstance(piece.part, ReasoningPart) and piece.part.state is not None
-        return labels | ((found & self._names) - known.unseen) if state else labels - found
+            labels |= self._labeller.carried(piece.part) - piece.part.labels - piece.found()
+        return (labels & self._names) - turn.known.unseen
 
     def _mark_request(self, request: Request, turns: list[Turn]) -> None:
         """Labels of no part: they are redacted where they were found, else everything is."""
@@ -175,15 +188,18 @@ class Redactor:
             raise self._refused("it is declared for a tool or an output schema, which cannot be rewritten", label)
 
     # ------------------------------------------------------------------ how it goes
-    def _messages(self, turns: list[Turn]) -> Iterator[Message]:
+    def _messages(self, turns: list[Turn], *, all_parts: bool) -> Iterator[Message]:
         asked = [turn for turn in turns if turn.message.role in ("user", "tool")] or turns
+        asking = set(map(id, asked))
         left = False
         for turn in turns:
             kept = list(turn.rebuilt(self._shown))
+            if all_parts and len(kept) != len(turn.pieces):
+                raise self._refused("nothing is left of a text to embed")
             for piece in turn.pieces:
                 for label in piece.gone & self._names:
                     self._counts.setdefault(label, set()).add(id(piece))
-            left = left or (turn in asked and any(piece.left(now) for piece, now in kept))
+            left = left or (id(turn) in asking and any(piece.left(now) for piece, now in kept))
             if kept:
                 yield _message(turn.message, tuple(part for _, part in kept))
         if not left:
@@ -215,7 +231,8 @@ class Redactor:
                 raise self._refused("a text could not be scanned again")
             own = list(self._vault.places(text))
             for span in hits + literals.spans(text):
-                if not any(start <= span.start and span.end <= end for start, end in own):
+                place = bisect_right(own, (span.start, len(text)))
+                if not place or span.end > own[place - 1][1]:
                     raise self._refused("a value is left after redaction", min(span.labels & self._names))
 
     def _entries(self) -> list[Entry]:
@@ -255,7 +272,7 @@ def _every_text(request: Request) -> Iterator[str]:
     yield from request_texts(request)
     for message in request.messages:
         texts = [part.text for part in message.parts if isinstance(part, TextPart)]
-        if len(texts) > 1:
+        if len(texts) > 1 and request.task != "embed":
             yield "".join(texts)
         for part in message.parts:
             if isinstance(part, ToolCallPart):

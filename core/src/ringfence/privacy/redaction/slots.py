@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
 class Slot:
     """One text, or several that a model reads on as one (`ends` says where each ends), with the spans found there.
 
-    `json` says that whoever reads it reads the strings of a JSON text.
+    `json` says that whoever reads it reads the strings of a JSON text. `hits` are the labels that detectors found in
+    each text, read alone.
     """
 
     text: str
@@ -33,6 +36,9 @@ class Slot:
     json: bool = False
     spans: list[Span] = field(default_factory=list[Span])
     complete: bool = True
+    hits: list[frozenset[str]] = field(default_factory=list[frozenset[str]])
+    _labels: dict[int, frozenset[str]] = field(default_factory=dict[int, frozenset[str]])
+    _whole: set[int] = field(default_factory=set[int])
 
     @classmethod
     def of(cls, *texts: str, json: bool = False) -> Slot:
@@ -41,28 +47,40 @@ class Slot:
 
     def scan(self, finder: Finder) -> None:
         """Finds the hits in each text, and those in no single text but across several."""
-        self.spans, self.complete = finder.detected(self.text)
-        if len(self.ends) > 1:
-            for start, end in zip((0, *self.ends), self.ends, strict=False):
-                found, complete = finder.detected(self.text[start:end])
-                self.complete = self.complete and complete
-                self.spans += [span.shifted(start) for span in found]
+        found, self.complete = finder.detected(self.text)
+        self.add(found)
+        if len(self.ends) == 1:
+            self.hits = [_labels_of(found)]
+            return
+        for start, end in zip((0, *self.ends), self.ends, strict=False):
+            found, complete = finder.detected(self.text[start:end])
+            self.complete = self.complete and complete
+            self.add(span.shifted(start) for span in found)
+            self.hits.append(_labels_of(found))
+
+    def add(self, spans: Iterable[Span]) -> None:
+        """Takes more of what has to go."""
+        for span in spans:
+            self.spans.append(span)
+            place = bisect_right(self.ends, span.start)
+            while place < len(self.ends) and self._bounds(place)[0] < span.end:
+                self._labels[place] = self.labels(place) | span.labels
+                place += 1
 
     def labels(self, place: int = 0) -> frozenset[str]:
         """The labels of the spans in the text at `place`."""
-        start, end = self._bounds(place)
-        return NO_LABELS.union(*(span.labels for span in self.spans if span.start < end and span.end > start))
+        return self._labels.get(place, NO_LABELS)
 
     def take_whole(self, place: int, labels: frozenset[str], name: str) -> None:
         """Redacts all of the text at `place`."""
         start, end = self._bounds(place)
         if start < end:
-            self.spans.append(Span(start=start, end=end, labels=labels, name=name, whole=True))
+            self.add([Span(start=start, end=end, labels=labels, name=name, whole=True)])
+            self._whole.add(place)
 
     def is_whole(self, place: int) -> bool:
         """Whether all of the text at `place` is redacted as one."""
-        start, end = self._bounds(place)
-        return any(span.whole and span.start <= start and span.end >= end for span in self.spans)
+        return place in self._whole
 
     def cuts(self) -> list[Cut]:
         """What is replaced, in order."""
@@ -79,6 +97,10 @@ class Slot:
 
     def _bounds(self, place: int) -> tuple[int, int]:
         return (self.ends[place - 1] if place else 0), self.ends[place]
+
+
+def _labels_of(spans: Iterable[Span]) -> frozenset[str]:
+    return NO_LABELS.union(*(span.labels for span in spans))
 
 
 __all__ = ["Slot"]

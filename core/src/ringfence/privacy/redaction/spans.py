@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ringfence.privacy.material import unescaped_places
@@ -19,7 +20,7 @@ it stands apart from other letters and digits."""
 
 _LEAST = 2
 _MANY = 50
-"""With more values of one length, looking each place up is quicker than looking for each value."""
+"""With more values, looking each place up is quicker than looking for each value."""
 
 _LETTER_BEFORE = re.compile(r"[0-9A-Za-z\u00c0-\u1fff]\Z")
 _LETTER_AFTER = re.compile(r"[0-9A-Za-z\u00c0-\u1fff]")
@@ -80,48 +81,129 @@ class Finder:
 
 
 class Literals:
-    """Values known before, found wherever they stand, also under JSON escapes. Linear in the text for many values."""
+    """Values known before, found wherever they stand, also under JSON escapes. Linear in the text for many values.
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
-        self._by_length: dict[int, dict[str, Entry]] = {}
+    `anywhere` are sought at any length, within words too: those that somebody else could place, such as what was
+    restored at the place where a model wrote a placeholder.
+    """
+
+    def __init__(self, entries: Iterable[Entry], anywhere: Iterable[Entry] = ()) -> None:
+        long: dict[str, Entry] = {}
+        self._apart: dict[str, Entry] = {}
+        self._short: dict[str, Entry] = {entry.value: entry for entry in anywhere if entry.value.strip()}
         for entry in entries:
-            length = len(entry.value)
-            if entry.value.strip() and (length >= DISTINCTIVE or (not entry.whole and length >= _LEAST)):
-                self._by_length.setdefault(length, {})[entry.value] = entry
+            if not entry.value.strip():
+                continue
+            if len(entry.value) >= DISTINCTIVE:
+                long[entry.value] = entry
+            elif not entry.whole and len(entry.value) >= _LEAST:
+                self._apart[entry.value] = entry
+        for value in [value for value in self._short if len(value) >= DISTINCTIVE]:
+            entry = self._short.pop(value)
+            long[value] = replace(entry, labels=entry.labels | long.get(value, entry).labels)
+        self._long = _Prefixes(long)
 
     def __bool__(self) -> bool:
-        return bool(self._by_length)
+        return bool(self._long or self._apart or self._short)
 
     def spans(self, text: str) -> list[Span]:
         """Where they stand in `text`."""
-        if not self._by_length or not text:
+        if not self or not text:
             return []
         forms, _ = unescaped_places(text)
         return [
-            Span(start=places(start), end=places(start + len(entry.value)), labels=entry.labels, name=entry.name)
+            Span(start=places(start), end=places(start + len(value)), labels=labels, name=name)
             for form, places in forms
-            for start, entry in self._occurrences(form)
+            for start, value, labels, name in self._occurrences(form)
         ]
 
-    def _occurrences(self, text: str) -> Iterator[tuple[int, Entry]]:
-        for length, entries in self._by_length.items():
-            for start, entry in _of_one_length(text, length, entries):
-                if length >= DISTINCTIVE or _stands_apart(text, start, start + length):
-                    yield start, entry
+    def _occurrences(self, text: str) -> Iterator[tuple[int, str, frozenset[str], str]]:
+        yield from self._long.occurrences(text)
+        for start, entry in _short_ones(text, self._short):
+            yield start, entry.value, entry.labels, entry.name
+        for start, entry in _short_ones(text, self._apart):
+            if _stands_apart(text, start, start + len(entry.value)):
+                yield start, entry.value, entry.labels, entry.name
 
 
-def _of_one_length(text: str, length: int, entries: dict[str, Entry]) -> Iterator[tuple[int, Entry]]:
+class _Prefixes:
+    """Values of `DISTINCTIVE` characters or more. At one place the longest is found, with the labels of all there."""
+
+    def __init__(self, entries: Mapping[str, Entry]) -> None:
+        self._values = sorted(entries)
+        self._heads = {value[:DISTINCTIVE] for value in self._values}
+        self._longest = max(map(len, self._values), default=0)
+        self._found: dict[str, tuple[frozenset[str], str]] = {}
+        self._begins_with: dict[str, str] = {}
+        begun: list[str] = []
+        for value in self._values:
+            while begun and not value.startswith(begun[-1]):
+                begun.pop()
+            labels, name = entries[value].labels, entries[value].name
+            self._begins_with[value] = begun[-1] if begun else ""
+            self._found[value] = (labels | self._found[begun[-1]][0] if begun else labels, name)
+            begun.append(value)
+
+    def __bool__(self) -> bool:
+        return bool(self._values)
+
+    def occurrences(self, text: str) -> Iterator[tuple[int, str, frozenset[str], str]]:
+        """Where in `text` one begins: the longest, with its labels and its name."""
+        for start in self._starts(text):
+            value = self._longest_at(text[start : start + self._longest])
+            if value is not None:
+                yield start, value, *self._found[value]
+
+    def _starts(self, text: str) -> Iterable[int]:
+        heads = self._heads
+        if len(heads) > _MANY:
+            return (at for at in range(len(text) - DISTINCTIVE + 1) if text[at : at + DISTINCTIVE] in heads)
+        return sorted(at for head in heads for at in _everywhere(text, head))
+
+    def _longest_at(self, text: str) -> str | None:
+        """The longest value that `text` begins with."""
+        while text:
+            place = bisect_right(self._values, text)
+            if not place:
+                return None
+            value = self._values[place - 1]
+            if text.startswith(value):
+                return value
+            # Whatever `text` begins with, `value` begins with too.
+            text = text[: min(_common(text, value), len(self._begins_with[value]))]
+        return None
+
+
+def _common(one: str, other: str) -> int:
+    """How many characters both begin with."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _short_ones(text: str, entries: Mapping[str, Entry]) -> Iterator[tuple[int, Entry]]:
     if len(entries) > _MANY:
-        for start in range(len(text) - length + 1):
-            entry = entries.get(text[start : start + length])
-            if entry is not None:
-                yield start, entry
+        for length in {len(value) for value in entries}:
+            for start in range(len(text) - length + 1):
+                entry = entries.get(text[start : start + length])
+                if entry is not None:
+                    yield start, entry
         return
     for value, entry in entries.items():
-        start = text.find(value)
-        while start >= 0:
+        for start in _everywhere(text, value):
             yield start, entry
-            start = text.find(value, start + 1)
+
+
+def _everywhere(text: str, value: str) -> Iterator[int]:
+    start = text.find(value)
+    while start >= 0:
+        yield start
+        start = text.find(value, start + 1)
 
 
 def _stands_apart(text: str, start: int, end: int) -> bool:

@@ -51,6 +51,14 @@ class Piece:
         labels = self.slot.labels(self.place) if self.slot is not None else NO_LABELS
         return labels | self.name.labels() if self.name is not None else labels
 
+    def opaque(self) -> bool:
+        """Whether it says what none of its texts shows."""
+        return isinstance(self.part, ReasoningPart) and self.part.state is not None
+
+    def hits(self) -> frozenset[str]:
+        """The labels of what detectors found in its content. Its name says nothing of that."""
+        return self.slot.hits[self.place] if self.slot is not None else NO_LABELS
+
     def take_whole(self, labels: frozenset[str], name: str) -> None:
         """Redacts all of it: its text, or the part itself where that is more than a text."""
         if isinstance(self.part, ImagePart | FilePart | ReasoningPart) or self.slot is None:
@@ -70,18 +78,22 @@ class Piece:
 
 
 class Turn:
-    """One message. Its text parts share a slot, as a model reads them on as one text."""
+    """One message. Its text parts share a slot, as a model reads them on as one text, unless each is read `alone`."""
 
-    def __init__(self, message: Message, known: Known) -> None:
+    def __init__(self, message: Message, known: Known, *, alone: bool = False) -> None:
         self.message = message
         self.known = known
-        self._text = Slot.of(*(part.text for part in message.parts if isinstance(part, TextPart)))
+        texts = () if alone else (part.text for part in message.parts if isinstance(part, TextPart))
+        self._alone = alone
+        self._text = Slot.of(*texts)
         self.pieces = list(self._pieces())
 
     def _pieces(self) -> Iterator[Piece]:
         place = 0
         for part in self.message.parts:
             match part:
+                case TextPart(text=text) if self._alone:
+                    yield Piece(part, Slot.of(text))
                 case TextPart():
                     yield Piece(part, self._text, place)
                     place += 1
@@ -114,16 +126,16 @@ class Turn:
         for piece in self.pieces:
             if piece.gone:
                 continue
-            part = _rebuilt(piece, texts, shown)
+            part = _rebuilt(piece, texts if piece.slot is self._text else None, shown)
             if part is not None:
                 yield piece, part
 
 
-def _rebuilt(piece: Piece, texts: list[str], shown: Shown) -> Part | None:
+def _rebuilt(piece: Piece, texts: list[str] | None, shown: Shown) -> Part | None:
     part, slot = piece.part, piece.slot
     match part:
         case TextPart(text=text):
-            now = texts[piece.place]
+            now = _text(slot, shown) if texts is None else texts[piece.place]
             return part if now == text else replace(part, text=now) if now else None
         case ToolCallPart():
             arguments = json.dumps({"redacted": _all(slot, shown)}) if piece.whole else _text(slot, shown)
