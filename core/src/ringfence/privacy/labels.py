@@ -25,6 +25,7 @@ from ringfence.privacy.material import (
     modality_of,
     output_material,
     request_texts,
+    says_settings,
     settings_material,
     tool_material,
     unescaped_forms,
@@ -88,7 +89,7 @@ class Labeller:
             found |= self._schema_labels(tool_material(tool), tool.labels)
         if request.output is not None:
             found |= self._schema_labels(output_material(request.output), request.output.labels)
-        if self._kinds and (request.settings.stop or request.provider_options):
+        if self._kinds and says_settings(request):
             # INVARIANT: settings are no part; they carry what all beside them carries, and what is found in them.
             found |= self._found(settings_material(request))
         return frozenset(found) or self._unknown
@@ -207,7 +208,7 @@ class Labeller:
         """The labels of what the detectors found, and `unknown` where they could not scan all of it."""
         found: set[str] = set()
         complete = material.complete
-        for text in material.texts:
+        for text in (*material.texts, *material.marks):
             labels, scanned = self._hits(text)
             found |= labels
             complete = complete and scanned

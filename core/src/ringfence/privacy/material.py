@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import TypeAlias, assert_never
+from typing import assert_never
 
+from ringfence.privacy.forms import MAX_ESCAPE_DEPTH, unescaped_forms, unescaped_places
 from ringfence.request import (
     FilePart,
     ImagePart,
@@ -23,13 +24,25 @@ from ringfence.request import (
     ToolResultPart,
 )
 
-MAX_ESCAPE_DEPTH = 6
-"""How many times over a text may be JSON-escaped (JSON inside JSON) and still be scanned."""
-
 _UTF8_CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
-_ESCAPE = re.compile(r'\\(?:u([0-9a-fA-F]{4})|(["\\/bfnrt]))')
-_SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
-_SHORT_ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_COMMON_MEDIA_TYPES = frozenset(
+    f"{kind}/{name}"
+    for kind, names in {
+        "text": ("plain", "html", "markdown", "csv", "css", "xml", "x-python"),
+        "image": ("png", "jpeg", "webp", "gif", "heic", "tiff", "bmp", "svg+xml"),
+        "audio": ("wav", "mpeg", "mp3", "mp4", "ogg", "flac", "webm", "aac", "x-wav"),
+        "video": ("mp4", "webm", "quicktime"),
+        "application": ("json", "pdf", "octet-stream", "xml", "zip"),
+    }.items()
+    for name in names
+)
+"""They say nothing of anybody; any other media type is looked at as a text."""
+_ENCODED_INSIDE = re.compile(
+    r"\A\s*\{\\rtf|data:[^,\s\"'<>]{0,200};\s*base64,"
+    r"|^[^:\r\n]{1,200};(?:(?:ENCODING=)?(?:QUOTED-PRINTABLE|BASE64)|ENCODING=B)[;:]|^Content-Transfer-Encoding:\s*(?:quoted-printable|base64)"
+    r"|=[0-9A-F]{2}[^\r\n]{0,200}=\r?\n",
+    re.IGNORECASE | re.MULTILINE,
+)
 _OUTPUT_MODALITY: dict[str, frozenset[Modality]] = {
     "image": frozenset({"image"}),
     "speak": frozenset({"audio"}),
@@ -40,10 +53,14 @@ _TEXT_OUTPUT: frozenset[Modality] = frozenset({"text"})
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Material:
-    """The texts of one part. `complete` is false if the part holds anything that no text of it shows."""
+    """The texts of one part. `complete` is false if the part holds anything that no text of it shows.
+
+    `marks` are sent with it and scanned as texts are, though no model reads them: the identifiers of calls.
+    """
 
     texts: tuple[str, ...]
     complete: bool = True
+    marks: tuple[str, ...] = ()
 
 
 def material_of(part: Part) -> Material:
@@ -52,9 +69,9 @@ def material_of(part: Part) -> Material:
         case TextPart():
             return Material((part.text,))
         case ToolCallPart():
-            return Material((part.name, part.arguments))
+            return Material((part.name, part.arguments), marks=(part.id,))
         case ToolResultPart():
-            return Material((part.name, part.text))
+            return Material((part.name, part.text), marks=(part.call_id,))
         case ReasoningPart():
             # The state is its provider's own bytes, and goes back to nobody else: it carries what the answer carried.
             # One without labels came from somewhere else, and nobody can look into it.
@@ -63,7 +80,9 @@ def material_of(part: Part) -> Material:
             return Material(_name(part), complete=False)
         case FilePart():
             text = file_text(part)
-            return Material(_name(part), complete=False) if text is None else Material((*_name(part), text))
+            if text is None:
+                return Material(_name(part), complete=False)
+            return Material((*_name(part), text), complete=not _encoded_inside(part, text))
         case _:
             assert_never(part)
 
@@ -82,12 +101,22 @@ def output_material(output: OutputSchema) -> Material:
 
 
 def settings_material(request: Request) -> Material:
-    """What can be scanned of what is said beside the messages: stop sequences, and options for single providers."""
-    stop = request.settings.stop
+    """What can be scanned of what is said beside the messages: settings that are words, options for single providers."""
+    settings = request.settings
+    words = (settings.voice, settings.language, settings.audio_format)
+    texts = (*settings.stop, *(word for word in words if word))
     if not request.provider_options:
-        return Material(stop)
+        return Material(texts)
     options = _json_text(request.provider_options)
-    return Material(stop, complete=False) if options is None else Material((*stop, options))
+    return Material(texts, complete=False) if options is None else Material((*texts, options))
+
+
+def says_settings(request: Request) -> bool:
+    """Whether `settings_material` holds anything."""
+    settings = request.settings
+    return bool(
+        settings.stop or request.provider_options or settings.voice or settings.language or settings.audio_format
+    )
 
 
 def file_text(part: FilePart) -> str | None:
@@ -109,72 +138,6 @@ def file_text(part: FilePart) -> str | None:
     return None if "\0" in text else text
 
 
-def unescaped_forms(text: str) -> tuple[list[str], bool]:
-    """`text`, then `text` with its JSON escapes undone, once for each depth of escaping; and whether that was all.
-
-    It works on text that is not, or not yet, valid JSON, such as arguments that broke off. False says that something is
-    escaped more than `MAX_ESCAPE_DEPTH` times over.
-    """
-    forms = [text]
-    while "\\" in text:
-        plain = _joined_surrogates(_ESCAPE.sub(_unescape, text))
-        if plain == text:
-            break
-        if len(forms) > MAX_ESCAPE_DEPTH:
-            return forms, False
-        forms.append(plain)
-        text = plain
-    return forms, True
-
-
-Places: TypeAlias = Callable[[int], int]
-"""Where a place in a form of a text is in the text itself."""
-
-
-def unescaped_places(text: str) -> tuple[list[tuple[str, Places]], bool]:
-    """As `unescaped_forms`, each form with where its places are in `text`."""
-    forms: list[tuple[str, Places]] = [(text, _same)]
-    if "\\" not in text:
-        return forms, True
-    origin: list[int] | None = None
-    form = text
-    while "\\" in form:
-        plain, starts = _unescaped_once(form)
-        if plain == form:
-            break
-        if len(forms) > MAX_ESCAPE_DEPTH:
-            return forms, False
-        origin = starts if origin is None else [origin[start] for start in starts]
-        forms.append((plain, origin.__getitem__))
-        form = plain
-    return forms, True
-
-
-def _same(place: int) -> int:
-    return place
-
-
-def _unescaped_once(text: str) -> tuple[str, list[int]]:
-    """`text` with one level of escapes undone, and where each of its characters, and its end, began."""
-    characters: list[str] = []
-    starts: list[int] = []
-    place = 0
-    for match in _ESCAPE.finditer(text):
-        characters += text[place : match.start()]
-        starts += range(place, match.start())
-        characters.append(_unescape(match))
-        starts.append(match.start())
-        place = match.end()
-    characters += text[place:]
-    starts += range(place, len(text) + 1)
-    plain = "".join(characters)
-    if _SURROGATE_PAIR.search(plain) is None:
-        return plain, starts
-    # The second half of a pair is no character of its own in what the escapes mean.
-    seconds = {match.start() + 1 for match in _SURROGATE_PAIR.finditer(plain)}
-    return _joined_surrogates(plain), [start for number, start in enumerate(starts) if number not in seconds]
-
-
 def utf8_bytes(text: str) -> int:
     """The length of `text` in UTF-8; a lone surrogate counts three bytes."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
@@ -192,7 +155,7 @@ def request_texts(request: Request) -> Iterator[str]:
         yield from tool_material(tool).texts
     if request.output is not None:
         yield from output_material(request.output).texts
-    if request.settings.stop or request.provider_options:
+    if says_settings(request):
         yield from settings_material(request).texts
 
 
@@ -215,19 +178,14 @@ def _part_modality(part: Part) -> Modality:
 
 
 def _name(part: ImagePart | FilePart) -> tuple[str, ...]:
-    return (part.name,) if part.name else ()
+    said = () if part.media_type in _COMMON_MEDIA_TYPES else (part.media_type,)
+    return (part.name, *said) if part.name else said
 
 
-def _unescape(match: re.Match[str]) -> str:
-    code, short = match.groups()
-    return chr(int(code, 16)) if code else _SHORT_ESCAPES[short]
-
-
-def _joined_surrogates(text: str) -> str:
-    """`text` with the pairs that two escapes spelt joined to the characters they mean."""
-    if text.isascii():
-        return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+def _encoded_inside(part: FilePart, text: str) -> bool:
+    """Whether the file's format hides some of its text, or another file, in a form that nothing here reads."""
+    kind = part.media_type.lower().partition(";")[0].strip()
+    return kind in ("text/rtf", "text/richtext") or _ENCODED_INSIDE.search(text) is not None
 
 
 def _json_text(schema: Mapping[str, object]) -> str | None:
@@ -248,12 +206,12 @@ def _json_ready(value: object) -> object:
 __all__ = [
     "MAX_ESCAPE_DEPTH",
     "Material",
-    "Places",
     "file_text",
     "material_of",
     "modality_of",
     "output_material",
     "request_texts",
+    "says_settings",
     "settings_material",
     "tool_material",
     "unescaped_forms",
