@@ -6,7 +6,7 @@ import asyncio
 import os
 import re
 import tempfile
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -75,7 +75,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 
 @contextmanager
-def detectors(**by_kind: Detector) -> Iterator[None]:
+def detectors(**by_kind: Detector) -> Generator[None]:
     """Assistants made inside have these detectors and no others."""
     found = DetectorSet(by_kind)
     with patch("ringfence.assistant.asynchronous.installed_detectors", lambda _lock=None: found):
@@ -87,7 +87,7 @@ def _raises(request: Facts) -> bool | None:
 
 
 @contextmanager
-def cel() -> Iterator[None]:
+def cel() -> Generator[None]:
     """A stand-in for the engine of CEL, an extra, that knows the expressions of drawn policies."""
     tests: dict[str, Callable[[Facts], bool | None]] = {
         "yes": lambda _request: True,
@@ -105,7 +105,7 @@ def cel() -> Iterator[None]:
 
 
 @contextmanager
-def state() -> Iterator[str]:
+def state() -> Generator[str]:
     """A state folder of its own, so that no example meets what another spent or agreed to."""
     with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, {"RINGFENCE_STATE_DIR": folder}):
         yield folder
@@ -182,7 +182,7 @@ class _Double(ScriptedProvider):
             return NotAvailable(reason="unreachable", detail="away", way_out="wait")
         return Available()
 
-    async def run(self, plan: Plan[object], grant: Grant) -> Any:
+    async def run(self, plan: Plan[object], grant: Grant) -> AsyncGenerator[ProviderEvent, None]:
         grant.spend(plan.request)
         world = self._world
         consented = self._name in world.agreed
@@ -273,7 +273,9 @@ def sending(rules: Iterable[FlowRule], random: Random) -> Document:
     route = RouteRule(id="only", prefer=order[:cut], fallback=order[cut:], overflow=overflow)
     how: tuple[OnBrokenStream, ...] = ("fail", "restart", "continue", "continue")
     covered = frozenset(random.sample(LABELS, 3)) if random.random() < 0.3 else None
-    return playable(document_of([replace(_ALL, labels=covered), *map(_ready, rules), *redacting], [route]), random.choice(how))
+    return playable(
+        document_of([replace(_ALL, labels=covered), *map(_ready, rules), *redacting], [route]), random.choice(how)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

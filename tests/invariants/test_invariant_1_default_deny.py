@@ -260,6 +260,10 @@ def broken_person(_: ConsentRequest) -> Any:
     raise RuntimeError(ANNA)
 
 
+def says_no(_: ConsentRequest) -> bool:
+    return False
+
+
 class Untruthful:
     def __bool__(self) -> bool:
         return True
@@ -292,6 +296,6 @@ def test_invariant_1_a_store_that_cannot_be_read_is_a_no(store: str, ring: Ring)
     )
     with state() as folder:
         Path(folder, store).write_bytes(b"this is no database" * 100)
-        more: dict[str, Any] = {} if store == BUDGETS else {"consent": lambda _: False}
+        more: dict[str, Any] = {} if store == BUDGETS else {"consent": says_no}
         error = nothing_left(lambda world: world.assistant(policy_of(document), **more))
     assert isinstance(error, GateError)

@@ -55,7 +55,11 @@ class Engine(httpx2.AsyncBaseTransport):
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     engine = Engine()
-    monkeypatch.setattr("ringfence.transport.making.Engine", lambda **_: engine)
+
+    def make(**_: object) -> Engine:
+        return engine
+
+    monkeypatch.setattr("ringfence.transport.making.Engine", make)
     return engine
 
 

@@ -113,7 +113,7 @@ def job(plan: Plan[object]) -> object:
 
 @law(40)
 @given(told=st.lists(st.sampled_from(NAMES), max_size=4), stream=st.booleans())
-def test_invariant_6_what_a_provider_adjusted_is_told(told: list[str], stream: bool) -> None:  # noqa: FBT001  (drawn)
+def test_invariant_6_what_a_provider_adjusted_is_told(told: list[str], stream: bool) -> None:
     adjustments = tuple(Adjustment(setting=name, action="ignored", detail="not here") for name in told)
 
     class Adjusting(ScriptedProvider):
