@@ -206,7 +206,8 @@ class Gate:
         """The labels of the values of `vault` that stand in the arguments of `call`, and so were told to its tool."""
         from ringfence.privacy.redaction.spans import Literals  # noqa: PLC0415  (few policies redact)
 
-        return frozenset[str]().union(*(span.labels for span in Literals(vault.entries).spans(call.arguments)))
+        literals = Literals(vault.entries, anywhere=vault.issued)
+        return frozenset[str]().union(*(span.labels for span in literals.spans(call.arguments)))
 
     def unseen(self, message: Message) -> frozenset[str]:
         """The labels of which who wrote `message` saw nothing."""
