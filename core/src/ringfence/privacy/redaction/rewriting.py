@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -88,18 +89,17 @@ def rewritten(text: str, cuts: Sequence[Cut], shown: Shown) -> str:
 
 def rewritten_parts(text: str, ends: Sequence[int], cuts: Sequence[Cut], shown: Shown) -> Iterator[str]:
     """As `rewritten`, for a text that is in parts: what stands for a cut stands in the part in which that begins."""
-    began = 0
+    began = after = 0
+    left = deque(cuts)
     for end in ends:
         out: list[str] = []
-        place = began
-        for cut in cuts:
-            start, stop = cut.span.start, cut.span.end
-            if stop <= began or start >= end:
-                continue
-            if start >= began:
-                stands = shown(cut)
-                out += [text[place:start], f'"{stands}"' if cut.bare else stands]
-            place = min(stop, end)
+        place = max(began, min(after, end))
+        while left and left[0].span.start < end:
+            cut = left.popleft()
+            stands = shown(cut)
+            out += [text[place : cut.span.start], f'"{stands}"' if cut.bare else stands]
+            after = cut.span.end
+            place = min(after, end)
         yield "".join((*out, text[place:end]))
         began = end
 
