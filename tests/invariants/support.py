@@ -78,7 +78,11 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 def detectors(**by_kind: Detector) -> Generator[None]:
     """Assistants made inside have these detectors and no others."""
     found = DetectorSet(by_kind)
-    with patch("ringfence.assistant.asynchronous.installed_detectors", lambda _lock=None: found):
+
+    def installed(_lock: object = None) -> DetectorSet:
+        return found
+
+    with patch("ringfence.assistant.asynchronous.installed_detectors", installed):
         yield
 
 
