@@ -46,6 +46,7 @@ route:
 budgets:
   - {id: month, of: partner, limit: "100 requests", per: month}
 audit: {content: none, keep: 30d}
+name: law
 """
 
 

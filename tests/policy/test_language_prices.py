@@ -65,6 +65,7 @@ unknown: unclassified
 flow: [{{id: any, allow: {{labels: "*", to: [device]}}}}]
 route: [{{id: all, prefer: [mlx, x]}}]
 budgets: [{{id: month, of: {of}, limit: {limit}, per: month}}]
+name: shop
 """)
 
 

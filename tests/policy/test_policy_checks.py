@@ -387,13 +387,13 @@ DECLARED = {
     "a budget over nobody": (
         BASE.replace("  out: {ring: partner, provider: openai, model: m}\n", ""),
         BASE_FLOW.replace("  - {id: out-public, allow: {labels: [public], to: [partner]}, consent: ask}\n", ""),
-        "budgets: [{id: b, of: partner, limit: 9 requests, per: day, when_spent: deny}]\n",
+        "name: law\nbudgets: [{id: b, of: partner, limit: 9 requests, per: day, when_spent: deny}]\n",
         "budget 'b' counts nothing: no recipient is in 'partner'.",
     ),
     "a budget over what is closed": (
         BASE,
         BASE_FLOW.replace("to: [house]", "to: [own]"),
-        "budgets: [{id: b, of: rented, limit: 9 requests, per: day, when_spent: deny}]\n",
+        "name: law\nbudgets: [{id: b, of: rented, limit: 9 requests, per: day, when_spent: deny}]\n",
         "budget 'b' counts nothing: flow lets nothing reach 'rented'.",
     ),
     "a fact that nothing reads": (

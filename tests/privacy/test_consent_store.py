@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from ringfence.errors import InvalidRequest, StoreError
 from ringfence.policy.decision import REDACTIONS, ConsentRule
 from ringfence.privacy.consent_record import ConsentRecord, Wanted, usable
+from ringfence.privacy.consent_seal import KEY_FILE
 from ringfence.privacy.consent_store import FILE, ConsentStore
 
 RULE = ConsentRule(lasts=3600)
@@ -42,6 +43,7 @@ def record(**changes: Any) -> ConsentRecord:
         "policy": "acme",
         "policy_digest": "sha256:1",
         "covered": {"openai": "d1"},
+        "shown": RULE.show,
         "given_at": now,
         "expires_at": now + 3600,
         "lasts": "stored",
@@ -238,7 +240,8 @@ def test_only_its_owner_can_read_it_and_it_holds_no_tenant(store: ConsentStore, 
     store.add(record())
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
     assert stat.S_IMODE((tmp_path / "state" / FILE).stat().st_mode) == 0o600
-    assert [path.name for path in (tmp_path / "state").iterdir()] == [FILE]
+    assert stat.S_IMODE((tmp_path / "state" / KEY_FILE).stat().st_mode) == 0o600
+    assert sorted(path.name for path in (tmp_path / "state").iterdir()) == [FILE, KEY_FILE]
 
 
 def test_a_file_that_was_moved_away_holds_for_nobody(store: ConsentStore, tmp_path: Path) -> None:

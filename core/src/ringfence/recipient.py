@@ -18,6 +18,12 @@ Capacity: TypeAlias = Literal["owned", "rented"]
 RINGS: tuple[Ring, ...] = ("device", "house", "partner")
 """From the inside out."""
 
+IDENTITY = (
+    *("ring", "provider", "model", "url", "region", "retention", "capacity", "directory", "trust_digest", "min_tier"),
+    "options",
+)
+"""What makes a recipient the place that it is: another of these, and bytes go somewhere else, or are kept otherwise."""
+
 _MAX_SECRET_BYTES = 16_384
 
 

@@ -21,11 +21,25 @@ _MOST_PAIRS_BACK = 50
 
 
 def check_document(document: Document, faults: Faults) -> None:
-    """Notes a fault for each rule that can never match, or never be reached."""
+    """Notes a fault for each rule that can never match, or never be reached, and for a name that is missing."""
+    _check_name(document, faults)
     domains = Domains(tasks=frozenset((*BUILT_IN_TASKS, *document.tasks)), facts=document.facts)
     for rule in document.flow:
         _can_match(rule, domains, faults)
     _check_routes([rule for rule in document.route if _can_match(rule, domains, faults)], domains, faults)
+
+
+def _check_name(document: Document, faults: Faults) -> None:
+    # INVARIANT: what is agreed to or spent under one policy file never counts under another that is called like it.
+    if document.name is not None:
+        return
+    stored = [place for place, rule in document.consent.items() if isinstance(rule.lasts, int)]
+    for place in stored[:1]:
+        what = f"consent.{place}.lasts needs a name: in this policy, since what is agreed to is kept under it"
+        faults.add(document.places[f"consent.{place}"], f"{what}. Write name: and a name of your own at its top.")
+    for budget in document.budgets[:1]:
+        what = f"budget {quoted(budget.id)} needs a name: in this policy, since what is spent is kept under it"
+        faults.add(budget.at, f"{what}. Write name: and a name of your own at its top.")
 
 
 def _can_match(rule: FlowRule | RouteRule, domains: Domains, faults: Faults) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from ringfence.policy.decision import ConsentRule, Redaction, strictest
+from ringfence.recipient import IDENTITY
 
 if TYPE_CHECKING:
     from ringfence.recipient import Recipient
@@ -36,9 +37,9 @@ class Wanted:
 class ConsentRecord:
     """One yes. Times are Unix seconds; one without `expires_at` ends with its request or session.
 
-    `covered` are the recipients it holds for, each with the digest of what it was (provider, model, addresses, ring):
-    `recipient`, the one that was asked about, and with `per: ring` others of its ring. `redact` says how each label was
-    redacted that was. `tenant` is a digest, `None` where no tenant was set.
+    `covered` are the recipients it holds for, each with the digest of what it was (see `IDENTITY`): `recipient`,
+    the one that was asked about, and with `per: ring` others of its ring. `shown` is what the person saw. `redact` says
+    how each label was redacted that was. `tenant` is a digest, `None` where no tenant was set.
     """
 
     recipient: str
@@ -49,6 +50,7 @@ class ConsentRecord:
     policy_digest: str
     covered: Mapping[str, str]
     given_at: float
+    shown: tuple[str, ...] = ()
     redact: Mapping[str, Redaction] = field(default_factory=dict[str, Redaction])
     per: str = "recipient"
     lasts: Lasts = "request"
@@ -90,6 +92,7 @@ class ConsentRecord:
             "ring": self.ring,
             "labels": list(self.labels),
             "redact": dict(self.redact),
+            "shown": list(self.shown),
             "task": self.task,
             "per": self.per,
             "lasts": self.lasts,
@@ -127,7 +130,9 @@ def usable(
         and record.policy == policy
         and record.tenant == tenant
         and record.serves(rule)
-        # INVARIANT: a yes never holds wider or longer than the rule that is in force now would have it.
+        # INVARIANT: a yes never holds wider or longer than the rule that is in force now would have it, nor for one who
+        # saw less.
+        and frozenset(rule.show) <= frozenset(record.shown)
         and (rule.per == "ring" or record.recipient == wanted.recipient)
         and (not isinstance(rule.lasts, int) or now < record.given_at + rule.lasts)
         and record.state(now) == "given"
@@ -136,8 +141,8 @@ def usable(
 
 def identity_of(recipient: Recipient) -> str:
     """The digest of what `recipient` is; a policy that points its name elsewhere makes it another."""
-    is_now = [recipient.ring, recipient.provider, recipient.model, recipient.url, recipient.directory]
-    return hashlib.sha256(json.dumps(is_now).encode()).hexdigest()
+    is_now = {name: getattr(recipient, name) for name in IDENTITY}
+    return hashlib.sha256(json.dumps(is_now, sort_keys=True).encode()).hexdigest()
 
 
 def tenant_digest(tenant: str | None) -> str | None:

@@ -1,7 +1,7 @@
 """Consents that outlast a process: one SQLite file, read at every use, so that a revocation counts everywhere at once.
 
 A rollback journal, and every transaction on the disk before it counts: a person says yes or takes it back seldom, and a
-power cut must not bring back what was taken back.
+power cut must not bring back what was taken back. Each row is sealed (see `consent_seal`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from ringfence.errors import InvalidRequest, StoreError
 from ringfence.privacy.consent_record import ConsentRecord, Lasts, Wanted, usable
+from ringfence.privacy.consent_seal import ENDED, seal, seal_of
 from ringfence.privacy.database import Busy, Database, Row, Value
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS consents (
     id TEXT PRIMARY KEY, given_at REAL NOT NULL, expires_at REAL NOT NULL, revoked_at REAL,
     expired INTEGER NOT NULL DEFAULT 0,
-    recipient TEXT NOT NULL, ring TEXT NOT NULL, labels TEXT NOT NULL, redact TEXT NOT NULL, task TEXT NOT NULL,
-    per TEXT NOT NULL, tenant TEXT, policy TEXT NOT NULL, policy_digest TEXT NOT NULL, covered TEXT NOT NULL
+    recipient TEXT NOT NULL, ring TEXT NOT NULL, labels TEXT NOT NULL, shown TEXT NOT NULL, redact TEXT NOT NULL,
+    task TEXT NOT NULL, per TEXT NOT NULL, tenant TEXT, policy TEXT NOT NULL, policy_digest TEXT NOT NULL,
+    covered TEXT NOT NULL, seal TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS covered (
     recipient TEXT NOT NULL, identity TEXT NOT NULL, task TEXT NOT NULL, consent TEXT NOT NULL REFERENCES consents(id),
@@ -38,8 +40,8 @@ CREATE TABLE IF NOT EXISTS covered (
 ) WITHOUT ROWID;
 """
 _COLUMNS = (
-    "id, given_at, expires_at, revoked_at, expired, recipient, ring, labels, redact, task, per, tenant, policy, "
-    "policy_digest, covered"
+    "id, given_at, expires_at, revoked_at, expired, recipient, ring, labels, shown, redact, task, per, tenant, policy, "
+    "policy_digest, covered, seal"
 )
 
 
@@ -118,6 +120,7 @@ class ConsentStore:
             record.recipient,
             record.ring,
             json.dumps(record.labels),
+            json.dumps(record.shown),
             json.dumps(dict(record.redact)),
             record.task,
             record.per,
@@ -128,7 +131,8 @@ class ConsentStore:
         )
 
         def put(into: sqlite3.Connection) -> None:
-            into.execute(f"INSERT INTO consents ({_COLUMNS}) VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608  (our own columns)
+            sealed = (*row, seal(record, self.file.path.parent))
+            into.execute(f"INSERT INTO consents ({_COLUMNS}) VALUES ({', '.join('?' * len(sealed))})", sealed)  # noqa: S608  (our own columns)
             covered = [(name, identity, record.task, record.id) for name, identity in record.covered.items()]
             into.executemany("INSERT INTO covered VALUES (?, ?, ?, ?)", covered)
 
@@ -141,10 +145,11 @@ class ConsentStore:
             StoreError: the store cannot be read.
         """
         now = time.time()
-        rows = self.file.read("SELECT revoked_at, expired FROM consents WHERE id=?", (record.id,))
+        rows = self.file.read("SELECT revoked_at, expired, seal FROM consents WHERE id=?", (record.id,))
         if record.state(now) == "expired" and rows:
             self._note_expired([record.id])
-        return rows == [(None, 0)] and record.state(now) == "given"
+        # INVARIANT: what was taken back, or was edited, is no yes, also if somebody writes into the row that it holds.
+        return bool(rows) and rows == [(None, 0, self._seal_of(record))] and record.state(now) == "given"
 
     def close(self) -> None:
         """Gives the file back."""
@@ -155,7 +160,9 @@ class ConsentStore:
         """Remembers that these are over. Where that cannot be written, the next look tries again."""
         try:
             self.file.write(
-                lambda into: into.executemany("UPDATE consents SET expired=1 WHERE id=?", [(one,) for one in ids]),
+                lambda into: into.executemany(
+                    "UPDATE consents SET expired=1, seal=? WHERE id=?", [(ENDED, one) for one in ids]
+                ),
                 wait=False,
             )
         except (Busy, StoreError):
@@ -164,10 +171,22 @@ class ConsentStore:
     def _records(self, where: str, values: Sequence[Value] = ()) -> Sequence[ConsentRecord]:
         rows = self.file.read(f"SELECT {_COLUMNS} FROM consents {where}", values)  # noqa: S608  (our own words)
         try:
-            return [_record(row) for row in rows]
+            records = [_record(row) for row in rows]
         except (ValueError, TypeError, AttributeError):
-            pass
-        raise self.file.damaged()
+            records = None
+        # INVARIANT: a row that we did not write as it stands is no yes. One that is over proves nothing, and is shown.
+        if records is None or any(
+            one.revoked_at is None and not one.expired and row[-1] != self._seal_of(one)
+            for one, row in zip(records, rows, strict=True)
+        ):
+            raise self.file.damaged()
+        return records
+
+    def _seal_of(self, record: ConsentRecord) -> str | None:
+        try:
+            return seal_of(record, self.file.path.parent)
+        except OSError:
+            return None
 
 
 def unknown(ids: Sequence[str], known: Sequence[str]) -> None:
@@ -190,17 +209,17 @@ def _revoke(into: sqlite3.Connection, ids: Sequence[str], recipient: str | None,
         chosen |= {cast("str", row[0]) for row in covering}
     now = time.time()
     ended = 0
+    end = "UPDATE consents SET revoked_at=?, seal=? WHERE id=? AND revoked_at IS NULL"
     for one in sorted(chosen):
-        held = "UPDATE consents SET revoked_at=? WHERE id=? AND revoked_at IS NULL AND NOT expired AND expires_at>?"
-        ended += into.execute(held, (now, one, now)).rowcount
+        ended += into.execute(f"{end} AND NOT expired AND expires_at>?", (now, ENDED, one, now)).rowcount
         # One that is over by the clock is ended too: a clock may be set back.
-        into.execute("UPDATE consents SET revoked_at=? WHERE id=? AND revoked_at IS NULL", (now, one))
+        into.execute(end, (now, ENDED, one))
     return ended
 
 
 def _record(row: Row) -> ConsentRecord:
-    (id_, given_at, expires_at, revoked_at, expired, recipient, ring, labels, redact, task, per, tenant, policy, digest,
-     covered) = row  # fmt: skip
+    (id_, given_at, expires_at, revoked_at, expired, recipient, ring, labels, shown, redact, task, per, tenant, policy,
+     digest, covered, _) = row  # fmt: skip
     kept: Lasts = "stored"
     return ConsentRecord(
         id=str(id_),
@@ -211,6 +230,7 @@ def _record(row: Row) -> ConsentRecord:
         recipient=str(recipient),
         ring=str(ring),
         labels=tuple(cast("list[str]", json.loads(str(labels)))),
+        shown=tuple(cast("list[str]", json.loads(str(shown)))),
         redact=cast("Mapping[str, Redaction]", dict(json.loads(str(redact)))),
         task=str(task),
         per=str(per),

@@ -282,6 +282,7 @@ class Consents:
             per=rule.per,
             lasts=lasts_of(rule),
             covered=covered,
+            shown=rule.show,
             tenant=self._tenant,
             policy=question.policy.name,
             policy_digest=question.policy.digest,

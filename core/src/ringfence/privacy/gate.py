@@ -169,11 +169,14 @@ class Gate:
             hidden=redacted.hidden,
         )
 
-    def tool_call(self, call: ToolCallPart, facts: Facts, vault: Vault, unseen: frozenset[str]) -> ToolCallPart:
+    def tool_call(
+        self, call: ToolCallPart, facts: Facts, vault: Vault, unseen: frozenset[str], *, asked: bool = False
+    ) -> ToolCallPart:
         """The call as its tool may see it; `unseen` are the labels of which the model that wrote it saw nothing.
 
-        Restored is only what flow allows to the ring of the tool as it is. A tool that the policy does not declare or
-        does not allow gets placeholders for all that was redacted in this request.
+        Restored is only what flow allows to the ring of the tool as it is; where flow wants a person's consent, only if
+        somebody is `asked` before the tool gets it. A tool that the policy does not declare or does not allow gets
+        placeholders for all that was redacted in this request.
 
         Raises:
             GateError: its arguments cannot be redacted in full.
@@ -181,7 +184,8 @@ class Gate:
         # What the model wrote of its own accord counts too.
         facts = replace(facts, labels=facts.labels | self._labeller.carried(call))
         verdict = self.policy.tool_verdict(call.name, facts)
-        ruled = verdict.declared and verdict.outcome != "deny"
+        # INVARIANT: what needs a yes is restored for no tool that gets its calls without anybody being asked.
+        ruled = verdict.declared and (verdict.outcome == "allow" or (verdict.outcome == "ask" and asked))
         redact: dict[str, Redaction] = dict(verdict.redact)
         if not ruled:
             redact = {label: "pseudonym" for entry in vault.entries for label in entry.labels}

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from ringfence.policy.decision import ConsentRule
 from ringfence.policy.document import Budget, Document
 from ringfence.policy.prove.words import invariant_words, plain
-from ringfence.recipient import Recipient
-
-_IDENTITY: Final = (
-    *("ring", "provider", "model", "url", "region", "retention", "capacity", "directory", "trust_digest", "min_tier"),
-    "options",
-)
-"""What makes a recipient the place that it is: another of these, and bytes go somewhere else, or are kept otherwise."""
+from ringfence.recipient import IDENTITY, Recipient
 
 
 def changed_identity(before: Recipient, after: Recipient) -> tuple[str, ...]:
     """What of the identity of a recipient is another; retention that is now none is the same place, kept better."""
     return tuple(
         name
-        for name in _IDENTITY
+        for name in IDENTITY
         if getattr(before, name) != getattr(after, name) and not (name == "retention" and after.retention == "none")
     )
 
