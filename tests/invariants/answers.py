@@ -132,7 +132,8 @@ class Model(ScriptedProvider):
         self.grants.append(grant)
         events = events_of(self._parts, seen_in(plan.request))
         try:
-            for event in events if self._stop_at is None else events[: self._stop_at]:
+            # A placeholder may be shorter than its value; what is to break still breaks before its end.
+            for event in events if self._stop_at is None else events[: min(self._stop_at, len(events) - 1)]:
                 self.yielded += 1
                 yield event
             if self._error is not None:

@@ -159,7 +159,7 @@ ACTIONS: dict[str, Callable[[Mischief, Request, Grant], Awaitable[None]]] = {
 FAIR = {"inside", "twice"}
 
 
-@law(100)
+@law(60)
 @given(actions=st.lists(st.sampled_from(sorted(ACTIONS)), max_size=4))
 def test_invariant_4_whatever_a_provider_tries_one_request_leaves_under_each_grant(
     actions: list[str], engine: Engine
