@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ringfence.errors import ConsentRefused, GateError
 from ringfence.grant import _MINT, Grant  # pyright: ignore[reportPrivateUsage]  (the gate is the only mint)
-from ringfence.request import Message, Part, ReasoningPart, Request, TextPart, ToolCallPart
+from ringfence.request import Message, Part, ReasoningPart, Request, ToolCallPart
 from ringfence.response import Adjustment
 
 if TYPE_CHECKING:
@@ -294,10 +294,17 @@ def _without_foreign_options(request: Request, provider: str) -> Request:
 
 def _without_foreign_reasoning(request: Request, to: Recipient) -> tuple[Request, bool]:
     # INVARIANT: the reasoning of one company's server goes to no other, also where one provider speaks to both.
+    if not any(map(_has_reasoning, request.messages)):
+        return request, False
+
     def foreign(part: Part) -> bool:
         return isinstance(part, ReasoningPart) and (part.provider, part.origin) != (to.provider, to.url)
 
-    if not any(type(part) is not TextPart and foreign(part) for message in request.messages for part in message.parts):
+    if not any(foreign(part) for message in request.messages for part in message.parts):
         return request, False
     kept = (Message(m.role, tuple(part for part in m.parts if not foreign(part))) for m in request.messages)
     return replace(request, messages=tuple(message for message in kept if message.parts)), True
+
+
+def _has_reasoning(message: Message) -> bool:
+    return any(type(part) is ReasoningPart for part in message.parts)

@@ -147,7 +147,7 @@ class Execution:
             return await asyncio.to_thread(gate.clear, self._request)
         return gate.clear(self._request)
 
-    async def _send(  # noqa: C901  (every way in which one send can go, in order)
+    async def _send(  # noqa: C901, PLR0912  (every way in which one send can go, in order)
         self, step: Step, cleared: Cleared
     ) -> AsyncGenerator[Event, None]:
         """One send to one recipient, complete or raising; either way its attempt is on record."""
@@ -167,7 +167,12 @@ class Execution:
                 await watchdog.wait(send.reserve(runtime.ledger))
             run, watchdog.grant = send.open()
             restoring = self._restoring(cleared, step)
-            while (came := await watchdog.next(run)) is not None:
+            while True:
+                try:
+                    came = await watchdog.next(run)
+                except StopAsyncIteration:
+                    break
+                watchdog.started = True
                 for event in (came,) if restoring is None or isinstance(came, Embeddings) else restoring.take(came):
                     assembler.add(event)
                     if first:

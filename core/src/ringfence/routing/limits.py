@@ -218,20 +218,18 @@ class Watchdog:
         if isinstance(failure, asyncio.CancelledError) and not task.cancelling():
             raise ProtocolViolated("the provider cancelled its own work", phase=self.phase)
 
-    async def next(self, events: AsyncGenerator[T, None]) -> T | None:
-        """The next event of `events`, or `None` after the last. Raises what `wait` raises."""
+    def next(self, events: AsyncGenerator[T, None]) -> Awaitable[T]:
+        """The next event of `events`. Raises what `wait` raises, and `StopAsyncIteration` after the last.
+
+        Set `started` when it has come: one more coroutine for every event, only to do that, would cost more than this.
+        """
         if self.started and self._timeouts.between_events_s is not None:
             self._between_at = self._loop.time() + self._timeouts.between_events_s
             if self._between_at < self._timer_at:
                 self._set_timer()
         elif self._handle is None:
             self._set_timer()
-        try:
-            event = await self.wait(events.__anext__())
-        except StopAsyncIteration:
-            return None
-        self.started = True
-        return event
+        return self.wait(events.__anext__())
 
     @property
     def phase(self) -> Phase:

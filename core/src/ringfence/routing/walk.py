@@ -33,13 +33,15 @@ class Walk:
 
     def __init__(self, plan: tuple[Step, ...], retry: Retry, utilisation: Utilisation | None = None) -> None:
         preferred = [step.recipient for step in plan if step.stage == "prefer"]
-        over = next((step.overflow.over for step in plan if step.overflow is not None), None)
+        over = [step.overflow.over for step in plan if step.overflow is not None]
         busy: set[str] = set()
-        if over is not None and utilisation is not None:
-            busy = {name for name in preferred if (utilisation(name) or 0.0) > over}
+        if over and utilisation is not None:
+            busy = {name for name in preferred if (utilisation(name) or 0.0) > over[0]}
         self._retry = retry
         self._calls_for_overflow = bool(busy) or not preferred
-        self._left = sorted(plan, key=lambda step: _rank(step, busy))  # stable: else in the order of the plan
+        self._left = list(plan)
+        if busy:
+            self._left.sort(key=lambda step: _rank(step, busy))  # stable: else in the order of the plan
         self._open = _EVERY_STAGE
         self._attempt = 1
         self._sent = False
