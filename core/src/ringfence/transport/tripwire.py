@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from urllib.parse import unquote_to_bytes
 
 LEAST_CHARACTERS = 5
 """A shorter value stands in too much that is innocent."""
+
+_MANY = 100
+"""More values than this are looked for all at once."""
 
 _DEPTH = 6
 _ESCAPE = re.compile(r'\\(?:u([0-9a-fA-F]{4})|(["\\/bfnrt]))')
@@ -17,7 +20,31 @@ _SHORT = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 def trips(values: Collection[str], *outgoing: bytes) -> bool:
     """Whether any of `values` is in any of `outgoing`: as it is, in JSON with or without escapes, or URL-quoted."""
     sought = [value for value in values if len(value) >= LEAST_CHARACTERS]
-    return bool(sought) and any(value in form for sent in outgoing for form in _forms(sent) for value in sought)
+    if not sought:
+        return False
+    stands = _stands_of_many(sought) if len(sought) > _MANY else lambda form: any(value in form for value in sought)
+    return any(stands(form) for sent in outgoing for form in _forms(sent))
+
+
+def _stands_of_many(values: Iterable[str]) -> Callable[[str], bool]:
+    """Whether any of many values is in a text: one pass over it, however many there are."""
+    by_beginning: dict[str, list[str]] = {}
+    for value in values:
+        by_beginning.setdefault(value[:LEAST_CHARACTERS], []).append(value)
+    # With values that begin alike, the ones of a length are looked up at once.
+    lengths = {
+        beginning: {length: {v for v in ours if len(v) == length} for length in set(map(len, ours))}
+        for beginning, ours in by_beginning.items()
+    }
+
+    def stands(text: str) -> bool:
+        for start in range(len(text) - LEAST_CHARACTERS + 1):
+            ours = lengths.get(text[start : start + LEAST_CHARACTERS])
+            if ours and any(text[start : start + length] in same for length, same in ours.items()):
+                return True
+        return False
+
+    return stands
 
 
 def _forms(sent: bytes) -> Iterator[str]:

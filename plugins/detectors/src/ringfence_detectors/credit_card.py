@@ -51,7 +51,14 @@ class CreditCardDetector(PlainDetector):
         if not any(spot.digits >= SHORTEST_CARD for spot in plain.spots):
             return
         done = 0
-        windows = group_windows(plain.text, shortest=SHORTEST_CARD, longest=LONGEST_CARD, first_digits=FIRST_DIGITS)
+        windows = group_windows(
+            plain.text,
+            shortest=SHORTEST_CARD,
+            longest=LONGEST_CARD,
+            # In more, only the word before the first of all groups can make them a card.
+            most_groups=_MOST_GROUPS,
+            first_digits=FIRST_DIGITS,
+        )
         for groups in windows:
             if groups.start >= done and _is_card(groups, plain.text):
                 done = groups.end

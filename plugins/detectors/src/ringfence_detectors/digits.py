@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-_RUN = re.compile(r"\d+(?:[ \t.\-/\n]{1,2}\d+)*")
+_RUN = re.compile(r"\d+(?:[ \t.\-/_\n]{1,2}\d+)*")
 _GROUP = re.compile(r"\d+")
 
 
@@ -40,10 +40,11 @@ class Groups:
         return frozenset(self.text[left[1] : right[0]] for left, right in pairwise(self.spans))
 
 
-def group_windows(text: str, *, shortest: int, longest: int, first_digits: str) -> Iterator[Groups]:
+def group_windows(text: str, *, shortest: int, longest: int, most_groups: int, first_digits: str) -> Iterator[Groups]:
     """Every window of neighbouring groups of ASCII digits with `shortest` to `longest` digits, the first one given.
 
-    In order of start, the longest first. Linear: a window has at most `longest` groups.
+    In order of start, the longest first. One that begins after another group has at most `most_groups`, so that a long
+    row of digits takes little time.
     """
     for run in _RUN.finditer(text):
         if run.end() - run.start() < shortest:
@@ -53,17 +54,19 @@ def group_windows(text: str, *, shortest: int, longest: int, first_digits: str) 
         offset = 0
         for first, (start, end) in enumerate(spans):
             if text[start] in first_digits:
-                for last, length in _lasts(spans, first, shortest=shortest, longest=longest):
-                    yield Groups(text, tuple(spans[first : last + 1]), digits[offset : offset + length])
+                for last, length in _lasts(
+                    spans[first : first + (most_groups if first else longest)], shortest=shortest, longest=longest
+                ):
+                    yield Groups(text, tuple(spans[first : first + last + 1]), digits[offset : offset + length])
             offset += end - start
 
 
-def _lasts(spans: list[tuple[int, int]], first: int, *, shortest: int, longest: int) -> Iterator[tuple[int, int]]:
-    """The last group of each window that begins with `first`, and the digits in it; the longest first."""
+def _lasts(spans: list[tuple[int, int]], *, shortest: int, longest: int) -> Iterator[tuple[int, int]]:
+    """The last group of each window that begins with the first, and the digits in it; the longest first."""
     found: list[tuple[int, int]] = []
     length = 0
-    for last in range(first, len(spans)):
-        length += spans[last][1] - spans[last][0]
+    for last, (start, end) in enumerate(spans):
+        length += end - start
         if length > longest:
             break
         if length >= shortest:

@@ -21,7 +21,7 @@ _IGNORED_MARKS = "\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0"
 _VARIATION_SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _DIGIT = re.compile(r"\d")
 _NO_DIGITS = re.compile(r"[^0-9]+")
-_SPOT = re.compile(r"[0-9]+(?:(?:[ \t\r\n.\-/()]{1,3}|[A-Za-z]{1,2})[0-9]+)*")
+_SPOT = re.compile(r"[0-9]+(?:(?:[ \t\r\n.\-/()_]{1,3}|[A-Za-z]{1,2})[0-9]+)*")
 
 FEWEST_DIGITS_IN_A_SPOT = 4
 MAX_REMEMBERED_CHARACTERS = 1 << 15

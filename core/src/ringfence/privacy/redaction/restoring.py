@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ from ringfence.response import (
     ToolCallStart,
 )
 
+from ringfence.privacy.redaction.nesting import Begun, says_no_structure
+
 if TYPE_CHECKING:
     from ringfence.privacy.redaction.vault import Vault
 
@@ -29,13 +32,20 @@ class Restorer:
     It goes over each character once, so what was restored is never restored again, and holds back only what may be the
     beginning of a placeholder. `in_json` writes values as they stand inside a JSON string. A placeholder that breaks
     off is left as it came.
+
+    INVARIANT: a value never becomes structure of a JSON text, nor of one inside its strings: where it could, the
+    placeholder stays.
     """
 
-    __slots__ = ("_held", "_longest", "_pattern", "_values")
+    __slots__ = ("_begun", "_held", "_in_order", "_longest", "_pattern", "_plain", "_values", "_went")
 
     def __init__(self, vault: Vault, *, in_json: bool = False, labels: frozenset[str] | None = None) -> None:
         values = vault.values(labels)
+        self._plain: Mapping[str, str] = values
         self._values: Mapping[str, str] = {p: _in_string(v) for p, v in values.items()} if in_json else values
+        self._in_order = sorted(values)
+        self._begun = Begun() if in_json else None
+        self._went: list[str] = []
         self._pattern: re.Pattern[str] = vault.pattern
         self._longest = max(map(len, values), default=0)
         self._held = ""
@@ -45,13 +55,15 @@ class Restorer:
         text, self._held = self._held + text, ""
         # A placeholder has one bracket that opens, its first character: only the last can be of one that goes on.
         begins = text.rfind("[", max(0, len(text) - self._longest))
-        if begins >= 0 and any(one.startswith(text[begins:]) for one in self._values if one != text[begins:]):
+        if begins >= 0 and self._goes_on(text[begins:]):
             text, self._held = text[:begins], text[begins:]
         return self._restored(text)
 
     def end(self) -> str:
         """What was held back."""
         held, self._held = self._held, ""
+        if self._begun is not None:
+            self._begun, self._went = Begun(), []
         return held
 
     def whole(self, text: str) -> str:
@@ -59,7 +71,33 @@ class Restorer:
         return self.feed(text) + self.end()
 
     def _restored(self, text: str) -> str:
+        if self._begun is not None:
+            return "".join(self._restored_in_json(text, self._begun))
         return self._pattern.sub(lambda found: self._values.get(found[0], found[0]), text) if "[" in text else text
+
+    def _restored_in_json(self, text: str, begun: Begun) -> Iterator[str]:
+        place = 0
+        for found in self._pattern.finditer(text) if "[" in text else ():
+            value = self._values.get(found[0])
+            if value is None:
+                continue
+            before, place = text[place : found.start()], found.end()
+            self._went.append(before)
+            if value != self._plain[found[0]]:
+                begun.take("".join(self._went))
+                self._went = []
+                value = found[0] if begun.inner and not says_no_structure(self._plain[found[0]]) else value
+            yield before
+            yield value
+            # What stands for a value is content of the string in which it stands, as the value is.
+            self._went.append("x")
+        self._went.append(text[place:])
+        yield text[place:]
+
+    def _goes_on(self, text: str) -> bool:
+        """Whether a placeholder begins with `text` and is longer."""
+        first = bisect_left(self._in_order, text)
+        return first < len(self._in_order) and self._in_order[first].startswith(text) and self._in_order[first] != text
 
 
 def _in_string(value: str) -> str:

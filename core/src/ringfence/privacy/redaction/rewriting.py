@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -49,14 +50,19 @@ def plain_cuts(text: str, spans: Sequence[Span]) -> list[Cut]:
 def json_cuts(text: str, spans: Sequence[Span]) -> list[Cut]:
     """The cuts of a JSON text, each inside one of its strings, or one of its numbers."""
     cuts: list[Cut] = []
-    left = list(spans)
+    first = 0
     for token in _TOKEN.finditer(text) if spans else ():
-        while left and left[0].end <= token.start():
-            left.pop(0)
-        for span in left:
-            if span.start >= token.end():
+        while first < len(spans) and spans[first].end <= token.start():
+            first += 1
+        if first == len(spans):
+            break
+        if spans[first].start >= token.end():
+            continue
+        escapes = _escapes(token)
+        for number in range(first, len(spans)):
+            if spans[number].start >= token.end():
                 break
-            cut = _inside(token, span)
+            cut = _inside(token, spans[number], escapes)
             if cut is None:
                 continue
             if cuts and cuts[-1].span.start == cut.span.start:
@@ -66,20 +72,32 @@ def json_cuts(text: str, spans: Sequence[Span]) -> list[Cut]:
     return cuts
 
 
-def _inside(token: re.Match[str], span: Span) -> Cut | None:
+def _escapes(token: re.Match[str]) -> list[tuple[int, int]]:
+    """Where the escapes of a string stand, in order: looked for once for all its cuts."""
+    if "\\" not in token[0]:
+        return []
+    return [escape.span() for escape in _ESCAPE.finditer(token.string, token.start() + 1, token.end() - 1)]
+
+
+def _inside(token: re.Match[str], span: Span, escapes: Sequence[tuple[int, int]]) -> Cut | None:
     if not token[0].startswith('"'):
         return Cut(span=replace(span, start=token.start(), end=token.end()), value=token[0], bare=True)
     start, end = max(span.start, token.start() + 1), min(span.end, token.end() - 1)
     text = token.string
     # An escape is one character to whoever reads the string: it goes whole or stays whole.
-    for escape in _ESCAPE.finditer(text, token.start() + 1, token.end() - 1) if "\\" in token[0] else ():
-        if escape.start() < start < escape.end():
-            start = escape.end() if len(escape[0]) == len("\\n") else escape.start()
-        if escape.start() < end < escape.end():
-            end = escape.end()
+    if (around := _around(start, escapes)) is not None:
+        start = around[1] if around[1] - around[0] == len("\\n") else around[0]
+    if (around := _around(end, escapes)) is not None:
+        end = around[1]
     if start >= end:
         return None
     return Cut(span=replace(span, start=start, end=end), value=json.loads(f'"{text[start:end]}"', strict=False))
+
+
+def _around(place: int, escapes: Sequence[tuple[int, int]]) -> tuple[int, int] | None:
+    """The escape in the middle of which `place` is."""
+    before = bisect_left(escapes, (place, 0)) - 1
+    return escapes[before] if before >= 0 and place < escapes[before][1] else None
 
 
 def rewritten(text: str, cuts: Sequence[Cut], shown: Shown) -> str:
