@@ -85,9 +85,10 @@ class Recipient:
 
     `url` is the base URL of its API, `None` for the vendor's own. `region` and `retention` are facts that the operator
     vouches for. `capabilities` says what the model there can do, where the provider cannot know; `None` leaves it to
-    the provider. `capacity` is whether its machines are one's own or rented. `directory` is the base URL at which a house
-    says what its nodes are, `trust` the file of its first TUF root, whose SHA-256 is `trust_digest`, and `min_tier` the
-    least endorsement that a node must show (`None`: the provider's default). `options` are the provider's own and were not checked by the policy.
+    the provider. `capacity` is whether its machines are one's own or rented. `directory` is the base URL at which a
+    house says what its nodes are, `trust` the file of its first TUF root, whose SHA-256 is `trust_digest`, and
+    `min_tier` the least endorsement that a node must show (`None`: the provider's default). `options` are the
+    provider's own and were not checked by the policy.
     """
 
     name: str

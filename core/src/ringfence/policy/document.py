@@ -103,8 +103,8 @@ class Overflow:
 class Budget:
     """The most that may be spent at `of` (rings and recipients as written) in one calendar period, in UTC.
 
-    `unit` is `USD` (`limit` may have cents), `tokens` (input and output together) or `requests`. A week begins on Monday;
-    `total` never ends. Spent: that recipient is refused.
+    `unit` is `USD` (`limit` may have cents), `tokens` (input and output together) or `requests`. A week begins on
+    Monday; `total` never ends. Spent: that recipient is refused.
     """
 
     id: str
