@@ -17,7 +17,7 @@ from ringfence.privacy.redaction.slots import Slot
 from ringfence.privacy.redaction.spans import Finder, Literals
 from ringfence.privacy.redaction.turns import Piece, Turn
 from ringfence.privacy.redaction.vault import MASK, Entry
-from ringfence.request import Message, Part, ReasoningPart, Request, TextPart, ToolCallPart, ToolResultPart
+from ringfence.request import NO_LABELS, Message, Part, ReasoningPart, Request, TextPart, ToolCallPart, ToolResultPart
 from ringfence.response import Adjustment
 
 if TYPE_CHECKING:
@@ -162,15 +162,16 @@ class Redactor:
 
     def _needed(self, piece: Piece, turn: Turn) -> frozenset[str]:
         """The labels for which spans are not enough, so that all of the part has to go."""
-        labels, hits = piece.part.labels, piece.hits()
-        # INVARIANT: to forget never widens. An answer carries labels of what its author may have read elsewhere, so
-        # where nothing is known of it, a hit says nothing about the rest.
-        forgotten = turn.known is NOTHING and turn.message.role in ("assistant", "tool")
+        labels, known = piece.part.labels, turn.known
+        # INVARIANT: to forget never widens. What an answer or a result carries, its author read elsewhere: a hit says
+        # nothing about the rest where nothing is known of it, or where the author was told what no detector finds.
+        forgotten = known is NOTHING and turn.message.role in ("assistant", "tool")
         if not (forgotten or piece.opaque()):
-            labels -= hits
+            told = NO_LABELS.union(*(entry.labels for entry in known.restored if entry.whole))
+            labels -= piece.hits() - told
         if self._names & self._labeller.without_hits:
             labels |= self._labeller.carried(piece.part) - piece.part.labels - piece.found()
-        return (labels & self._names) - turn.known.unseen
+        return (labels & self._names) - known.unseen
 
     def _mark_request(self, request: Request, turns: list[Turn]) -> None:
         """Labels of no part: they are redacted where they were found, else everything is."""
