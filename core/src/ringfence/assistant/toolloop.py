@@ -90,9 +90,7 @@ class ToolLoop:
             self._runtime.under_way.end()
 
     async def _model_call(self) -> AsyncGenerator[Event, None]:
-        execution = Execution(
-            self._runtime, self._request, self._consents, vault=self._vault, asked=self._asked_before
-        )
+        execution = Execution(self._runtime, self._request, self._consents, vault=self._vault, asked=self._asked_before)
         try:
             async with aclosing(execution.events()) as events:
                 async for event in events:

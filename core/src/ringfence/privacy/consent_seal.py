@@ -7,7 +7,6 @@ was put back to an older copy.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
 import os
@@ -54,8 +53,10 @@ def _key_in(path: Path) -> bytes | None:
     """The key in a file; `None` where there is none, or something else."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
-            key = bytes.fromhex(file.read(4 * _KEY_BYTES).decode("ascii"))
+        try:
+            key = bytes.fromhex(os.read(descriptor, 4 * _KEY_BYTES).decode("ascii"))
+        finally:
+            os.close(descriptor)
     except (FileNotFoundError, ValueError):
         return None
     return key if len(key) == _KEY_BYTES else None
@@ -63,7 +64,7 @@ def _key_in(path: Path) -> bytes | None:
 
 def _mac(key: bytes, record: ConsentRecord) -> str:
     says = {**record.as_dict(), "revoked_at": None}
-    return hmac.new(key, json.dumps(says, sort_keys=True).encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(key, json.dumps(says, sort_keys=True).encode(), "sha256").hex()
 
 
 __all__ = ["ENDED", "KEY_FILE", "seal", "seal_of"]
