@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from ringfence.policy.conditions import (
@@ -32,18 +32,36 @@ from ringfence.policy.keys import OTHER_TASK
 from ringfence.policy.times import MINUTES_OF_A_DAY, MINUTES_OF_A_WEEK
 
 MAX_ALTERNATIVES: Final = 500
+MAX_STEPS: Final = 500_000
+"""Matchers and pairs of alternatives that are looked at for one file: about a second."""
 _ABSENT: Final = "(absent)"
 _MINUTE: Final = ("minute", "")
 
 Variable: TypeAlias = tuple[str, str]
 Allowed: TypeAlias = frozenset[Hashable] | Range
 Alternative: TypeAlias = Mapping[Variable, Allowed]
+Alternatives: TypeAlias = tuple[Alternative, ...]
 
-EVERYTHING: Final[tuple[Alternative, ...]] = ({},)
+EVERYTHING: Final[Alternatives] = ({},)
 
 
 class TooMany(Exception):
-    """More alternatives than are worth looking at."""
+    """More alternatives than are worth looking at, or no step is left."""
+
+
+class Steps:
+    """How many pairs of alternatives may still be looked at for one file, so that no file can take long."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, most: int = MAX_STEPS) -> None:
+        self._left = most
+
+    def take(self, steps: int) -> None:
+        """Takes `steps`. Raises: TooMany."""
+        if steps > self._left:
+            raise TooMany
+        self._left -= steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,32 +70,45 @@ class Domains:
 
     tasks: frozenset[str]
     facts: Mapping[str, Fact]
+    steps: Steps = field(default_factory=Steps)
 
-    def true(self, condition: Condition | None) -> tuple[Alternative, ...]:
+    def true(self, condition: Condition | None) -> Alternatives:
         """When `condition` is true. Raises: TooMany."""
         return EVERYTHING if condition is None else self._alternatives(condition, truth=True, or_unclear=False)
 
-    def not_true(self, condition: Condition | None) -> tuple[Alternative, ...]:
+    def not_true(self, condition: Condition | None) -> Alternatives:
         """When it is false or not evaluable. Raises: TooMany."""
         return () if condition is None else self._alternatives(condition, truth=False, or_unclear=True)
 
-    def not_false(self, condition: Condition | None) -> tuple[Alternative, ...]:
+    def not_false(self, condition: Condition | None) -> Alternatives:
         """When it is true or not evaluable. Raises: TooMany."""
         return EVERYTHING if condition is None else self._alternatives(condition, truth=True, or_unclear=True)
 
-    def _alternatives(self, condition: Condition, *, truth: bool, or_unclear: bool) -> tuple[Alternative, ...]:
+    def both(self, *each: Alternatives) -> Alternatives:
+        """The alternatives in which all of `each` hold. Raises: TooMany."""
+        found = EVERYTHING
+        for alternatives in each:
+            self.steps.take(len(found) * len(alternatives))
+            joined = [one for left in found for right in alternatives if (one := _join(left, right)) is not None]
+            if len(joined) > MAX_ALTERNATIVES:
+                raise TooMany
+            found = tuple(joined)
+        return found
+
+    def _alternatives(self, condition: Condition, *, truth: bool, or_unclear: bool) -> Alternatives:
         match condition:
             case Not(part):
                 return self._alternatives(part, truth=not truth, or_unclear=or_unclear)
             case AllOf(parts) | AnyOf(parts):
                 each = (self._alternatives(part, truth=truth, or_unclear=or_unclear) for part in parts)
-                return both(*each) if isinstance(condition, AllOf) is truth else _either(each)
+                return self.both(*each) if isinstance(condition, AllOf) is truth else _either(each)
             case _:
+                self.steps.take(1)
                 return self._matcher(condition, truth=truth, or_unclear=or_unclear)
 
     def _matcher(  # noqa: PLR0911  (one for each kind)
         self, matcher: Matcher, *, truth: bool, or_unclear: bool
-    ) -> tuple[Alternative, ...]:
+    ) -> Alternatives:
         match matcher:
             case TaskIn(tasks):
                 return _values(("task", ""), tasks if truth else (self.tasks | {OTHER_TASK}) - tasks)
@@ -97,27 +128,14 @@ class Domains:
                 # Nothing is known of it but that one text has one answer: true, false, or none.
                 return _values(("cel", expression), {truth, _ABSENT} if or_unclear else {truth})
 
-    def _fact_in(
-        self, name: str, values: frozenset[str | bool], *, truth: bool, or_unclear: bool
-    ) -> tuple[Alternative, ...]:
+    def _fact_in(self, name: str, values: frozenset[str | bool], *, truth: bool, or_unclear: bool) -> Alternatives:
         fact = self.facts[name]
         domain = frozenset[str | bool](fact.values) if fact.type == "enum" else frozenset[str | bool]({True, False})
         found = domain & values if truth else domain - values
         return _values(("fact", name), {*found, _ABSENT} if or_unclear else found)
 
 
-def both(*each: tuple[Alternative, ...]) -> tuple[Alternative, ...]:
-    """The alternatives in which all of `each` hold. Raises: TooMany."""
-    found = EVERYTHING
-    for alternatives in each:
-        joined = [one for left in found for right in alternatives if (one := _join(left, right)) is not None]
-        if len(joined) > MAX_ALTERNATIVES:
-            raise TooMany
-        found = tuple(joined)
-    return found
-
-
-def _either(each: Iterable[tuple[Alternative, ...]]) -> tuple[Alternative, ...]:
+def _either(each: Iterable[Alternatives]) -> Alternatives:
     found = tuple(alternative for alternatives in each for alternative in alternatives)
     if len(found) > MAX_ALTERNATIVES:
         raise TooMany
@@ -151,25 +169,25 @@ def _smaller(left: float | None, right: float | None) -> float | None:
     return left if right is None else right if left is None else min(left, right)
 
 
-def _values(variable: Variable, values: Iterable[Hashable]) -> tuple[Alternative, ...]:
+def _values(variable: Variable, values: Iterable[Hashable]) -> Alternatives:
     allowed = frozenset(values)
     return ({variable: allowed},) if allowed else ()
 
 
-def _members(kind: str, members: frozenset[str], *, truth: bool) -> tuple[Alternative, ...]:
+def _members(kind: str, members: frozenset[str], *, truth: bool) -> Alternatives:
     """A set has one of `members`, or none of them: each member is a variable that is in or out."""
     if truth:
         return tuple({(kind, member): frozenset({True})} for member in sorted(members))
     return ({(kind, member): frozenset({False}) for member in members},)
 
 
-def _ranged(variable: Variable, bounds: Range, domain: Range, *, truth: bool) -> tuple[Alternative, ...]:
+def _ranged(variable: Variable, bounds: Range, domain: Range, *, truth: bool) -> Alternatives:
     ranges = [bounds] if truth else _outside(bounds)
     found = (_common(one, domain) for one in ranges)
     return tuple({variable: one} for one in found if one is not None)
 
 
-def _timed(when: TimeIn, *, truth: bool) -> tuple[Alternative, ...]:
+def _timed(when: TimeIn, *, truth: bool) -> Alternatives:
     """The stretches of the week, as few as there are, in which the moment is, or is not."""
     wraps = when.end <= when.start
     stretches = [(0, when.end), (when.start, MINUTES_OF_A_DAY)] if wraps else [(when.start, when.end)]
