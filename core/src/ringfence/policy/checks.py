@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from ringfence.policy.conditions import (
     AllOf,
@@ -15,7 +16,7 @@ from ringfence.policy.conditions import (
 from ringfence.policy.document import Document, FlowRule, RouteRule
 from ringfence.policy.faults import Faults, quoted
 from ringfence.policy.keys import BUILT_IN_TASKS
-from ringfence.policy.satisfiable import EVERYTHING, Alternative, Domains, TooMany, both
+from ringfence.policy.satisfiable import EVERYTHING, Alternatives, Domains, TooMany
 
 _MOST_PAIRS_BACK = 50
 
@@ -91,45 +92,52 @@ def _ranges(conditions: Iterable[Condition]) -> Iterable[tuple[str, Range]]:
             yield condition.name, condition.range
 
 
-def _check_routes(routes: Sequence[RouteRule], domains: Domains, faults: Faults) -> None:
-    left: tuple[Alternative, ...] | None = EVERYTHING
-    for index, rule in enumerate(routes):
-        shadow = _shadow(rule, routes[max(0, index - _MOST_PAIRS_BACK) : index], domains)
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """A route with when it matches and when not, written once; `None` where that is too much to say."""
+
+    rule: RouteRule
+    true: Alternatives | None
+    not_true: Alternatives | None
+
+
+def _check_routes(rules: Sequence[RouteRule], domains: Domains, faults: Faults) -> None:
+    routes: list[_Route] = []
+    left: Alternatives | None = EVERYTHING
+    for index, rule in enumerate(rules):
+        route = _Route(rule, _said(domains.true, rule.when), _said(domains.not_true, rule.when))
+        shadow = _shadow(route, routes[-_MOST_PAIRS_BACK:], domains)
         if shadow is not None:
             why = "matches every request that it does" if shadow.when is not None else "has no when:"
             faults.add(
                 rule.at, f"rule {quoted(rule.id)} can never be reached: rule {quoted(shadow.id)} before it {why}."
             )
         # The last route must be there, whether or not those before it leave it anything.
-        elif index < len(routes) - 1 and left is not None and not _meet(left, rule, domains):
+        elif index < len(rules) - 1 and _both(left, route.true, domains) == ():
             faults.add(
                 rule.at,
                 f"rule {quoted(rule.id)} can never be reached: the rules before it match every request that it does.",
             )
-        left = _less(left, rule, domains)
+        # What no rule up to this one matches.
+        left = _both(left, route.not_true, domains)
+        routes.append(route)
 
 
-def _shadow(rule: RouteRule, before: Sequence[RouteRule], domains: Domains) -> RouteRule | None:
+def _shadow(route: _Route, before: Sequence[_Route], domains: Domains) -> RouteRule | None:
     """The one rule before this one that matches all that it does."""
-    for earlier in before:
-        try:
-            if not both(domains.true(rule.when), domains.not_true(earlier.when)):
-                return earlier
-        except TooMany:
-            continue
-    return None
+    return next((one.rule for one in before if _both(route.true, one.not_true, domains) == ()), None)
 
 
-def _meet(left: tuple[Alternative, ...], rule: RouteRule, domains: Domains) -> bool:
+def _said(when: Callable[[Condition | None], Alternatives], condition: Condition | None) -> Alternatives | None:
     try:
-        return bool(both(left, domains.true(rule.when)))
+        return when(condition)
     except TooMany:
-        return True
+        return None
 
 
-def _less(left: tuple[Alternative, ...] | None, rule: RouteRule, domains: Domains) -> tuple[Alternative, ...] | None:
-    """What no rule up to this one matches; `None` once that is too much to say."""
+def _both(left: Alternatives | None, right: Alternatives | None, domains: Domains) -> Alternatives | None:
+    """Where both hold; `None` where that is too much to say."""
     try:
-        return None if left is None else both(left, domains.not_true(rule.when))
+        return None if left is None or right is None else domains.both(left, right)
     except TooMany:
         return None
