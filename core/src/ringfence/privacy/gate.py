@@ -187,8 +187,9 @@ class Gate:
         # INVARIANT: what needs a yes is restored for no tool that gets its calls without anybody being asked.
         ruled = verdict.declared and (verdict.outcome == "allow" or (verdict.outcome == "ask" and asked))
         redact: dict[str, Redaction] = dict(verdict.redact)
-        if not ruled:
-            redact = {label: "pseudonym" for entry in vault.entries for label in entry.labels}
+        untold = frozenset[str]() if ruled else frozenset(label for entry in vault.entries for label in entry.labels)
+        untold -= redact.keys()
+        redact |= dict.fromkeys(untold, "pseudonym")
         if not (redact or vault.issued):
             return call
         from ringfence.privacy.redaction.memory import Known  # noqa: PLC0415  (few policies redact)
@@ -196,7 +197,7 @@ class Gate:
 
         # A name that no policy declares is what a model wrote, and in no error.
         name = call.name if verdict.declared else "a tool"
-        known = Known(unseen=unseen if ruled else frozenset(redact))
+        known = Known(unseen=unseen | untold)
         redactor = Redactor(self._labeller, self._memory(), vault, redact, labels=facts.labels, recipient=name)
         return redactor.call(call, known)
 
