@@ -1,4 +1,4 @@
-"""The forms of a text: as it stands, and what it says once the escapes of JSON, scripts, HTML and addresses are undone."""
+"""The forms of a text: as it stands, and what it says once the escapes of JSON, HTML and addresses are undone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def unescaped_forms(text: str) -> tuple[list[str], bool]:
     """`text`, then `text` with its escapes undone, once for each depth of escaping; and whether that was all.
 
     Undone are the escapes of JSON and JavaScript, `%40` and `&#64;`. It works on text that is not, or not yet, valid
-    JSON, such as arguments that broke off. False says that something is escaped more than `MAX_ESCAPE_DEPTH` times over.
+    JSON, such as arguments that broke off. False says that something is escaped more than `MAX_ESCAPE_DEPTH` times.
     """
     forms = [text]
     while any(sign in text for sign in _SIGNS):

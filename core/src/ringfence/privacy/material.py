@@ -39,7 +39,8 @@ _COMMON_MEDIA_TYPES = frozenset(
 """They say nothing of anybody; any other media type is looked at as a text."""
 _ENCODED_INSIDE = re.compile(
     r"\A\s*\{\\rtf|data:[^,\s\"'<>]{0,200};\s*base64,"
-    r"|^[^:\r\n]{1,200};(?:(?:ENCODING=)?(?:QUOTED-PRINTABLE|BASE64)|ENCODING=B)[;:]|^Content-Transfer-Encoding:\s*(?:quoted-printable|base64)"
+    r"|^[^:\r\n]{1,200};(?:(?:ENCODING=)?(?:QUOTED-PRINTABLE|BASE64)|ENCODING=B)[;:]"
+    r"|^Content-Transfer-Encoding:\s*(?:quoted-printable|base64)"
     r"|=[0-9A-F]{2}[^\r\n]{0,200}=\r?\n",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -79,12 +80,16 @@ def material_of(part: Part) -> Material:
         case ImagePart():
             return Material(_name(part), complete=False)
         case FilePart():
-            text = file_text(part)
-            if text is None:
-                return Material(_name(part), complete=False)
-            return Material((*_name(part), text), complete=not _encoded_inside(part, text))
+            return _file_material(part)
         case _:
             assert_never(part)
+
+
+def _file_material(part: FilePart) -> Material:
+    text = file_text(part)
+    if text is None:
+        return Material(_name(part), complete=False)
+    return Material((*_name(part), text), complete=not _encoded_inside(part, text))
 
 
 def tool_material(tool: Tool) -> Material:
@@ -101,7 +106,7 @@ def output_material(output: OutputSchema) -> Material:
 
 
 def settings_material(request: Request) -> Material:
-    """What can be scanned of what is said beside the messages: settings that are words, options for single providers."""
+    """What can be scanned of what is said beside the messages: the words in settings, options for single providers."""
     settings = request.settings
     words = (settings.voice, settings.language, settings.audio_format)
     texts = (*settings.stop, *(word for word in words if word))

@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from ringfence.privacy.redaction.nesting import Begun, says_no_structure
 from ringfence.request import ToolCallPart
 from ringfence.response import (
     ProviderEvent,
@@ -19,8 +20,6 @@ from ringfence.response import (
     ToolCallEnd,
     ToolCallStart,
 )
-
-from ringfence.privacy.redaction.nesting import Begun, says_no_structure
 
 if TYPE_CHECKING:
     from ringfence.privacy.redaction.vault import Vault
