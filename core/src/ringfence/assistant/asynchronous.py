@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast, overload
 
@@ -39,7 +40,6 @@ from ringfence.provider import Embeddings, Prewarms
 from ringfence.request import FilePart, JsonValue, Message, Request, TextPart
 from ringfence.response import Response
 from ringfence.routing.execute import Execution
-from ringfence.routing.ledger import Ledger
 from ringfence.routing.limits import Retry, Timeouts
 from ringfence.routing.providers import Providers, ProviderSetup
 from ringfence.routing.runtime import InForce, Runtime, UnderWay
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from ringfence.privacy.gate import Gate
     from ringfence.recipient import Recipient
     from ringfence.routing.budget import BudgetState
+    from ringfence.routing.ledger import Ledger
 
 OutputT = TypeVar("OutputT")
 
@@ -122,7 +123,7 @@ class AsyncAssistant:
             retry=retry or Retry(),
             under_way=UnderWay(),
             consents=ConsentDesk(consent),
-            ledger=Ledger(),
+            ledger=lambda: self._ledger,
         )
         self._in_force = InForce(self._source, runtime, self._gate_for, follow=reload)
         self._closed = False
@@ -132,6 +133,13 @@ class AsyncAssistant:
         if self._audit is not None:
             self._audit.keep_s = policy.document.audit.keep_s
         return gate_for(policy, self._detectors)
+
+    @cached_property
+    def _ledger(self) -> Ledger:
+        """What was spent of budgets; made on first use."""
+        from ringfence.routing.ledger import Ledger  # noqa: PLC0415  (few policies have budgets)
+
+        return Ledger()
 
     @property
     def policy(self) -> Policy:
@@ -467,7 +475,7 @@ class AsyncAssistant:
         Raises:
             StoreError: what was spent cannot be read.
         """
-        return await asyncio.to_thread(self._runtime.ledger.states, self.policy.name, self.policy.document.budgets)
+        return await asyncio.to_thread(self._ledger.states, self.policy.name, self.policy.document.budgets)
 
     async def prewarm(self, *recipients: str) -> None:
         """Loads the models of `recipients` before they are needed; with none named, that of a plain question.
@@ -508,7 +516,8 @@ class AsyncAssistant:
         if self._audit is not None:
             self._audit.close()
         self._runtime.consents.close()
-        self._runtime.ledger.close()
+        if "_ledger" in vars(self):
+            self._ledger.close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, cast, overload
 
 from ringfence.assistant.asynchronous import AsyncAssistant
 from ringfence.assistant.build import Input, RequestOptions
@@ -26,10 +26,12 @@ from ringfence.provider import Embeddings
 from ringfence.receipt import Receipt
 from ringfence.request import FilePart, JsonValue, Message
 from ringfence.response import Event, Response
-from ringfence.routing.budget import BudgetState
 from ringfence.routing.limits import Retry, Timeouts
 from ringfence.routing.providers import ProviderSetup
 from ringfence.transport import Network
+
+if TYPE_CHECKING:
+    from ringfence.routing.budget import BudgetState
 
 OutputT = TypeVar("OutputT")
 

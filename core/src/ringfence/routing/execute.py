@@ -164,7 +164,7 @@ class Execution:
                 with watchdog.paused():
                     await send.consent(self._consents)
             if runtime.gate.policy.document.budgets:
-                await watchdog.wait(send.reserve(runtime.ledger))
+                await watchdog.wait(send.reserve(runtime.ledger()))
             run, watchdog.grant = send.open()
             restoring = self._restoring(cleared, step)
             while True:

@@ -52,7 +52,8 @@ class Runtime:
     retry: Retry
     under_way: UnderWay
     consents: ConsentDesk
-    ledger: Ledger
+    ledger: Callable[[], Ledger]
+    """What was spent of budgets, made on first use."""
     newest: Callable[[], Awaitable[Runtime]] | None = None
 
     async def begin(self) -> Runtime:

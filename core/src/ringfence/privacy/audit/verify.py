@@ -8,9 +8,9 @@ with the number of the record it is about.
 from __future__ import annotations
 
 import stat
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ def _retention(removed: Checkpoint) -> Iterator[str]:
 
 
 def _day(time_s: float) -> str:
-    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d")
+    return time.strftime("%Y-%m-%d", time.gmtime(time_s))
 
 
 def _weaknesses(folder: Path) -> Iterator[str]:
