@@ -11,7 +11,7 @@ from ringfence.errors import GateError
 from ringfence.policy import Policy, read_policy
 from ringfence.privacy.forms import unescaped_forms, unescaped_places
 from ringfence.privacy.labels import Labeller
-from ringfence.request import FilePart, ImagePart, Message, Part, Request, Settings, TextPart, ToolCallPart
+from ringfence.request import FilePart, ImagePart, Message, Part, Request, Role, Settings, TextPart, ToolCallPart
 from ringfence.request import ToolResultPart as Result
 from ringfence.testing import ScriptedProvider
 
@@ -47,7 +47,7 @@ def _policy() -> Policy:
 def _labels(policy: Policy, part: Part) -> set[str]:
     """What `part` carries, and what a request with it does beside."""
     carried = Labeller(policy).carried(part)
-    role = "assistant" if isinstance(part, ToolCallPart) else "tool" if isinstance(part, Result) else "user"
+    role: Role = "assistant" if isinstance(part, ToolCallPart) else "tool" if isinstance(part, Result) else "user"
     request = Request(messages=(Message("user", (TextPart("hi"),)), Message(role, (part,))))
     assert Labeller(policy).label(request) == carried | {"public"}
     return set(carried)

@@ -22,11 +22,16 @@ def trips(values: Collection[str], *outgoing: bytes) -> bool:
     sought = [value for value in values if len(value) >= LEAST_CHARACTERS]
     if not sought:
         return False
-    stands = _stands_of_many(sought) if len(sought) > _MANY else lambda form: any(value in form for value in sought)
+    stands = _any_of_many(sought) if len(sought) > _MANY else _any_of_few(sought)
     return any(stands(form) for sent in outgoing for form in _forms(sent))
 
 
-def _stands_of_many(values: Iterable[str]) -> Callable[[str], bool]:
+def _any_of_few(values: Collection[str]) -> Callable[[str], bool]:
+    """Whether any of a few values is in a text."""
+    return lambda text: any(value in text for value in values)
+
+
+def _any_of_many(values: Iterable[str]) -> Callable[[str], bool]:
     """Whether any of many values is in a text: one pass over it, however many there are."""
     by_beginning: dict[str, list[str]] = {}
     for value in values:
