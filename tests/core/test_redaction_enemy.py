@@ -103,7 +103,7 @@ def look_up(who: str) -> str:
 @tool(name="look_up")
 def labelled(who: str) -> ToolResult:
     """Returns the case file."""
-    return ToolResult(f"Adam Smith ({len(who)}): CD4 count 200", labels={"health"})
+    return ToolResult(f"Adam Smith ({len(who)}): CD4 count 200", labels=_HEALTH)
 
 
 @pytest.mark.parametrize("function", [look_up, labelled], ids=["told", "labelled"])
@@ -112,7 +112,7 @@ async def test_a_result_that_repeats_a_value_goes_whole_all_the_same(function: A
     far = Model(calls, lambda _: "done")
     async with assistant(far) as it:
         given = [TextPart(value, labels=_HEALTH), TextPart(" is who? Look it up.")]
-        await it.respond(given, tools=[function], approve=agree, to="far")
+        await it.respond(given, tools=[function], approve=lambda _: True, to="far")
     assert len(far.requests) == 2
     assert _PLACEHOLDER.fullmatch(wire(far)[-1])
 
@@ -161,10 +161,12 @@ async def test_a_short_hit_to_which_letters_were_glued_is_hidden_in_the_next_tur
     ],
     ids=["image", "binary", "text"],
 )
-async def test_a_hit_in_the_name_of_an_attachment_says_nothing_about_its_content(part: Part, name: str | None) -> None:
+async def test_a_hit_in_the_name_of_an_attachment_says_nothing_about_its_content(
+    part: ImagePart | FilePart, name: str | None
+) -> None:
     far = Model(lambda _: "ok")
     async with assistant(far) as it:
-        given = [TextPart("what is it"), replace(part, name=name, labels=_IDENTITY)]  # type: ignore[call-arg]
+        given = [TextPart("what is it"), replace(part, name=name, labels=_IDENTITY)]
         await it.respond(given, to="far", instructions="")
     assert wire(far) == ["what is it"]
 

@@ -77,7 +77,7 @@ def _attachment(said: str, name: str | None, kind: int) -> Part:
 
 whole = st.one_of(
     greek.map(_text),
-    st.builds(lambda said, value: _text(f"{said} {value} {said}"), greek, values),
+    st.builds("{0} {1} {0}".format, greek, values).map(_text),
     st.builds(_attachment, greek, st.none() | values, st.integers(0, 2)),
 )
 open_part = st.one_of(values, st.sampled_from(["and ", "x", "12", " Q1 "])).map(TextPart)
@@ -119,7 +119,7 @@ class Conversation:
 
     def _answer(self, cleared: Cleared, vault: Vault) -> None:
         draw, gate, facts = self.data.draw, self.gate, cleared.facts
-        labels, unseen = facts.labels, frozenset(cleared.decision.plan[0].redact)
+        labels, unseen = facts.labels, frozenset(dict(cleared.decision.plan[0].redact))
         word = st.sampled_from([*vault.values(), "x", " ", " Q7 ", "9"])
         said = "".join(draw(st.lists(word, min_size=1, max_size=4)))
         call = ToolCallPart("c", "look", json.dumps({"who": said}), labels=labels)

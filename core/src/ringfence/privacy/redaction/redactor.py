@@ -118,10 +118,7 @@ class Redactor:
     # ------------------------------------------------------------------ what has to go
     def _mark(self, turns: list[Turn], about: list[Slot]) -> None:
         slots = [slot for turn in turns for slot in turn.slots()] + about
-        for slot in slots:
-            slot.scan(self._finder)
-            if not slot.complete and not self._unscanned() & (self._names | self._decided):
-                raise self._refused("a text could not be scanned again")
+        self._scan(slots)
         # INVARIANT: only what a detector finds now says that the rest of a part may stay, never a value known before.
         needed = [(piece, self._needed(piece, turn)) for turn in turns for piece in turn.pieces]
         for slot in slots:
@@ -138,9 +135,18 @@ class Redactor:
             self._mark_whole(piece, labels)
         self._mark_known(slots, Literals(entry for entry in self._entries() if entry.value not in before))
         for turn in turns:
-            for piece in filter(Piece.opaque, turn.pieces):
-                # What a text of it shows, its opaque state may say too.
-                self._mark_whole(piece, (piece.found() & self._names) - turn.known.unseen)
+            self._mark_opaque(turn)
+
+    def _scan(self, slots: list[Slot]) -> None:
+        for slot in slots:
+            slot.scan(self._finder)
+            if not slot.complete and not self._unscanned() & (self._names | self._decided):
+                raise self._refused("a text could not be scanned again")
+
+    def _mark_opaque(self, turn: Turn) -> None:
+        # What a text of it shows, its opaque state may say too.
+        for piece in filter(Piece.opaque, turn.pieces):
+            self._mark_whole(piece, (piece.found() & self._names) - turn.known.unseen)
 
     def _mark_known(self, slots: Iterable[Slot], literals: Literals) -> None:
         for slot in slots if literals else ():
