@@ -117,9 +117,10 @@ class Gate:
         step = next((step for step in cleared.decision.plan if step.recipient == recipient), None)
         if step is None:
             raise GateError(f"the policy does not send this request to recipient '{recipient}'")
-        if unmet := [name for name in step.obligations if name not in (CONSENT, BUDGET, REDACT)]:
-            # Nothing attests in this version.
-            raise GateError(f"recipient '{recipient}' needs '{unmet[0]}', which this version cannot do")
+        for name in step.obligations:
+            if name not in (CONSENT, BUDGET, REDACT):
+                # Nothing attests in this version.
+                raise GateError(f"recipient '{recipient}' needs '{name}', which this version cannot do")
         declared = self.policy.recipients[recipient]
         private = frozenset(cleared.request.provider_options)
         request = _without_foreign_options(cleared.request, declared.provider)

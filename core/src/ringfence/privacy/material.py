@@ -167,7 +167,9 @@ def request_texts(request: Request) -> Iterator[str]:
 def modality_of(request: Request) -> frozenset[Modality]:
     """Every modality in the input or asked for as output."""
     found: set[Modality] = set(_OUTPUT_MODALITY.get(request.task, _TEXT_OUTPUT))
-    found.update(_part_modality(part) for message in request.messages for part in message.parts)
+    for message in request.messages:
+        for part in message.parts:
+            found.add("text" if type(part) is TextPart else _part_modality(part))
     return frozenset(found)
 
 

@@ -71,8 +71,10 @@ class Record:
 
     def _telling_send(self) -> Send | None:
         """The send that the receipt tells of: the last that was really sent, else the last that was tried."""
-        candidates = [send for send in self.sends if send.sent] or self.sends
-        return candidates[-1] if candidates else None
+        for send in reversed(self.sends):
+            if send.sent:
+                return send
+        return self.sends[-1] if self.sends else None
 
     def receipt(self, outcome: Outcome) -> Receipt | None:
         """The receipt, or `None` if nothing was decided: then the caller's arguments were wrong."""
