@@ -24,7 +24,7 @@ recipients:
 facts:
   user.age: {type: enum, values: [adult, minor]}
   device.managed: {type: bool}
-labels: {public: {}, contact: {detect: [email]}, work: {}, unclassified: {}}
+labels: {public: {}, contact: {detect: [email]}, work: {declare: true}, unclassified: {}}
 unknown: unclassified
 clean: public
 tools: {web_search: {ring: partner}, create_event: {ring: device}}
@@ -100,6 +100,13 @@ def test_too_few_rules_covered_is_a_failure(write: Any, percent: str, code: int)
     assert ("less than" in result.stderr) == bool(code)
 
 
+@pytest.mark.parametrize("percent", ["100%", "101", "-1", "nan", "most"])
+def test_a_coverage_that_is_no_percentage_is_wrong_usage(write: Any, percent: str) -> None:
+    result = run("test", write(PASSES), "--min-coverage", percent)
+    assert result.exit_code == 2
+    assert "write a number from 0 to 100, such as 90\n" in result.stderr
+
+
 def test_a_file_without_tests_has_not_passed(write: Any) -> None:
     result = run("test", write())
     assert result.exit_code == 1
@@ -156,6 +163,12 @@ def test_the_picture_never_takes_the_place_of_the_policy(write: Any, tmp_path: P
     assert Path(path).read_text() == POLICY
 
 
+def test_the_picture_is_an_svg_by_name_too(write: Any, tmp_path: Path) -> None:
+    result = run("graph", write(), "--output", str(tmp_path / "bank.png"))
+    assert (result.exit_code, result.stderr) == (2, "error: the picture is an SVG\ntry: name it bank.svg\n")
+    assert not (tmp_path / "bank.png").exists()
+
+
 def test_the_picture_as_json(write: Any) -> None:
     found = json.loads(run("graph", write(), "--json").stdout)
     assert found["labels"]["contact"]["out"] == {
@@ -188,6 +201,15 @@ def test_check_names_the_invariants_that_were_proved(write: Any) -> None:
     assert json.loads(run("check", write(PASSES), "--json").stdout)["invariants"] == ["never work to partner"]
 
 
+def test_an_invariant_is_shown_with_its_condition(write: Any) -> None:
+    moment = '{days: [mon, tue, wed, thu, fri], from: "07:00", to: "20:00", zone: Europe/Zurich}'
+    policy = POLICY.replace('from: "22:00", to: "06:00"', 'from: "22:00", to: "06:00", zone: Europe/Zurich')
+    asked = f"{policy}  - never: {{labels: [work], to: [partner], when: {{time: {moment}}}}}\n"
+    said = "✓ never work to partner, when mon–fri 07:00–20:00 Europe/Zurich"
+    assert said in words(run("check", write(policy=asked)).stdout)
+    assert said in words(run("prove", write(policy=asked)).stdout)
+
+
 def test_an_invariant_that_does_not_hold_is_a_fault_and_nothing_is_said_to_be_proved(write: Any) -> None:
     result = run(
         "check", write(policy=POLICY.replace("labels: [work], to: [partner]", "labels: [public], to: [house]"))
@@ -211,7 +233,8 @@ def test_a_hint_is_no_warning(write: Any) -> None:
     assert result.exit_code == 0
     assert "hint: no tests: " in result.stderr
     assert json.loads(run("check", write(), "--json").stdout)["warnings"] == []
-    assert len(json.loads(run("check", write(), "--json").stdout)["hints"]) == 1
+    hints = json.loads(run("check", write(), "--json").stdout)["hints"]
+    assert [hint.partition(":")[0] for hint in hints] == ["nothing detects 'work'", "no tests"]
 
 
 # ---------------------------------------------------------------- explain
@@ -243,9 +266,45 @@ def test_explain_of_a_tool(write: Any) -> None:
         "ring": "partner",
         "verdict": "deny",
         "redact": {},
-        "reason": "flow does not let 'work' reach ring 'partner' itself",
+        "reason": "no rule allows label 'work'",
     }
     assert "tools" not in explained(write(), "--label", "work")
+
+
+TOOL_RULES = {
+    "a deny": (
+        "{id: no-work, deny: {labels: [work], to: [partner]}, reason: Our secret.}",
+        "partner",
+        "rule 'no-work' denies 'work': Our secret; no rule allows label 'work'",
+    ),
+    "a requirement": (
+        "{id: bank, allow: {labels: [work], to: [partner]}, require: {attested: true, region: [eu, ch]}, consent: ask}",
+        "partner",
+        "no rule allows label 'work'; rule 'bank' requires attestation and region ch or eu, which no tool can show",
+    ),
+    "a fact that is not known": (
+        "{id: grown, allow: {labels: [work], to: [partner]}, when: {device.managed: true}, consent: ask}",
+        "partner",
+        "no rule allows label 'work'; rule 'grown' does not count: device.managed is not known",
+    ),
+    "the name of a recipient": (
+        "{id: out, allow: {labels: [work], to: [out]}, consent: ask}",
+        "partner",
+        "no rule allows label 'work'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("rule", "ring", "reason"), TOOL_RULES.values(), ids=TOOL_RULES)
+def test_explain_names_the_rules_that_keep_a_tool_from_being_used(
+    write: Any, rule: str, ring: str, reason: str
+) -> None:
+    policy = POLICY.replace("route:\n", f"  - {rule}\nroute:\n").partition("invariants:")[0]
+    arguments = ("--label", "work", "--label", "public", "--fact", "user.age=adult", "--tool", "web_search")
+    found = explained(write(policy=policy), *arguments)["tools"]["web_search"]
+    assert (found["ring"], found["verdict"], found["reason"]) == (ring, "deny", reason)
+    lines = words(run("explain", write(policy=policy), *arguments).stdout)
+    assert all(any(line.endswith(sentence) for line in lines) for sentence in reason.split("; "))
 
 
 def test_explain_of_a_tool_that_the_policy_does_not_declare(write: Any) -> None:
@@ -274,6 +333,27 @@ def test_explain_takes_facts_of_the_device(write: Any) -> None:
         for facts in ((), ("--fact", "device.managed=false"), ("--fact", "device.managed=true"))
     ]
     assert managed == ["deny", "deny", "allow"]
+
+
+def test_a_text_before_the_file_is_wrong_usage_and_is_not_repeated(write: Any) -> None:
+    result = run("explain", "How high is Mount Olympus?", write())
+    assert result.exit_code == 2
+    assert "FILE comes first, then TEXT" in result.stderr
+    assert "Olympus" not in result.stderr
+
+
+def test_a_ring_is_no_recipient(write: Any) -> None:
+    result = run("explain", write(), "--label", "public", "--to", "house")
+    assert (result.exit_code, result.stderr) == (2, "error: 'house' is a ring\ntry: name a recipient: own, rented\n")
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"), [("age", "user.age"), ("managed", "device.managed"), ("user.ag", "user.age")]
+)
+def test_a_fact_is_found_without_what_its_name_begins_with(write: Any, given: str, meant: str) -> None:
+    result = run("explain", write(), "--label", "public", "--fact", f"{given}=1")
+    assert result.exit_code == 2
+    assert f"fact '{given}' is not declared in policy 'small'. Did you mean '{meant}'?" in result.stderr
 
 
 def test_an_empty_text_is_wrong_usage(write: Any) -> None:

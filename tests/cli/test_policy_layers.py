@@ -133,6 +133,43 @@ def test_a_layer_that_is_not_there_is_wrong_usage(policy: str, command: str, tmp
     assert "gone.json" in found.stderr
 
 
+def test_a_layer_is_told_of_as_it_is_written(policy: str, profile: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(profile).parent)
+    found = run("policy", "check", policy, "--layer", "managed.json")
+    assert (found.exit_code, found.stderr.splitlines()[0]) == (0, "under layer 'managed.json'")
+
+
+@pytest.mark.parametrize("command", ["check", "explain", "test", "graph", "prove"])
+def test_a_layer_in_the_place_of_the_policy_is_said_to_be_one(policy: str, command: str, tmp_path: Path) -> None:
+    layer = tmp_path / "department.yaml"
+    layer.write_text(NO_WORK)
+    found = run("policy", command, str(layer))
+    assert found.exit_code == 1
+    says = "this file has rules and no recipients:, so it looks like a layer. Check it over a policy: "
+    assert f"{layer}:1:1: {says}ringfence policy check POLICY --layer {layer}\n" in found.output
+    assert "is missing" not in found.output
+    assert run("policy", command, policy, "--layer", str(layer)).exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["managed.mobileconfig", "managed.plist", "managed.json"])
+def test_a_profile_in_the_place_of_the_policy_is_said_to_be_one(name: str, tmp_path: Path) -> None:
+    profile = tmp_path / name
+    profile.write_text(NO_PARTNER)
+    found = run("policy", "check", str(profile))
+    assert found.exit_code == 1
+    assert "this is a device profile, which is a layer. Put it over a policy with --layer.\n" in found.stdout
+    assert len(found.stdout.splitlines()) == 1
+
+
+def test_a_policy_in_the_place_of_a_layer_is_one_fault(policy: str, tmp_path: Path) -> None:
+    whole = tmp_path / "hospital.yaml"
+    whole.write_text(POLICY)
+    found = run("policy", "check", policy, "--layer", str(whole))
+    assert found.exit_code == 1
+    says = "'hospital.yaml' is a whole policy. A layer has rules and no declarations."
+    assert found.stdout == f"{whole}:1:1: {says}\n"
+
+
 @pytest.mark.parametrize("command", ["check", "explain", "test", "graph", "prove"])
 def test_a_layer_with_faults_is_a_fault_of_the_policy(policy: str, command: str, tmp_path: Path) -> None:
     broken = tmp_path / "broken.yaml"

@@ -237,6 +237,29 @@ def test_the_audit_log_and_route_are_noted_and_move_nothing() -> None:
     )
 
 
+ANEW = "budgets begin at zero and every consent is asked for anew."
+
+
+@pytest.mark.parametrize(
+    ("edit", "note"),
+    [
+        (("name: law", "name: law2"), f"the name changes from 'law' to 'law2': {ANEW}"),
+        (("id: month,", "id: monthly,"), "the id of a budget changes from 'month' to 'monthly': it begins at zero."),
+    ],
+    ids=["the policy", "a budget"],
+)
+def test_a_name_under_which_something_is_kept_is_told_when_it_changes(edit: tuple[str, str], note: str) -> None:
+    assert compare(read(BASE), read(edited(edit))).notes == (note,)
+    assert compare(read(BASE), read(BASE)).notes == ()
+
+
+def test_a_policy_that_had_no_name_was_called_like_its_file() -> None:
+    alone = (('budgets:\n  - {id: month, of: partner, limit: "100 requests", per: month}\n', ""), ("3600s", "session"))
+    nameless = edited(*alone, ("name: law\n", ""))
+    (note,) = compare(read(nameless), read(edited(*alone))).notes
+    assert note == f"the name changes from that of its file to 'law': {ANEW}"
+
+
 NIGHT = """\
   - id: night
     deny: {{labels: [public], to: [partner]}}

@@ -99,7 +99,7 @@ def test_its_invariants_as_data_and_in_words(document: Document) -> None:
         "never health to partner",
         "never credentials to house or partner unless redacted",
         "consent before partner",
-        "only device for notification_summary, under its when:",
+        "only device for notification_summary, when input_tokens max 1500",
     ]
 
 

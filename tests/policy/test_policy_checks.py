@@ -192,8 +192,37 @@ FALSE_SAFETY = (
 
 def test_a_label_that_nothing_detects_is_a_warning_at_the_label(tmp_path: Any) -> None:
     path = tmp_path / "policy.yaml"
-    path.write_text(UNDETECTED)
-    assert f"{path}:9:3: warning: {FALSE_SAFETY}" in check_file(path).warning_lines
+    path.write_text(UNDETECTED.replace("{declare: true}", "{}"))
+    way_out = "If only the app knows it, write declare: true."
+    assert f"{path}:9:3: warning: {FALSE_SAFETY} {way_out}" in check_file(path).warning_lines
+
+
+def test_a_label_that_only_the_app_knows_is_a_hint() -> None:
+    assert "nothing detects" not in " ".join(warnings_of(UNDETECTED))
+    assert find_hints(read_policy(UNDETECTED).document)[0].message == FALSE_SAFETY
+
+
+TOOL = "tools: {book: {ring: house}}\n"
+UNUSED = "tool 'book' is never used: no rule under flow: lets anything reach tools on ring 'house'."
+
+
+@pytest.mark.parametrize(
+    ("rules", "warned"),
+    [
+        ((), True),
+        (("allow: {labels: [public], to: [own]}",), True),
+        (("allow: {labels: [public], to: [house]}, require: {attested: true}",), True),
+        (("allow: {labels: [public], to: [house]}",), False),
+        (("allow: {labels: [public], to: [house]}, when: {task: [embed]}",), False),
+        (("allow: {labels: [public], to: [house]}", 'deny: {labels: "*", to: [house]}'), True),
+        (("allow: {labels: [public], to: [house]}", 'deny: {labels: "*", to: [own]}'), False),
+        (("allow: {labels: [public], to: [house]}", 'deny: {labels: "*", to: [house]}, when: {task: [embed]}'), False),
+    ],
+)
+def test_a_tool_that_nothing_reaches_is_a_warning(rules: tuple[str, ...], warned: bool) -> None:
+    written = "".join(f"  - {{id: r{number}, {rule}}}\n" for number, rule in enumerate(rules))
+    flow = 'flow:\n  - {id: device-any, allow: {labels: "*", to: [device]}}\n' + written
+    assert (UNUSED in warnings_of(BASE + TOOL + flow + BASE_ROUTE)) == warned
 
 
 @pytest.mark.parametrize(
@@ -207,7 +236,9 @@ def test_a_label_that_nothing_detects_is_a_warning_at_the_label(tmp_path: Any) -
     ids=["nothing is found clean", "every label may go there", "it may go there too", "it is detected"],
 )
 def test_a_label_is_no_warning_where_silence_sends_it_no_further(old: str, new: str) -> None:
-    assert "nothing detects" not in " ".join(warnings_of(UNDETECTED.replace(old, new)))
+    document = read_policy(UNDETECTED.replace(old, new)).document
+    said = [one.message for one in (*find_warnings(document), *find_hints(document))]
+    assert "nothing detects" not in " ".join(said)
 
 
 BASE = """version: 1

@@ -267,9 +267,16 @@ def test_a_date_in_toml_is_read_as_it_is_written(tmp_path: Path) -> None:
     assert load_policy(write(tmp_path, text, "policy.toml")).name == "2026-01-01"
 
 
-def test_a_word_in_curly_quotes_is_pointed_at_beside_the_fault_it_causes(tmp_path: Path) -> None:
-    found = faults_of(write(tmp_path, (HEAD + RULES).replace("version: 1", "version: 1\nname: “acme”", 1)))
-    assert "2:7: curly quotes are part of the text here. Write straight ones, \" or '." in found
+def test_a_fault_at_a_text_in_curly_quotes_says_what_to_do(tmp_path: Path) -> None:
+    text = (HEAD + RULES).replace("name: small", "name: “my acme”", 1)
+    says = "'“my acme”' cannot be a name in name: write 1 to 64 letters, digits, '_', '-' and '.'."
+    assert faults_of(write(tmp_path, text)) == [f"2:7: {says} Use straight quotes."]
+
+
+def test_a_word_in_curly_quotes_is_pointed_at_beside_another_fault(tmp_path: Path) -> None:
+    text = (HEAD + RULES).replace("version: 1", "version: 2", 1).replace("model: m", "model: “m”", 1)
+    found = faults_of(write(tmp_path, text))
+    assert any(one.endswith("curly quotes are part of the text here. Write straight ones, \" or '.") for one in found)
 
 
 def test_curly_quotes_in_a_text_are_no_fault(tmp_path: Path) -> None:

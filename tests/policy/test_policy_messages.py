@@ -320,7 +320,35 @@ OURS = {
     ),
     "int fact with a list": (
         flow(f"  - id: x\n    {DENY}\n    when: {{user.level: §[1]}}"),
-        "flow[1].when.user.level must be a mapping, not a list.",
+        "flow[1].when.user.level must be a range such as {over: 1} or {max: 2}, not a list.",
+    ),
+    "int fact with a number": (
+        flow(f"  - id: x\n    {DENY}\n    when: {{user.level: §2}}"),
+        "flow[1].when.user.level must be a range such as {over: 1} or {max: 2}, not a number.",
+    ),
+    "a least value": (
+        flow(f"  - id: x\n    {DENY}\n    when: {{user.level: {{§min: 2}}}}"),
+        "unknown key 'min': write {over: 1}, which is 2 and more.",
+    ),
+    "a least and a most value": (
+        flow(f"  - id: x\n    {DENY}\n    when: {{input_tokens: {{§min: 2, max: 9}}}}"),
+        "unknown key 'min': write {over: 1}, which is 2 and more.",
+    ),
+    "a least value with a fraction": (
+        flow(f"  - id: x\n    {DENY}\n    when: {{user.level: {{§min: 1.5}}}}"),
+        "unknown key 'min': write over, which leaves out the number itself.",
+    ),
+    "a bound that is misspelt and alone": (
+        flow(f"  - id: x\n    {DENY}\n    when: {{user.level: {{§ovr: 2}}}}"),
+        "unknown key 'ovr' in flow[1].when.user.level. Did you mean 'over'?",
+    ),
+    "a label in curly quotes": (
+        flow("  - id: x\n    deny: {labels: [§“health data”], to: [house]}"),
+        "label '“health data”' is not declared under labels:. Did you mean 'health'? Use straight quotes.",
+    ),
+    "a time of day in curly quotes": (
+        flow(f"  - id: x\n    {DENY}\n    when: {{time: {{from: §“08:00”}}}}"),
+        """flow[1].when.time.from must be a time of day such as "08:00", not '“08:00”'. Use straight quotes.""",
     ),
     "tokens without bounds": (
         flow(f"  - id: x\n    {DENY}\n    when: {{input_tokens: §{{}}}}"),
@@ -509,8 +537,12 @@ BEYOND_THE_DEVICE = {
         "a number in recipients.x.options must lie between -9007199254740992 and 9007199254740992.",
     ),
     "consent is another word": (
-        flow("  - id: x\n    allow: {labels: [public], to: [partner]}\n    consent: §yes"),
+        flow("  - id: x\n    allow: {labels: [public], to: [device]}\n    consent: §yes"),
         "flow[1].consent can only be ask. Leave it out where nobody need be asked.",
+    ),
+    "consent is true where a partner is reached": (
+        flow("  - id: x\n    allow: {labels: [public], to: [openai]}\n    consent: §true"),
+        'flow[1].consent can only be ask. Write "consent: ask".',
     ),
     "consent of a place that is not declared": (
         bottom("consent: {§partnr: {per: ring}}"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from ringfence.cli import terminal
 from ringfence.cli.failure import Misuse
+from ringfence.recipient import RINGS
 
 if TYPE_CHECKING:
     from ringfence.policy import Policy
@@ -219,6 +220,10 @@ def check_names(
         ("recipient", (*to, *consent), policy.recipients),
     ):
         for name in names:
+            if what == "recipient" and name in RINGS:
+                inside = [one.name for one in policy.recipients.values() if one.ring == name]
+                shown = ", ".join(inside or policy.recipients)
+                raise Misuse(f"'{name}' is a ring", way_out=f"name a recipient: {shown}")
             if name not in known:
                 from ringfence.policy import nearest  # noqa: PLC0415  (only a misspelt name needs it)
 
@@ -242,13 +247,23 @@ def read_facts(policy: Policy, given: Sequence[str]) -> dict[str, str | int | fl
             raise Misuse(f"--fact takes NAME=VALUE, not '{pair}'", way_out="--fact user.age_band=adult")
         fact = policy.facts.get(name)
         if fact is None:
-            known = ", ".join(sorted(policy.facts)) or "it declares none"
-            raise Misuse(f"fact '{name}' is not declared in policy '{policy.name}'", way_out=known)
+            raise _not_declared(policy, name)
         value = fact.parse(written)
         if value is None:
             raise Misuse(f"'{written}' is not a value of fact '{name}'", way_out=fact.describe())
         facts[name] = value
     return facts
+
+
+def _not_declared(policy: Policy, name: str) -> Misuse:
+    from ringfence.policy import nearest  # noqa: PLC0415  (only a misspelt name needs it)
+
+    # People leave out what the name begins with.
+    short = [fact for fact in policy.facts if fact.partition(".")[2] == name]
+    meant = short[0] if len(short) == 1 else nearest(name, policy.facts)
+    hint = f". Did you mean '{meant}'?" if meant else ""
+    known = ", ".join(sorted(policy.facts)) or "it declares none"
+    return Misuse(f"fact '{name}' is not declared in policy '{policy.name}'{hint}", way_out=known)
 
 
 __all__ = ["check_names", "lines_of_stdin", "read_attachments", "read_facts", "read_file", "read_schema", "read_text"]

@@ -63,6 +63,8 @@ class _RingReach:
     """Which rules decide for a tool on one ring: those that name the ring, and never those that name a recipient."""
 
     denies: Bits
+    named: Bits
+    """Every allow that names the ring."""
     allows: Bits
     """Those of them that require nothing: a tool is not attested."""
 
@@ -126,6 +128,14 @@ class Compiled:
             redact=self._asking.redactions(labels, matching, self._allows.by_label),
             ring=ring,
         )
+
+    def tool_refusal(self, ring: Ring, facts: Facts) -> str:
+        """Why `tool_verdict` refuses the same request, rule by rule."""
+        facts, known_task = self._labelled(facts), facts.task in self._tasks
+        live = self._live(self._matched(facts), known_task=known_task)
+        reach = self._rings[ring]
+        case = self._case(facts, tuple(sorted(facts.labels)), live, known_task=known_task)
+        return case.tool_refusal(denies=reach.denies, named=reach.named, allows=reach.allows)
 
     def _labelled(self, facts: Facts) -> Facts:
         # INVARIANT: a request without labels is one whose labels are not known.
@@ -217,6 +227,7 @@ def _reach(recipient: Recipient, document: Document, allows: RuleTable, denies: 
 def _ring_reach(ring: Ring, allows: RuleTable, denies: RuleTable) -> _RingReach:
     return _RingReach(
         denies=from_flags(ring in rule.to for rule in denies.rules),
+        named=from_flags(ring in rule.to for rule in allows.rules),
         allows=from_flags(ring in rule.to and rule.require == _NOTHING for rule in allows.rules),
     )
 

@@ -28,6 +28,11 @@ def has_curly_quotes(text: str, line: int | None) -> bool:
     return line is not None and line <= len(lines) and _CURLY.search(lines[line - 1]) is not None
 
 
+def is_in_curly_quotes(text: str) -> bool:
+    """Whether `text` begins and ends with a curly quote."""
+    return len(text) > 1 and _CURLY.match(text) is not None and _CURLY.match(text[-1]) is not None
+
+
 def in_curly_quotes(word: str) -> bool:
     """Whether `word` is one word that somebody meant to quote."""
     return _IN_CURLY.fullmatch(word) is not None

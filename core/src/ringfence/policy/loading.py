@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from ringfence.errors import PolicyInvalid, PolicyNotReadable
 from ringfence.policy.document import Document
 from ringfence.policy.faults import Fault, Faults, quoted
-from ringfence.policy.place import Position
+from ringfence.policy.place import NOWHERE, Position
 from ringfence.policy.policy import Policy, enforce
 from ringfence.policy.tree import Entry, MapNode, Node, Scalar
 
@@ -165,11 +165,10 @@ def _with_shadow(report: Report, shadow: str, path: Path, layers: tuple[Path, ..
 def _read(data: bytes, source: str, *, path: Path | None = None, layers: tuple[Path, ...] = ()) -> Report:
     from ringfence.policy.curly_quotes import note_curly_quotes  # noqa: PLC0415
     from ringfence.policy.read_document import read_document  # noqa: PLC0415
-    from ringfence.policy.source import read_tree  # noqa: PLC0415
 
     faults = Faults()
     folder = None if path is None else path.resolve().parent
-    tree = read_tree(data, source, faults)
+    tree = _policy_tree(data, source, faults)
     document = None if tree is None else read_document(tree, faults, folder=folder)
     files: tuple[Path, ...] = ()
     if document is not None and tree is not None and path is not None and not faults.found:
@@ -194,6 +193,22 @@ def _read(data: bytes, source: str, *, path: Path | None = None, layers: tuple[P
     )
     policy = replace(policy, layers=tuple(str(layer.resolve()) for layer in layers))
     return Report(source=source, policy=policy, faults=(), files=files)
+
+
+def _policy_tree(data: bytes, source: str, faults: Faults) -> Node | None:
+    """What the file says; `None`, with a fault noted, where that is no text of a policy, or a layer's."""
+    from ringfence.policy.layers.mistaken import PROFILE, is_profile_by_name, not_a_policy  # noqa: PLC0415
+    from ringfence.policy.source import read_tree  # noqa: PLC0415
+
+    if is_profile_by_name(source):
+        faults.add(NOWHERE, PROFILE)
+        return None
+    tree = read_tree(data, source, faults)
+    why = None if tree is None else not_a_policy(tree, source)
+    if tree is None or why is None:
+        return tree
+    faults.add(tree.at, why)
+    return None
 
 
 def _layered(

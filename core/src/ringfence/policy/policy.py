@@ -59,6 +59,10 @@ class Policy:
         tool = self.document.tools.get(name)
         return _NOT_RULED if tool is None else self.compiled.tool_verdict(tool.ring, facts)
 
+    def tool_refusal(self, name: str, facts: Facts) -> str:
+        """Why `tool_verdict` is deny for the declared tool `name`, in the sentences of a recipient's reason. Pure."""
+        return self.compiled.tool_refusal(self.document.tools[name].ring, facts)
+
     def __repr__(self) -> str:
         return f"Policy({self.name}, {self.digest[:19]}…, source={self.source})"
 

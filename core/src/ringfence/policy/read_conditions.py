@@ -25,7 +25,7 @@ from ringfence.policy.faults import Faults, did_you_mean, listed, quoted
 from ringfence.policy.keys import FACT_PREFIXES, MODALITIES, OTHER_TASK, RANGE, WHEN
 from ringfence.policy.place import Position
 from ringfence.policy.read_times import read_time
-from ringfence.policy.tree import Entry, Node, Scalar, kind
+from ringfence.policy.tree import Entry, MapNode, Node, Scalar, kind
 from ringfence.recipient import RINGS, Recipient
 
 
@@ -116,8 +116,13 @@ class ConditionReader:
         return None if found is None else LabelIn(frozenset(name for name, _ in found))
 
     def _range(self, node: Node, where: str, *, whole: bool) -> Range | None:
-        found = fields.entries(node, where, RANGE, self._faults)
-        if found is None:
+        before = len(self._faults.found)
+        if not isinstance(node, MapNode):
+            says = f"must be a range such as {{over: 1}} or {{max: 2}}, not {kind(node)}"
+            self._faults.add(node.at, f"{where} {says}.")
+            return None
+        found = fields.entries(self._without_min(node, whole=whole), where, RANGE, self._faults)
+        if found is None or (not found and len(self._faults.found) > before):
             return None
         if not found:
             self._faults.add(node.at, f"{where} needs max (inclusive), over (exclusive), or both.")
@@ -126,6 +131,17 @@ class ConditionReader:
             key: fields.number(entry.value, f"{where}.{key}", self._faults, whole=whole) for key, entry in found.items()
         }
         return None if None in bounds.values() else Range(over=bounds.get("over"), max=bounds.get("max"))
+
+    def _without_min(self, node: MapNode, *, whole: bool) -> MapNode:
+        """The bounds less `min`, which a fact has and a range has not: a fault of its own, with what to write."""
+        for entry in (one for one in node.entries if one.key == "min"):
+            least = entry.value.value if isinstance(entry.value, Scalar) else None
+            if whole and isinstance(least, int) and not isinstance(least, bool):
+                says = f"write {{over: {least - 1}}}, which is {least} and more"
+            else:
+                says = "write over, which leaves out the number itself"
+            self._faults.add(entry.at, f"unknown key 'min': {says}.")
+        return MapNode(entries=tuple(one for one in node.entries if one.key != "min"), at=node.at)
 
     def _time(self, entry: Entry, where: str) -> Condition | None:
         found = read_time(entry.value, where, self._faults)

@@ -64,7 +64,7 @@ def read_document(root: Node, faults: Faults, *, folder: Path | None = None) -> 
         zone=one_zone(declared.zones, faults),
         places={
             f"{key}.{entry.key}": entry.at
-            for key in ("recipients", "labels", "facts", "consent")
+            for key in ("recipients", "labels", "facts", "consent", "tools")
             for entry in _declarations(top, key)
         },
     )

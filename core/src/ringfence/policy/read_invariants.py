@@ -12,6 +12,7 @@ from ringfence.policy.keys import INVARIANT, NEVER, ONLY, ONLY_WITH_CONSENT, Key
 from ringfence.policy.read_conditions import ConditionReader, Declared, check_task
 from ringfence.policy.read_rules import read_labels, read_places
 from ringfence.policy.tree import Entry, ListNode, Node, Scalar
+from ringfence.policy.words import under
 
 _Kind: TypeAlias = Literal["never", "consent", "only"]
 _KEYS: Final[Mapping[str, Keys]] = {"never": NEVER, "consent": ONLY_WITH_CONSENT, "only": ONLY}
@@ -66,7 +67,8 @@ class InvariantReader:
                 tasks=tasks,
                 when=when,
                 unless_redacted=redacted,
-                text=_in_words(cast("_Kind", kind), keys, redacted=redacted),
+                text=_said(cast("_Kind", kind), keys, redacted=redacted)
+                + under(when, next(iter(self._declared.zones), None)),
                 at=node.at,
             )
         )
@@ -86,13 +88,8 @@ class InvariantReader:
         return True
 
 
-def _in_words(kind: _Kind, keys: Mapping[str, Entry], *, redacted: bool) -> str:
-    """The invariant as a person says it, with the names in the order in which the file has them."""
-    told = _said(kind, keys, redacted=redacted)
-    return f"{told}, under its when:" if "when" in keys else told
-
-
 def _said(kind: _Kind, keys: Mapping[str, Entry], *, redacted: bool) -> str:
+    """The invariant as a person says it, with the names in the order in which the file has them."""
     labels, to, tasks = (_written(keys.get(key)) for key in ("labels", "to", "task"))
     match kind:
         case "never":

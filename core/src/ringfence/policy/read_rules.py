@@ -42,15 +42,16 @@ class FlowReader:
         when = self._conditions.read(found["when"].value, f"{where}.when") if "when" in found else None
         reason = fields.text(found["reason"].value, f"{where}.reason", self._faults) if "reason" in found else None
         require = self._require(found, f"{where}.require") if effect == "allow" else Require()
-        consent = effect == "allow" and self._consent(found, f"{where}.consent")
         redact = (
             fields.choice(found["redact"].value, f"{where}.redact", REDACT, self._faults) if "redact" in found else None
         )
         if effect is None:
             return None
         labels, to = self._scope(found[effect].value, f"{where}.{effect}")
-        if effect == "allow" and to is not None:
-            self._check_partners(node, name, to)
+        consent = effect == "allow" and self._consent(found, f"{where}.consent", partner=self._names_partner(to))
+        # INVARIANT: no partner is reached without a person's consent.
+        if effect == "allow" and "consent" not in found and self._names_partner(to):
+            self._faults.add(node.at, f'{name} allows a partner without consent. Add "consent: ask".')
         if len(self._faults.found) > before or rule_id is None or to is None:
             return None
         return FlowRule(
@@ -86,12 +87,13 @@ class FlowReader:
         self._faults.add(node.at, f"{name} must have exactly one of allow and deny.")
         return None
 
-    def _consent(self, found: Mapping[str, Entry], where: str) -> bool:
+    def _consent(self, found: Mapping[str, Entry], where: str, *, partner: bool) -> bool:
         entry = found.get("consent")
         if entry is None:
             return False
         if not isinstance(entry.value, Scalar) or entry.value.value != "ask":
-            self._faults.add(entry.value.at, f"{where} can only be ask. Leave it out where nobody need be asked.")
+            hint = 'Write "consent: ask".' if partner else "Leave it out where nobody need be asked."
+            self._faults.add(entry.value.at, f"{where} can only be ask. {hint}")
         return True
 
     def _require(self, found: Mapping[str, Entry], where: str) -> Require:
@@ -135,12 +137,10 @@ class FlowReader:
         to = read_places(keys["to"].value, f"{where}.to", self._declared, self._faults) if "to" in keys else None
         return labels, to
 
-    def _check_partners(self, node: Node, name: str, to: frozenset[str]) -> None:
+    def _names_partner(self, to: frozenset[str] | None) -> bool:
         declared = (self._declared.recipients or {}).values()
         partners = {one.name for one in declared if one is not None and one.ring == "partner"}
-        # INVARIANT: no partner is reached without a person's consent.
-        if ("partner" in to or partners & to) and not _has(node, "consent"):
-            self._faults.add(node.at, f'{name} allows a partner without consent. Add "consent: ask".')
+        return to is not None and bool(to & {"partner", *partners})
 
 
 class RouteReader:

@@ -69,6 +69,17 @@ def unmet(rule: FlowRule, recipient: Recipient) -> str:
     return f"rule '{rule.id}' requires {wanted}: '{recipient.name}' declares {shown}"
 
 
+def unmet_by_tool(rule: FlowRule) -> str:
+    """Of an allow that requires anything, where a tool is reached."""
+    asked = rule.require
+    wanted = [
+        *(("attestation",) if asked.attested else ()),
+        *((f"retention {asked.retention}",) if asked.retention is not None else ()),
+        *((f"region {' or '.join(sorted(asked.regions))}",) if asked.regions else ()),
+    ]
+    return f"rule '{rule.id}' requires {' and '.join(wanted)}, which no tool can show"
+
+
 def unclear(rule: FlowRule, unknown: Sequence[str]) -> str:
     """Of an allow whose condition is not evaluable."""
     return f"rule '{rule.id}' does not count: {_not_known(unknown)}"

@@ -6,9 +6,9 @@ decisions are acted on and never read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from ringfence.policy import reasons
 from ringfence.policy.bits import Bits, lowest
@@ -18,6 +18,9 @@ from ringfence.policy.document import Document, FlowRule
 from ringfence.policy.obligations import OBLIGATIONS, Asking
 from ringfence.policy.tables import RuleTable, naming
 from ringfence.recipient import Recipient
+
+_Unmet: TypeAlias = Callable[[FlowRule], str]
+"""What an allow asks of its recipient in vain, in words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,15 +64,16 @@ class Case:
 
     def verdict(self, reach: Reach) -> Verdict:
         """The verdict for one recipient, from the same sets that decided."""
-        hits = reach.denies & self.live.denies & self.denies.with_labels(self.labels)
-        counting = reach.allows & self.live.allows
-        uncovered = {
-            layer: [label for label in self.labels if not counting & by_label.get(label, 0)]
-            for layer, by_label in self.allows.layers.items()
-        }
+        hits, uncovered = self._hits(reach.denies), self._uncovered(reach.allows)
         if hits or any(uncovered.values()):
             return self._refused(reach, hits, uncovered)
-        return self._allowed(reach, counting & self.allows.with_labels(self.labels))
+        return self._allowed(reach, reach.allows & self.live.allows & self.allows.with_labels(self.labels))
+
+    def tool_refusal(self, *, denies: Bits, named: Bits, allows: Bits) -> str:
+        """Why the tools of a ring are refused, which the rules `denies` and `named` name; `allows` require nothing."""
+        return "; ".join(
+            self._sentences(self._hits(denies), self._uncovered(allows), named, allows, reasons.unmet_by_tool)
+        )
 
     def allowing(self, reach: Reach) -> tuple[str, ...]:
         """The ids of the rules that allow a recipient of the plan."""
@@ -82,12 +86,22 @@ class Case:
         reason = reasons.allowed(ids) + reasons.obliged(obligations, redact)
         return Verdict(ring=reach.recipient.ring, verdict="allow", rules=ids, reason=reason)
 
+    def _hits(self, denies: Bits) -> Bits:
+        return denies & self.live.denies & self.denies.with_labels(self.labels)
+
+    def _uncovered(self, allows: Bits) -> dict[str, list[str]]:
+        """By layer, the labels that none of `allows` covers."""
+        counting = allows & self.live.allows
+        return {
+            layer: [label for label in self.labels if not counting & by_label.get(label, 0)]
+            for layer, by_label in self.allows.layers.items()
+        }
+
     def _refused(self, reach: Reach, hits: Bits, uncovered: Mapping[str, Sequence[str]]) -> Verdict:
-        sentences = self._denials(hits)
-        for layer, labels in uncovered.items():
-            if labels:
-                sentences.append(reasons.uncovered(labels, self.document.labels, layer))
-                sentences += self._near_misses(reach, reach.named & naming(self.allows.layers[layer], labels))
+        def unmet(rule: FlowRule) -> str:
+            return reasons.unmet(rule, reach.recipient)
+
+        sentences = self._sentences(hits, uncovered, reach.named, reach.allows, unmet)
         missing = frozenset[str]().union(*uncovered.values())
         return Verdict(
             ring=reach.recipient.ring,
@@ -96,6 +110,16 @@ class Case:
             reason="; ".join(sentences),
             missing=tuple(label for label in self.labels if label in missing),
         )
+
+    def _sentences(
+        self, hits: Bits, uncovered: Mapping[str, Sequence[str]], named: Bits, allows: Bits, unmet: _Unmet
+    ) -> list[str]:
+        sentences = self._denials(hits)
+        for layer, labels in uncovered.items():
+            if labels:
+                sentences.append(reasons.uncovered(labels, self.document.labels, layer))
+                sentences += self._near_misses(named & naming(self.allows.layers[layer], labels), allows, unmet)
+        return sentences
 
     def _denials(self, hits: Bits) -> list[str]:
         clear = hits & ~self.live.unclear_denies
@@ -109,13 +133,13 @@ class Case:
         left = hits.bit_count() - len(sentences)
         return [*sentences, f"{left} more deny it"] if left else sentences
 
-    def _near_misses(self, reach: Reach, near: Bits) -> list[str]:
+    def _near_misses(self, near: Bits, allows: Bits, unmet_words: _Unmet) -> list[str]:
         """The allows that would cover what is not covered, each with the first thing that keeps it from counting."""
-        unmet = near & ~reach.allows
-        left = near & reach.allows
+        unmet = near & ~allows
+        left = near & allows
         unclear = left & self.live.unclear_allows
         sentences = [
-            *(reasons.unmet(rule, reach.recipient) for rule in self._first(self.allows, unmet)),
+            *(unmet_words(rule) for rule in self._first(self.allows, unmet)),
             *(reasons.unclear(rule, self._unknowns(rule)) for rule in self._first(self.allows, unclear)),
             *(reasons.false(rule) for rule in self._first(self.allows, left & ~unclear)),
         ]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ringfence.cli import terminal
 from ringfence.cli.policy.shown import in_ring, text
-from ringfence.policy.faults import listed
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,10 +22,10 @@ _OUTCOME_STYLES = {"allow": "bold green", "ask": "bold yellow", "deny": "bold re
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolReach:
-    """Whether the data of a request may reach one tool, and by which labels it may not."""
+    """Whether the data of a request may reach one tool, and why not."""
 
     verdict: ToolVerdict
-    refused: tuple[str, ...]
+    refusal: str = ""
 
     @property
     def reason(self) -> str:
@@ -35,17 +34,17 @@ class ToolReach:
         if not one.declared:
             return "not declared under tools: it gets placeholders, and its result carries the unknown label"
         if one.outcome == "deny":
-            return f"flow does not let {listed(self.refused, last='or')} reach ring '{one.ring}' itself"
+            return self.refusal
         redacted = f", redacted {_redacted(one.redact)}" if one.redact else ""
         asked = "; a person approves the call" if one.outcome == "ask" else ""
         return f"its arguments may hold these labels{redacted}{asked}"
 
 
 def reach_of(loaded: Policy, tool: str, facts: Facts) -> ToolReach:
-    """Whether a request of `facts` may reach `tool`: it may where each of its labels may."""
-    verdicts = {label: loaded.tool_verdict(tool, replace(facts, labels=frozenset({label}))) for label in facts.labels}
-    refused = tuple(sorted(label for label, one in verdicts.items() if one.outcome == "deny"))
-    return ToolReach(verdict=loaded.tool_verdict(tool, facts), refused=refused)
+    """Whether a request of `facts` may reach `tool`."""
+    verdict = loaded.tool_verdict(tool, facts)
+    refused = verdict.declared and verdict.outcome == "deny"
+    return ToolReach(verdict=verdict, refusal=loaded.tool_refusal(tool, facts) if refused else "")
 
 
 def decision_document(decision: Decision, tools: Mapping[str, ToolReach]) -> dict[str, object]:
@@ -139,7 +138,7 @@ def _tool_table(tools: Mapping[str, ToolReach]) -> Table:
             text(name),
             text("–") if one.ring is None else in_ring(one.ring, one.ring),
             text(one.outcome, _VERDICT_STYLES[one.outcome]) if one.declared else text("not ruled", "yellow"),
-            text(tool.reason),
+            text(tool.reason.replace("; ", "\n") if one.outcome == "deny" else tool.reason),
         )
     return table
 

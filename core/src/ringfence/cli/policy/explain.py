@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -57,8 +58,9 @@ def explain(*, file: str, tools: Sequence[str], layers: Sequence[str], as_json: 
     from ringfence.cli.policy.decision import decision_document, reach_of, show_decision  # noqa: PLC0415
     from ringfence.policy import load_policy  # noqa: PLC0415  (help and completion read no policy)
 
-    loaded = load_policy(file, layers=layers_in_force(layers))
     asked = _Given(**given)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  (click gives each its type)
+    _check_order(file, asked.text)
+    loaded = load_policy(file, layers=layers_in_force(layers))
     facts = _facts(loaded, asked)
     _say_how_it_was_read(loaded, asked, facts)
     decision = loaded.decide(facts)
@@ -68,6 +70,19 @@ def explain(*, file: str, tools: Sequence[str], layers: Sequence[str], as_json: 
         terminal.write_json(decision_document(decision, reached), indent=2)
     else:
         show_decision(decision, reached)
+
+
+def _check_order(file: str, text: str | None) -> None:
+    # INVARIANT: a question in the place of FILE is not repeated in an error about a file that is not there.
+    if text is not None and not _is_file(file) and _is_file(text):
+        raise failure.Misuse("FILE comes first, then TEXT", way_out='ringfence policy explain FILE "TEXT"')
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _facts(loaded: Policy, given: _Given) -> Facts:

@@ -27,6 +27,8 @@ def graph(*, file: str, output: str | None, denied: bool, layers: tuple[str, ...
 
     if as_json and output is not None:
         raise Misuse("--json writes to stdout, and --output holds a picture", way_out="leave one of them out")
+    if output is not None and Path(output).suffix.lower() not in ("", ".svg"):
+        raise Misuse("the picture is an SVG", way_out=f"name it {Path(output).with_suffix('.svg').name}")
     policy = load_policy(file, layers=layers_in_force(layers))
     if as_json:
         from ringfence.review.graph import as_document  # noqa: PLC0415

@@ -39,12 +39,12 @@ def count(number: int, what: str) -> str:
 
 
 def layers_in_force(named: Sequence[str]) -> tuple[Path, ...]:
-    """The layers that hold for a request, those of the environment among them: a person is told, and sees no others.
+    """The layers that hold for a request, those of the environment among them. They are told of as they are written.
 
     Raises:
         PolicyNotReadable: the environment names one by a relative path.
     """
-    layers = layers_over(named)
+    layers = (*map(Path, named), *layers_over())
     if layers:
         names = ", ".join(terminal.harmless(f"'{path}'") for path in layers)
         terminal.say(f"under {'layer' if len(layers) == 1 else 'layers'} {names}", dim=True)

@@ -19,11 +19,25 @@ if TYPE_CHECKING:
     from ringfence.review.tests import TestResult, TestRun
 
 
+_ALL = 100
+
+
+def _percent(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    try:
+        number = None if value is None else float(value)
+    except ValueError:
+        number = -1.0
+    # NaN is in no range.
+    if number is not None and not 0 <= number <= _ALL:
+        raise click.BadParameter("write a number from 0 to 100, such as 90", ctx, param)
+    return number
+
+
 @click.command()
 @click.argument("file", type=click.Path())
 @click.option(
     "--min-coverage",
-    type=click.FloatRange(0, 100),
+    callback=_percent,
     metavar="PERCENT",
     help="Fail where the tests cover a smaller share of the rules.",
 )

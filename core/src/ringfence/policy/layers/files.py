@@ -11,6 +11,7 @@ from ringfence.errors import PolicyNotReadable
 from ringfence.policy.document import Document
 from ringfence.policy.faults import Faults, quoted
 from ringfence.policy.layers.layer import Layer, named
+from ringfence.policy.layers.mistaken import not_a_layer
 from ringfence.policy.layers.sections import Vocabulary, read_layer
 from ringfence.policy.place import Position
 from ringfence.policy.source import read_regular, read_tree
@@ -87,6 +88,9 @@ class LayerFiles:
         for fault in found.found:
             self._faults.add(_in_file(fault.at, wanted.shown), fault.message)
         if tree is None:
+            return
+        if (why := not_a_layer(tree)) is not None:
+            self._faults.add(tree.at, why)
             return
         layer = read_layer(tree, self._vocabulary, self._faults)
         if layer is not None:

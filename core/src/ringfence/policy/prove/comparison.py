@@ -10,7 +10,6 @@ from ringfence.policy.conditions import Matcher, TimeIn
 from ringfence.policy.decision import REDACTIONS
 from ringfence.policy.document import Document
 from ringfence.policy.facts import Facts
-from ringfence.policy.keys import DAYS
 from ringfence.policy.prove import settings
 from ringfence.policy.prove.contents import Content, contents
 from ringfence.policy.prove.diagram import NOTHING, Set
@@ -27,7 +26,8 @@ from ringfence.policy.prove.model import (
 )
 from ringfence.policy.prove.opaque import Rename, cel_alone, opaque
 from ringfence.policy.prove.witness import Witness, witness_of
-from ringfence.policy.prove.words import by, plain
+from ringfence.policy.prove.words import by
+from ringfence.policy.words import plain, time_words
 from ringfence.recipient import Ring
 
 Weaker: TypeAlias = Literal["refused", "consent", "attest", "redact"]
@@ -125,17 +125,11 @@ def _pair(before: Document, after: Document) -> tuple[Document, Document]:
 def _renaming(which: str, *, same: bool, same_zone: bool) -> Rename:
     def name(matcher: Matcher) -> str | None:
         if isinstance(matcher, TimeIn):
-            return None if same_zone else f"time {_span(matcher)}{which}"
+            return None if same_zone else f"time {time_words(matcher)}{which}"
         found = cel_alone(matcher)
         return found if found is None or (same and same_zone) else f"{found}{which}"
 
     return name
-
-
-def _span(moment: TimeIn) -> str:
-    """`mon,tue 07:00-22:00`."""
-    start, end = (f"{minute // 60:02}:{minute % 60:02}" for minute in (moment.start, moment.end))
-    return f"{','.join(DAYS[day] for day in sorted(moment.days))} {start}-{end}"
 
 
 def _recipients(onward: _Edit, back: _Edit, before: Document, after: Document) -> Iterator[Row]:

@@ -15,7 +15,8 @@ from ringfence.policy.prove.interpreter import Answer, Interpreter
 from ringfence.policy.prove.model import WORK_LIMIT, Model, Target, World, asks_consent, planned, redacts
 from ringfence.policy.prove.opaque import opaque
 from ringfence.policy.prove.witness import Witness, witness_of
-from ringfence.policy.prove.words import by, invariant_words, plain
+from ringfence.policy.prove.words import by, invariant_words
+from ringfence.policy.words import plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +63,8 @@ def prove(document: Document, invariants: Iterable[Invariant] | None = None, *, 
     opened = opaque(replace(document, invariants=asked))
     prover: _Prover | None = None
     proofs: list[Proof] = []
-    for invariant in opened.invariants:
-        proof = Proof(invariant=invariant, text=invariant.text or invariant_words(invariant))
+    for invariant, written in zip(opened.invariants, asked, strict=True):
+        proof = Proof(invariant=invariant, text=written.text or invariant_words(written, document.zone))
         try:
             prover = prover or _Prover(opened, limit)
             proofs.append(replace(proof, counterexample=prover.refute(invariant)))

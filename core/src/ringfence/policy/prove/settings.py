@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from ringfence.policy.decision import ConsentRule
 from ringfence.policy.document import Budget, Document
-from ringfence.policy.prove.words import invariant_words, plain
+from ringfence.policy.faults import quoted
+from ringfence.policy.prove.words import invariant_words
+from ringfence.policy.words import plain
 from ringfence.recipient import IDENTITY, Recipient
 
 
@@ -44,6 +46,7 @@ def looser_budgets(before: Document, after: Document, recipient: Recipient) -> I
 
 def notes(before: Document, after: Document) -> Iterator[str]:
     """What else changed: nothing of it moves outward."""
+    yield from _begun_anew(before, after)
     if before.route != after.route:
         yield "route changed: it chooses among what flow allows, and moves nothing that flow refuses"
     if before.audit.keep_s is not None and (after.audit.keep_s is None or after.audit.keep_s > before.audit.keep_s):
@@ -51,7 +54,25 @@ def notes(before: Document, after: Document) -> Iterator[str]:
     for name in before.recipients.keys() - after.recipients.keys():
         yield f"recipient {plain(name)} is gone"
     for gone in (one for one in before.invariants if one not in after.invariants):
-        yield f'an invariant is no longer asked for: "{plain(gone.text or invariant_words(gone))}"'
+        words = gone.text or invariant_words(gone, before.zone)
+        yield f'an invariant is no longer asked for: "{plain(words)}"'
+
+
+def _begun_anew(before: Document, after: Document) -> Iterator[str]:
+    """What is kept under a name that is another now: it is not carried over."""
+    if before.name != after.name:
+        names = f"the name changes from {_called(before)} to {_called(after)}"
+        yield f"{names}: budgets begin at zero and every consent is asked for anew."
+        return
+    known = {budget.id for budget in before.budgets}
+    gone = [one for one in before.budgets if all(one.id != other.id for other in after.budgets)]
+    for budget in (one for one in after.budgets if one.id not in known):
+        for old in (one for one in gone if (one.of, one.unit, one.per) == (budget.of, budget.unit, budget.per)):
+            yield f"the id of a budget changes from {quoted(old.id)} to {quoted(budget.id)}: it begins at zero."
+
+
+def _called(document: Document) -> str:
+    return "that of its file" if document.name is None else quoted(document.name)
 
 
 def _consent(document: Document, recipient: Recipient) -> ConsentRule:

@@ -10,8 +10,8 @@ from ringfence.policy.facts import Facts
 from ringfence.policy.prove.diagram import NOTHING, Set
 from ringfence.policy.prove.model import World
 from ringfence.policy.prove.variables import USUAL_TASK, Key, Value
-from ringfence.policy.prove.words import plain
 from ringfence.policy.times import MINUTES_OF_A_DAY
+from ringfence.policy.words import plain
 
 if TYPE_CHECKING:
     from ringfence.request import Modality

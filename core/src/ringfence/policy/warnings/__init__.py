@@ -9,11 +9,12 @@ from ringfence.policy.document import Document
 from ringfence.policy.faults import Fault, Faults
 from ringfence.policy.place import NOWHERE, Position
 from ringfence.policy.reach import reached
-from ringfence.policy.warnings.declared import declared_in_vain
+from ringfence.policy.warnings.declared import declared_in_vain, silent
 from ringfence.policy.warnings.machine import not_installed
 from ringfence.policy.warnings.recipients import recipients_in_vain
 from ringfence.policy.warnings.routes import routes_in_vain
 from ringfence.policy.warnings.rules import rules_in_vain
+from ringfence.policy.warnings.tools import tools_in_vain
 
 
 def find_warnings(document: Document) -> tuple[Fault, ...]:
@@ -24,6 +25,7 @@ def find_warnings(document: Document) -> tuple[Fault, ...]:
         not_installed(document),
         declared_in_vain(document, reach),
         rules_in_vain(document),
+        tools_in_vain(document),
         recipients_in_vain(document, reach),
         routes_in_vain(document, reach),
     ):
@@ -32,11 +34,15 @@ def find_warnings(document: Document) -> tuple[Fault, ...]:
 
 
 def find_hints(document: Document) -> tuple[Fault, ...]:
-    """What a policy does well to have, and lacks; no fault of any rule."""
+    """What a policy does well to have and lacks, and what may be overlooked in it; no rule is at fault."""
     return tuple(Fault(at, message) for at, message in _hints(document))
 
 
 def _hints(document: Document) -> Iterator[tuple[Position, str]]:
+    for name, silence in silent(document, reached(document)):
+        # Who writes declare: true has thought of it; a label that says nothing gets a warning.
+        if document.labels[name].declare:
+            yield document.places.get(f"labels.{name}", NOWHERE), silence
     if not document.tests:
         yield NOWHERE, "no tests: nothing notices when an edit changes where a request goes. Add a section tests:."
     beyond = [recipient for recipient in document.recipients.values() if recipient.ring == "partner"]

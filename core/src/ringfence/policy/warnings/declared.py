@@ -13,23 +13,25 @@ from ringfence.policy.reach import Reach
 
 def declared_in_vain(document: Document, reach: Reach) -> Iterator[tuple[Position, str]]:
     """What a person may believe to protect, limit or decide something, and does not."""
-    yield from _silence(document, reach)
+    for name, silence in silent(document, reach):
+        if not document.labels[name].declare:
+            way_out = "If only the app knows it, write declare: true"
+            yield document.places.get(f"labels.{name}", NOWHERE), f"{silence} {way_out}."
     for find in (_unruled, _unread, _consent):
         yield from find(document)
     yield from _budgets(document, reach)
 
 
-def _silence(document: Document, reach: Reach) -> Iterator[tuple[Position, str]]:
-    """The labels that only the app can know, where their data may go further if nobody says so."""
+def silent(document: Document, reach: Reach) -> Iterator[tuple[str, str]]:
+    """The labels that nothing detects, where their data may go further if nobody says so, and what follows."""
     if document.clean is None:
         return
     clean = quoted(document.clean)
     for name, label in document.labels.items():
         further = [one for one in reach[document.clean] if one not in reach[name]]
-        if label.declare and not label.detect and further:
-            at = document.places.get(f"labels.{name}", NOWHERE)
+        if name != document.unknown and not label.detect and further:
             silence = f"a text that nobody labels counts as {clean} and may reach {listed(further)}"
-            yield at, f"nothing detects {quoted(name)}: {silence}."
+            yield name, f"nothing detects {quoted(name)}: {silence}."
 
 
 def _unruled(document: Document) -> Iterator[tuple[Position, str]]:
@@ -87,4 +89,4 @@ def _budgets(document: Document, reach: Reach) -> Iterator[tuple[Position, str]]
             yield budget.at, f"budget {quoted(budget.id)} counts nothing: flow lets nothing reach {names}."
 
 
-__all__ = ["declared_in_vain"]
+__all__ = ["declared_in_vain", "silent"]
