@@ -114,8 +114,8 @@ async def test_the_shadow_labels_with_its_own_detectors(tmp_path: Path, monkeypa
 async def test_text_that_only_the_shadow_scans_counts_as_unscanned(tmp_path: Path) -> None:
     """A long text is scanned in a thread, also where only the shadow scans it."""
     async with asking(beside(tmp_path, DETECTING)) as it:
-        request = Request(messages=(Message("user", (TextPart("x" * 50),)),))
-        assert it._runtime.gate.unscanned_characters(request) == 50  # pyright: ignore[reportPrivateUsage]
+        request = Request(messages=(Message("user", (TextPart("x" * 20_001),)),))
+        assert it._runtime.gate.scans_long(request)  # pyright: ignore[reportPrivateUsage]
 
 
 async def test_a_label_that_the_shadow_does_not_know_is_a_failure_of_the_shadow_only(tmp_path: Path) -> None:

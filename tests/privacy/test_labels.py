@@ -514,3 +514,20 @@ def test_input_tokens_count_what_is_said_beside_the_parts(beside: dict[str, Any]
 def test_input_tokens_count_options_as_json(declaring: Policy) -> None:
     request = _ask(TextPart("x"), settings=Settings(stop=("ä",)), provider_options={"a": {"b": 1}})
     assert Labeller(declaring).facts(request, frozenset({"public"})).input_tokens == -(-(1 + 2 + 15) // 3)
+
+
+class _Slow:
+    slow = True
+
+    def detect(self, text: str) -> list[Hit]:
+        return []
+
+
+def test_a_text_is_scanned_in_a_thread_where_it_is_long_or_a_detector_slow(detecting: Policy) -> None:
+    short, long = _ask(TextPart("x")), _ask(TextPart("x" * 20_001))
+    assert [Labeller(detecting, _words()).scans_long(one) for one in (short, long)] == [False, True]
+    assert Labeller(detecting, _words(email=_Slow())).scans_long(short)
+
+
+def test_the_first_scan_loads_detectors_and_is_made_in_a_thread(detecting: Policy) -> None:
+    assert Labeller(detecting, DetectorSet()).scans_long(_ask(TextPart("x")))

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from ringfence.receipt import Receipt
     from ringfence.routing.runtime import Runtime
 
-_LARGE_CHARACTERS = 20_000
-"""More text than this is scanned in a thread, so that the loop goes on."""
-
 
 _COMPLETE = frozenset({"tool_calls", "stop"})
 """The finish reasons of an answer that said all it meant to."""
@@ -173,7 +170,7 @@ class ToolLoop:
     async def _facts(self, request: Request) -> Facts:
         """What the policy decides on for the tools that `request`, the answer with the calls included, would reach."""
         gate = self._runtime.gate
-        if gate.unscanned_characters(request) > _LARGE_CHARACTERS:
+        if gate.scans_long(request):
             return (await asyncio.to_thread(gate.clear, request)).facts
         return gate.clear(request).facts
 

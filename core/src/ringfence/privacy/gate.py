@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ringfence.errors import ConsentRefused, GateError
 from ringfence.grant import _MINT, Grant  # pyright: ignore[reportPrivateUsage]  (the gate is the only mint)
+from ringfence.privacy.labels import LARGE_CHARACTERS
+from ringfence.privacy.material import request_texts
 from ringfence.request import Message, Part, ReasoningPart, Request, ToolCallPart
 from ringfence.response import Adjustment
 
@@ -90,10 +92,13 @@ class Gate:
         beside = None if self._shadow is None else self._shadow.beside(request, facts, decision)
         return Cleared(self, request, facts, decision, beside)
 
-    def unscanned_characters(self, request: Request) -> int:
-        """How much text `clear` would scan: 0 where the policy names no detector, or all of it was scanned before."""
-        own = self._labeller.unscanned_characters(request)
-        return own if self._shadow is None else own + self._shadow.unscanned_characters(request)
+    def scans_long(self, request: Request) -> bool:
+        """Whether `clear` may take so long now that it belongs into a thread."""
+        return self._labeller.scans_long(request) or (self._shadow is not None and self._shadow.scans_long(request))
+
+    def prepares_long(self, cleared: Cleared) -> bool:
+        """Whether redacting may take so long that `prepare` belongs into a thread: all of it is scanned, and again."""
+        return self._labeller.slow or sum(map(len, request_texts(cleared.request))) > LARGE_CHARACTERS
 
     def clear_again(self, earlier: Cleared, request: Request) -> Cleared:
         """Decides a payload that grew out of `earlier`, such as a continuation.

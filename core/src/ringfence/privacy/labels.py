@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from ringfence.privacy.detector import Hit
 
 MAX_REMEMBERED_SCHEMAS = 1_024
+LARGE_CHARACTERS = 20_000
+"""More text than this, some milliseconds of scanning, belongs into a thread."""
 _MAX_NAME_CHARACTERS = 40
 
 
@@ -50,7 +52,7 @@ class _Remembered:
 
 
 class Labeller:
-    """Labels requests under one policy. Thread-safe; call it in a thread when `unscanned_characters` is large.
+    """Labels requests under one policy. Thread-safe; call it in a thread where `scans_long` says so.
 
     The labels of a message are remembered as long as the message lives, so that a long session scans each turn once.
     Nothing here keeps content alive: messages are held weakly, schemas by digest.
@@ -155,6 +157,16 @@ class Labeller:
             if self._recall(message) is None
             for part in message.parts
         )
+
+    def scans_long(self, request: Request) -> bool:
+        """Whether `label` may take so long now that it belongs into a thread."""
+        left = self.unscanned_characters(request)
+        return left > LARGE_CHARACTERS or (left > 0 and self.slow)
+
+    @property
+    def slow(self) -> bool:
+        """Whether a detector of the policy takes long for any text."""
+        return (self._detectors or installed_detectors()).slow(self._kinds)
 
     def _message_labels(self, message: Message) -> frozenset[str]:
         remembered = self._recall(message)

@@ -24,9 +24,9 @@ class Shadow:
         self._policy = policy
         self._labeller = labeller
 
-    def unscanned_characters(self, request: Request) -> int:
-        """How much text it would scan."""
-        return self._labeller.unscanned_characters(request)
+    def scans_long(self, request: Request) -> bool:
+        """Whether `beside` may take so long now that it belongs into a thread."""
+        return self._labeller.scans_long(request)
 
     def beside(self, request: Request, facts: Facts, enforced: Decision) -> dict[str, Any] | None:
         """Where this policy differs from what was `enforced`, in names only; `None` where it does not.

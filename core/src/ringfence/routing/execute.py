@@ -53,9 +53,6 @@ _log = logging.getLogger("ringfence")
 CONTINUE = "Your last message was cut off. Go on exactly where it stopped. Do not repeat any of it."
 """What the next recipient is told when a broken stream is continued elsewhere."""
 
-_LARGE_CHARACTERS = 20_000
-"""More text than this, some milliseconds of scanning, is scanned in a thread, so that the loop goes on."""
-
 
 class Execution:
     """One request on its way. `events()` is the only execution path; when it has ended, `response` holds the answer.
@@ -143,7 +140,7 @@ class Execution:
 
     async def _clear(self) -> Cleared:
         gate = self._runtime.gate
-        if gate.unscanned_characters(self._request) > _LARGE_CHARACTERS:
+        if gate.scans_long(self._request):
             return await asyncio.to_thread(gate.clear, self._request)
         return gate.clear(self._request)
 

@@ -33,6 +33,11 @@ class ReadingDetector:
     also: frozenset[str] = frozenset()
 
     @property
+    def slow(self) -> bool:
+        """A model reads the text: about a tenth of a second for 1,000 characters."""
+        return True
+
+    @property
     def prepare(self) -> Callable[[str], Reading]:
         """The same for all of them, so that a scan reads a text once."""
         return read

@@ -20,6 +20,8 @@ class GaveUp(Exception):
 class PatternDetector:
     """Finds what the recognisers of these names find. They hold no state of a text, so any thread may use it."""
 
+    slow = True
+
     def __init__(self, *names: str) -> None:
         self._recognizers = tuple(map(recognizer, names))
 

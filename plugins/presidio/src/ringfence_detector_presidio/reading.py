@@ -65,6 +65,8 @@ def read(text: str) -> Entities:
 class ReadingDetector:
     """Finds what the model takes for `entity`. Made only where there is a model."""
 
+    slow = True
+
     def __init__(self, entity: str) -> None:
         self._entity = entity
         the_reader()
