@@ -134,6 +134,7 @@ def test_an_export_that_cannot_be_written_says_where(filled: Path, tmp_path: Pat
     shown = _run("export", "-o", tmp_path / "no" / "folder.json", "--log", filled)
     assert shown.exit_code == 2
     assert "folder.json cannot be written: no such file or directory" in shown.stderr
+    assert "try: name another file with -o" in shown.stderr
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full: a device of Linux")

@@ -192,6 +192,15 @@ def test_the_page_is_for_its_owner_alone(written: Path, tmp_path: Path, capsys: 
     assert page.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_page_that_cannot_be_written_names_the_option_of_this_command(
+    written: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "no" / "page.html"
+    code, _, err = _run("report", "--log", str(written), "--html", str(page), capsys=capsys)
+    assert code == 2
+    assert "try: name another file with --html" in err
+
+
 @pytest.mark.parametrize("span", ["7", "0d", "week", "-1d", "1y"])
 def test_a_span_that_is_none_is_wrong_usage(span: str, written: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = _run("report", "--since", span, "--log", str(written), capsys=capsys)

@@ -109,7 +109,7 @@ def export(*, form: Literal["json", "csv", "report"], output: Path | None, folde
         if output is None:
             log.export(sys.stdout, form)
             return
-        with created(output) as file:
+        with created(output, "-o") as file:
             count = log.export(file, form)
     terminal.say(f"{_records(count)} written to {output}")
 
@@ -128,12 +128,14 @@ def opened_log(folder: Path | None) -> Generator[AuditLog]:
 
 
 @contextmanager
-def created(output: Path) -> Generator[TextIO]:
-    """A file for its owner alone, like the log."""
+def created(output: Path, option: str) -> Generator[TextIO]:
+    """A file for its owner alone, like the log; `option` is the one that names it."""
     try:
         descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     except OSError as fault:
-        raise Misuse(f"{output} cannot be written: {reason(fault)}", way_out="name another file with -o") from None
+        raise Misuse(
+            f"{output} cannot be written: {reason(fault)}", way_out=f"name another file with {option}"
+        ) from None
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
             yield file

@@ -53,7 +53,7 @@ def report(*, span_s: int, page: Path | None, as_json: bool, folder: Path | None
     if page is not None:
         from ringfence.cli.report.page import html_page  # noqa: PLC0415  (only where a page is wanted)
 
-        with created(page) as file:
+        with created(page, "--html") as file:
             file.write(html_page(summary, found))
     if as_json:
         terminal.write_json({**summary.as_dict(), "verified": found.as_dict()}, indent=2)
