@@ -88,6 +88,27 @@ def test_revoking_by_the_id_that_is_shown_by_recipient_and_all(run: Run, store: 
     assert not any(store.holds(one) for one in records)
 
 
+def test_a_recipient_that_no_consent_covers_is_a_failure_that_names_those_that_are(
+    run: Run, store: ConsentStore
+) -> None:
+    result = run("consent", "revoke", "--recipient", "opanai")
+    assert (result.exit_code, result.stderr) == (1, "no consent is stored\n")
+    one, other = record(), record(recipient="gemini", covered={"gemini": "d", "grok": "e"})
+    store.add(one)
+    store.add(other)
+    result = run("consent", "revoke", "--recipient", "opanai")
+    assert (result.exit_code, result.stderr) == (1, "no consent covers 'opanai'. Stored: gemini, grok, openai\n")
+    result = run("consent", "revoke", "--recipient", "opanai", "--json")
+    assert (result.exit_code, json.loads(result.stdout)) == (1, {"revoked": 0})
+    # What was named rightly is taken back all the same.
+    result = run("consent", "revoke", other.id, "--recipient", "opanai")
+    assert (result.exit_code, result.stderr.splitlines()[0]) == (1, "1 consent revoked")
+    assert (store.holds(one), store.holds(other)) == (True, False)
+    assert run("consent", "revoke", "--recipient", "openai").exit_code == 0
+    result = run("consent", "revoke", "--recipient", "openai")
+    assert (result.exit_code, result.stderr) == (1, "no stored consent holds\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ringfence.cli import terminal
-from ringfence.cli.failure import Misuse
+from ringfence.cli.failure import REFUSED, Misuse
 from ringfence.cli.options import json_option
+from ringfence.policy.faults import quoted
 from ringfence.privacy.consent_store import ConsentStore
 
 if TYPE_CHECKING:
@@ -73,16 +74,30 @@ def list_consents(*, ended: bool, as_json: bool) -> None:
 def revoke(*, ids: tuple[str, ...], recipient: str | None, everything: bool, as_json: bool) -> None:
     """Takes consents back: those with an ID as 'list' shows it, all for one recipient, or all.
 
-    When this has ended, nothing leaves on one of them any more, in no process of this user.
+    When this has ended, nothing leaves on one of them any more, in no process of this user. Exit 1 if none covers NAME.
     """
     if not ids and recipient is None and not everything:
         raise click.UsageError("Name an ID, --recipient NAME or --all.")
     with closing(ConsentStore()) as store:
+        unmet = None if recipient is None or everything else _nothing_covers(store, recipient)
         count = store.revoke(*_whole(store, ids), recipient=recipient, everything=everything)
     if as_json:
         terminal.write_json({"revoked": count}, indent=2)
-    else:
+    elif count or unmet is None:
         terminal.say(f"{count:,} consent{'' if count == 1 else 's'} revoked")
+    if unmet is not None:
+        terminal.say(unmet)
+        click.get_current_context().exit(REFUSED)
+
+
+def _nothing_covers(store: ConsentStore, recipient: str) -> str | None:
+    """That no consent which holds covers `recipient`, and which are covered; `None` where one does."""
+    covered = sorted({name for record in store.list() for name in record.covered})
+    if recipient in covered:
+        return None
+    if not covered:
+        return "no stored consent holds" if store.list(ended=True) else "no consent is stored"
+    return terminal.harmless(f"no consent covers {quoted(recipient)}. Stored: {', '.join(covered)}")
 
 
 def _whole(store: ConsentStore, ids: Sequence[str]) -> list[str]:
