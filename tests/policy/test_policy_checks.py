@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -475,15 +476,64 @@ def test_warnings_have_places_and_keep_nothing_from_loading(tmp_path: Any) -> No
 
 
 @pytest.mark.parametrize(
-    ("kind", "installed", "package"),
+    ("kinds", "installed", "hint"),
     [
-        ("person_name", {"email"}, "ringfence-detector-ner[rampart]"),
-        ("nationality", {"email"}, "ringfence-detector-presidio"),
-        ("email", set[str](), "ringfence-detectors"),
-        ("employee_number", {"email"}, ""),
+        # Whoever took zh_person_name instead would find Chinese names only.
+        (
+            ["person_name"],
+            {"zh_person_name"},
+            " It comes with ringfence-detector-ner: pip install './plugins/ner[rampart]'.",
+        ),
+        (["nationality"], {"email"}, " It comes with ringfence-detector-presidio: pip install './plugins/presidio'."),
+        (["email"], set[str](), " It comes with ringfence-detectors: pip install './plugins/detectors'."),
+        (["emial"], {"email"}, " Did you mean 'email'?"),
+        (["persn_name"], {"zh_person_name"}, " Did you mean 'person_name'?"),
+        (
+            ["emial", "location"],
+            {"email"},
+            (
+                " Did you mean 'email' for 'emial'? 'location' comes with ringfence-detector-ner: "
+                "pip install './plugins/ner[rampart]'."
+            ),
+        ),
+        (["employee_number"], {"email", "jp_my_number"}, ""),
+        (["person"], {"zh_person_name"}, ""),
+        (["us_nhs"], {"uk_nhs"}, ""),
+        (["badge"], {"badges_of_ours"}, ""),
     ],
 )
-def test_who_brings_a_detector_is_told(kind: str, installed: set[str], package: str) -> None:
+def test_what_to_do_about_a_kind_that_is_not_installed(kinds: list[str], installed: set[str], hint: str) -> None:
+    from ringfence.policy.warnings.machine import ways_out
+
+    assert ways_out(kinds, installed) == hint
+
+
+@pytest.mark.parametrize("plugin", ["detectors", "ner", "presidio"])
+def test_every_kind_of_our_plugins_is_known_and_what_brings_it_is_there(plugin: str) -> None:
+    import tomllib
+
     from ringfence.policy.warnings.machine import bringing
 
-    assert bringing(kind, installed) == package
+    plugins = Path(__file__).parents[2] / "plugins"
+    project = tomllib.loads((plugins / plugin / "pyproject.toml").read_text())["project"]
+    brought = {kind: bringing(kind) for kind in project["entry-points"]["ringfence.detectors"]}
+    assert all(brought.values())
+    ours = [one for one in brought.values() if one is not None and one.package == project["name"]]
+    assert ours
+    assert all(f"'./plugins/{plugin}" in one.install for one in ours)
+
+
+def test_check_names_the_package_before_any_other_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ringfence.policy.warnings import machine
+
+    def installed(group: str) -> frozenset[str]:
+        return frozenset({"mlx", "no-such-provider"} if group == "ringfence.providers" else {"zh_person_name"})
+
+    monkeypatch.setattr(machine, "_installed", installed)
+    (said,) = (
+        one for one in warnings_of((HEAD + FLOW + ROUTE).replace("no_such_kind", "person_name")) if "detector" in one
+    )
+    assert said == (
+        "no detector for 'person_name' is installed: every text carries 'unclassified'. "
+        "It comes with ringfence-detector-ner: pip install './plugins/ner[rampart]'."
+    )

@@ -119,7 +119,7 @@ def test_a_failure_is_logged_once_and_without_content(caplog: pytest.LogCaptureF
         for _ in range(3):
             detectors.scan(["bad"], CANARY)
     assert [record.getMessage() for record in caplog.records] == [
-        "detector 'bad' raised ValueError; what it should have scanned is labelled as unknown"
+        "detector 'bad' failed (ValueError); what it should have scanned is labelled as unknown"
     ]
     assert CANARY not in caplog.text
 

@@ -222,7 +222,9 @@ def test_a_detector_that_is_not_installed_fails_every_test_with_a_text() -> None
 
 def test_a_detector_that_fails_does_so_too_and_nothing_of_the_text_is_said() -> None:
     run = run_of("request: {text: hush}, expect: {outcome: allow}", detectors=DetectorSet({"marker": Broken()}))
-    assert run.results[0].problems == ("the detector for 'marker' failed, so the text carries 'unclassified' as well.",)
+    assert run.results[0].problems == (
+        "the detector for 'marker' failed (ValueError), so the text carries 'unclassified' as well.",
+    )
     assert "hush" not in json.dumps(as_document(run))
     assert "hush" not in run.failures()
 

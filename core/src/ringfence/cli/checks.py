@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 _PATIENCE_S = 30.0
 """For one provider to open and to say how it stands."""
 
+_SAMPLE = "Write to Anna Muster, anna@example.test, +41 44 668 18 00."
+"""What every detector is tried on: short, and about nobody."""
+
 
 async def all_findings(policy_file: str | None) -> list[Finding]:
     """Everything, from the machine to the audit log."""
@@ -155,37 +158,42 @@ def _secrets(policy: Policy | None) -> dict[str, Secret]:
 
 
 def detectors(policy: Policy | None) -> Iterator[Finding]:
-    """Every detector that is installed or that the policy asks for, loaded."""
+    """Every detector that is installed, tried on a sample, or that the policy asks for."""
     from importlib.metadata import entry_points  # noqa: PLC0415  (costs tens of ms)
 
-    from ringfence.policy.warnings.machine import bringing  # noqa: PLC0415
+    from ringfence.policy.warnings.machine import bringing, misspelt  # noqa: PLC0415
     from ringfence.privacy.detection import ENTRY_POINT_GROUP, DetectorSet  # noqa: PLC0415
 
-    found = DetectorSet()
+    tried = DetectorSet()
     wanted = policy.detect_kinds if policy is not None else frozenset[str]()
     entries = entry_points(group=ENTRY_POINT_GROUP)
     installed = {entry.name for entry in entries}
-    works = {kind for kind in installed if found.available(kind)}
+    tried.scan(sorted(installed), _SAMPLE)
+    broken = tried.failures()
     by_plugin: dict[str, set[str]] = {}
     for entry in entries:
-        if entry.name in works and entry.dist is not None:
+        if entry.name not in broken and entry.dist is not None:
             by_plugin.setdefault(entry.dist.name, set()).add(entry.name)
-    if works:
+    if by_plugin:
         kinds = (f"{plugin}: {', '.join(sorted(names))}" for plugin, names in sorted(by_plugin.items()))
         yield Finding(level="ok", subject="detectors", detail="; ".join(kinds))
-    for kind in sorted(installed - works):
+    for kind, failure in sorted(broken.items()):
+        on = " on a short sample" if failure.how == "failed" else ""
         yield Finding(
             level="fault",
             subject=f"detector {kind}",
-            detail="it cannot be loaded; what it should scan is labelled as unknown",
+            detail=f"it {failure}{on}; what it should scan is labelled as unknown",
             way_out="reinstall the plugin that brings it, or the model that it needs (its README)",
         )
     for kind in sorted(wanted - installed):
+        found, meant = bringing(kind), misspelt(kind, installed)
+        missing = "the policy asks for it, and it is not installed" + (f" ({found.package})" if found else "")
+        otherwise = f"write '{meant}' in the policy" if meant else "install the plugin that brings it"
         yield Finding(
             level="fault",
             subject=f"detector {kind}",
-            detail="the policy asks for it, and it is not installed; what it should scan is labelled as unknown",
-            way_out=f"pip install '{bringing(kind, installed) or 'the plugin that brings it'}'",
+            detail=f"{missing}; what it should scan is labelled as unknown",
+            way_out=found.install if found else otherwise,
         )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from ringfence.lock import Lock, find_lock
 from ringfence.privacy.detector import Detector, Hit, PreparedDetector
@@ -29,6 +29,17 @@ class Scan:
 
     hits: Mapping[str, tuple[Hit, ...]]
     failed: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a kind gave no valid answer. `error` is the name of an exception, never its words."""
+
+    how: Literal["is not installed", "cannot be loaded", "failed"]
+    error: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.how} ({self.error})" if self.error else self.how
 
 
 class _Prepared:
@@ -60,7 +71,8 @@ class DetectorSet:
         self._plugin_lock = lock
         self._loaded: dict[str, tuple[Detector, ...] | None] = {}
         self._entry_points: dict[str, list[EntryPoint]] | None = None
-        self._reported: set[tuple[str, str]] = set()
+        self._failures: dict[str, Failure] = {}
+        self._reported: set[tuple[str, Failure]] = set()
         self._lock = threading.Lock()
         if detectors is not None:
             self._entry_points = {}
@@ -69,6 +81,17 @@ class DetectorSet:
     def available(self, kind: str) -> bool:
         """Whether `kind` is installed and could be loaded."""
         return self._detectors(kind) is not None
+
+    def slow(self, kinds: Iterable[str]) -> bool:
+        """Whether a scan for any of `kinds` may take long: a detector says so (`slow = True`), or is not loaded yet."""
+        return any(
+            kind not in self._loaded or any(getattr(one, "slow", False) is True for one in self._loaded[kind] or ())
+            for kind in kinds
+        )
+
+    def failures(self) -> Mapping[str, Failure]:
+        """The kinds that gave no valid answer so far, each with why it last gave none."""
+        return MappingProxyType(dict(self._failures))
 
     def scan(self, kinds: Iterable[str], text: str) -> Scan:
         """Runs every detector of `kinds` over `text`; one that is missing, raises or answers nonsense has `failed`."""
@@ -93,7 +116,7 @@ class DetectorSet:
             try:
                 found.extend(_checked(prepared.hits_of(detector), prepared.text))
             except Exception as fault:  # noqa: BLE001  (whatever a plugin raises, its answer is missing)
-                self._report(kind, f"raised {type(fault).__name__}")
+                self._report(kind, Failure("failed", type(fault).__name__))
                 return None
         found.sort(key=_start)
         return tuple(found)
@@ -113,7 +136,7 @@ class DetectorSet:
             self._entry_points = _installed_entry_points()
         entry_points = self._entry_points.get(kind)
         if not entry_points:
-            self._report(kind, "is not installed")
+            self._report(kind, Failure("is not installed"))
             return None
         try:
             # INVARIANT: nothing of a plugin is imported before the lock has approved it.
@@ -122,17 +145,18 @@ class DetectorSet:
                 plugin_lock.check(entry_point)
             return tuple(_usable(entry_point.load()) for entry_point in entry_points)
         except (Exception, SystemExit) as fault:  # noqa: BLE001  (a broken plugin harms only what needs it)
-            self._report(kind, f"cannot be loaded: {type(fault).__name__}")
+            self._report(kind, Failure("cannot be loaded", type(fault).__name__))
             return None
 
-    def _report(self, kind: str, what: str) -> None:
-        """Logs each fault of a kind once; no text, and no message of an exception, which could quote one."""
+    def _report(self, kind: str, what: Failure) -> None:
+        """Notes a fault of a kind, and logs it once; no text, and no words of an exception, which could quote one."""
+        self._failures[kind] = what
         if (kind, what) not in self._reported:
             self._reported.add((kind, what))
             _logger.warning("detector '%s' %s; what it should have scanned is labelled as unknown", kind, what)
 
 
-class _MalformedHit(Exception):
+class MalformedHit(Exception):
     """A detector broke the detector interface."""
 
 
@@ -141,7 +165,7 @@ def _checked(hits: Iterable[object], text: str) -> list[Hit]:
     for hit in hits:
         # There cannot be more hits than characters; the bound ends a detector that never stops.
         if not (isinstance(hit, Hit) and _is_span(hit, len(text))) or len(checked) >= len(text):
-            raise _MalformedHit
+            raise MalformedHit
         checked.append(hit)
     return checked
 
@@ -178,4 +202,4 @@ def installed_detectors(lock: Lock | None = None) -> DetectorSet:
     return DetectorSet(lock=lock)
 
 
-__all__ = ["ENTRY_POINT_GROUP", "DetectorSet", "Scan", "installed_detectors"]
+__all__ = ["ENTRY_POINT_GROUP", "DetectorSet", "Failure", "MalformedHit", "Scan", "installed_detectors"]

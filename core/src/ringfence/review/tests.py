@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ringfence.errors import InvalidRequest
-from ringfence.policy.faults import listed
+from ringfence.policy.faults import listed, quoted
+from ringfence.policy.warnings.machine import installed_kinds, ways_out
 from ringfence.privacy.detection import DetectorSet
 from ringfence.privacy.labels import Labeller
 from ringfence.review.coverage import Coverage, coverage_of
@@ -113,12 +114,13 @@ class _Scanner:
         if not text:
             return ()
         failed = self._detectors.scan(sorted(self._policy.detect_kinds), text).failed
-        missing = sorted(kind for kind in failed if not self._detectors.available(kind))
-        broken = sorted(failed - frozenset(missing))
+        why = {kind: failure for kind, failure in self._detectors.failures().items() if kind in failed}
+        missing = sorted(kind for kind, failure in why.items() if failure.how == "is not installed")
         so = f"so the text carries '{self._policy.unknown}' as well."
+        hint = ways_out(missing, installed_kinds()) if missing else ""
         return (
-            *((f"no detector for {listed(missing)} is installed, {so}",) if missing else ()),
-            *((f"the detector for {listed(broken)} failed, {so}",) if broken else ()),
+            *((f"no detector for {listed(missing)} is installed, {so}{hint}",) if missing else ()),
+            *(f"the detector for {quoted(kind)} {why[kind]}, {so}" for kind in sorted(why.keys() - set(missing))),
         )
 
 

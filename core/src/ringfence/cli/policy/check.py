@@ -37,13 +37,24 @@ def check(*, file: str, strict: bool, layers: tuple[str, ...], as_json: bool) ->
     from ringfence.policy import check_file  # noqa: PLC0415  (help and completion read no policy)
 
     over = layers_in_force(layers)
-    report = check_file(file, layers=over)
+    report = _with_detectors(check_file(file, layers=over))
     if as_json:
         terminal.write_json(_report_document(report, over), indent=2)
     else:
         _show_report(report)
     good = report.policy is not None and not (strict and report.warnings)
     click.get_current_context().exit(failure.DONE if good else failure.REFUSED)
+
+
+def _with_detectors(report: Report) -> Report:
+    """With a warning for each detector that is installed and cannot be loaded."""
+    if report.policy is None:
+        return report
+    from dataclasses import replace  # noqa: PLC0415
+
+    from ringfence.review.detectors import unloadable  # noqa: PLC0415  (loads plugins; only a whole file is worth it)
+
+    return replace(report, warnings=(*report.warnings, *unloadable(report.policy.document)))
 
 
 def _report_document(report: Report, layers: Sequence[Path]) -> dict[str, object]:

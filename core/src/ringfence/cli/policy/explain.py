@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from ringfence.policy.keys import MODALITIES
 if TYPE_CHECKING:
     from ringfence.policy import Facts, Policy
     from ringfence.policy.document import TestRequest
+    from ringfence.privacy.detection import Failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -61,13 +62,14 @@ def explain(*, file: str, tools: Sequence[str], layers: Sequence[str], as_json: 
     asked = _Given(**given)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  (click gives each its type)
     _check_order(file, asked.text)
     loaded = load_policy(file, layers=layers_in_force(layers))
-    facts = _facts(loaded, asked)
+    facts, failed = _facts(loaded, asked)
     _say_how_it_was_read(loaded, asked, facts)
+    _say_failed(failed, loaded)
     decision = loaded.decide(facts)
     reached = {name: reach_of(loaded, name, facts) for name in dict.fromkeys(tools)}
     _say_undeclared(reached, loaded)
     if as_json:
-        terminal.write_json(decision_document(decision, reached), indent=2)
+        terminal.write_json({**decision_document(decision, reached), **_failed_document(failed)}, indent=2)
     else:
         show_decision(decision, reached)
 
@@ -85,11 +87,25 @@ def _is_file(path: str) -> bool:
         return False
 
 
-def _facts(loaded: Policy, given: _Given) -> Facts:
+def _facts(loaded: Policy, given: _Given) -> tuple[Facts, Mapping[str, Failure]]:
+    """What is decided on, and the detectors that did not scan the text."""
+    from ringfence.privacy.detection import DetectorSet  # noqa: PLC0415
     from ringfence.privacy.labels import Labeller  # noqa: PLC0415
     from ringfence.review.described import facts_of  # noqa: PLC0415
 
-    return facts_of(loaded, _described(loaded, given), Labeller(loaded))
+    detectors = DetectorSet()
+    facts = facts_of(loaded, _described(loaded, given), Labeller(loaded, detectors))
+    return facts, detectors.failures()
+
+
+def _say_failed(failed: Mapping[str, Failure], loaded: Policy) -> None:
+    for kind, why in failed.items():
+        terminal.say(terminal.harmless(f"detector '{kind}' {why}: the text carries '{loaded.unknown}'"))
+
+
+def _failed_document(failed: Mapping[str, Failure]) -> dict[str, object]:
+    found = [{"kind": kind, "how": why.how, "error": why.error or None} for kind, why in failed.items()]
+    return {"failed_detectors": found} if found else {}
 
 
 def _described(loaded: Policy, given: _Given) -> TestRequest:
