@@ -11,7 +11,7 @@ import pytest
 
 from ringfence.errors import PolicyInvalid
 from ringfence.policy import Policy, prices, read_policy
-from ringfence.policy.prices import GROUP, lacks_a_price, price_of
+from ringfence.policy.prices import GROUP, missing_price, price_of
 from ringfence.recipient import Recipient, Ring
 from ringfence.response import Usage
 
@@ -95,15 +95,43 @@ def test_the_device_costs_nothing_and_the_price_of_the_house_is_not_known(instal
     assert not (package / "imported").exists()
 
 
-NO_PRICE = ["None", "True", "'1'", "-1", "float('nan')", "float('inf')", "1 / 0", "{}['canary']", "exit(1)"]
+NO_PRICE = {
+    "None": "",
+    "True": ": price_usd of one gave a bool, which is no price",
+    "'canary'": ": price_usd of one gave a str, which is no price",
+    "-1": ": price_usd of one gave a number that is no price",
+    "float('nan')": ": price_usd of one gave a number that is no price",
+    "float('inf')": ": price_usd of one gave a number that is no price",
+    "10 ** 400": ": price_usd of one raised OverflowError",
+    "1 / 0": ": price_usd of one raised ZeroDivisionError",
+    "{}['canary']": ": price_usd of one raised KeyError",
+    "exit(1)": ": price_usd of one raised SystemExit",
+}
 
 
-@pytest.mark.parametrize("answer", NO_PRICE)
-def test_whatever_a_plugin_answers_but_a_price_is_none_and_a_fault(install: Install, answer: str) -> None:
+@pytest.mark.parametrize(("answer", "why"), NO_PRICE.items(), ids=NO_PRICE)
+def test_whatever_a_plugin_answers_but_a_price_is_none_and_a_fault_that_says_why(
+    install: Install, answer: str, why: str
+) -> None:
     install(answer)
     assert price_of(shop(), SAMPLE) is None
-    assert faults() == faults("x") == [FAULT]
+    assert faults() == faults("x") == [FAULT.replace("(model large)", f"(model large){why}")]
     assert "canary" not in str(faults())
+
+
+def test_a_price_function_that_cannot_be_imported_is_a_fault_that_says_so(install: Install) -> None:
+    package = install()
+    (package / "__init__.py").write_text("raise KeyError('canary')\n")
+    why = "(model large): the prices of provider 'shop' cannot be loaded: KeyError"
+    assert faults() == [FAULT.replace("(model large)", why)]
+
+
+def test_prices_that_were_missing_are_found_when_a_policy_is_loaded_after_their_plugin_came(install: Install) -> None:
+    install(offers_prices=False)
+    assert faults() == [FAULT]
+    install("0.5", name="two")
+    assert policy().document.budgets
+    assert price_of(shop(), SAMPLE) == 0.5
 
 
 def test_a_provider_that_is_not_installed_is_no_fault(install: Install) -> None:
@@ -124,10 +152,16 @@ def test_where_two_plugins_answer_no_price_is_known(install: Install) -> None:
     assert faults() == [FAULT]
 
 
-def test_a_fault_says_where_a_recipient_has_a_url_of_its_own(install: Install) -> None:
-    install("None")
-    says = FAULT.replace("(model large)", "(model large at its own url)")
+def test_a_fault_says_that_a_list_price_does_not_hold_at_a_url(install: Install) -> None:
+    install("None if recipient.url else 0.5")
+    holds = "the list price of large does not hold at the url: that this file gives recipient 'x'"
+    says = f"budget 'month' is in USD, and {holds}. Count requests or tokens, or remove url:."
     assert faults(keys=', url: "https://a.example"') == [says]
+
+
+def test_a_model_without_a_list_price_is_not_said_to_have_one(install: Install) -> None:
+    install("None")
+    assert faults(keys=', url: "https://a.example"') == [FAULT]
 
 
 def test_tokens_and_requests_ask_no_plugin(install: Install) -> None:
@@ -145,7 +179,7 @@ def test_nothing_of_a_plugin_that_the_lock_does_not_approve_is_imported(
     lock.write_text("version = 1\n")
     monkeypatch.setenv("RINGFENCE_LOCK", str(lock))
     assert price_of(shop(), SAMPLE) is None
-    assert not lacks_a_price(shop())  # it cannot be used at all here, like one that is not installed
+    assert missing_price(shop()) is None  # it cannot be used at all here, like one that is not installed
     assert policy().document.budgets
     assert not (package / "imported").exists()
 

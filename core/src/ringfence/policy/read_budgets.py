@@ -11,7 +11,7 @@ from ringfence.policy.durations import DAY_S, duration_s
 from ringfence.policy.faults import Faults, did_you_mean, quoted
 from ringfence.policy.keys import AUDIT, BUDGET, PERIODS, UNITS
 from ringfence.policy.place import Position
-from ringfence.policy.prices import lacks_a_price
+from ringfence.policy.prices import has_list_price, missing_price
 from ringfence.policy.read_conditions import Declared
 from ringfence.policy.read_rules import read_places, rule_nodes
 from ringfence.policy.tree import Entry, ListNode, Node, Scalar, kind
@@ -94,12 +94,18 @@ def _check_prices(budget: str, of: frozenset[str], declared: Declared, at: Posit
     for name in sorted(name for name, ring in named.items() if ring == "house" and name in of):
         faults.add(at, f"{says} no price is known for {quoted(name)}, which is the house's own. {count}")
     for one in recipients:
-        if one.name in named and one.ring == "partner" and lacks_a_price(one):
-            faults.add(at, f"{says} no price is known for recipient {quoted(one.name)} ({_what(one)}). {count}")
+        said = missing_price(one) if one.name in named and one.ring == "partner" else None
+        if said is not None:
+            faults.add(at, f"{says} {_unpriced(one, said.why, count)}")
 
 
-def _what(recipient: Recipient) -> str:
-    return f"model {recipient.model[:60]}{' at its own url' if recipient.url else ''}"
+def _unpriced(recipient: Recipient, why: str | None, count: str) -> str:
+    name, model = quoted(recipient.name), recipient.model[:60]
+    if why is None and recipient.url and has_list_price(recipient):
+        holds = f"the list price of {model} does not hold at the url: that this file gives recipient {name}"
+        return f"{holds}. Count requests or tokens, or remove url:."
+    because = "" if why is None else f": {why}"
+    return f"no price is known for recipient {name} (model {model}){because}. {count}"
 
 
 def read_audit(written: Entry | None, faults: Faults) -> AuditRule:

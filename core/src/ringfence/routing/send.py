@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ringfence.errors import ProtocolViolated, Unavailable, Unsupported, describe
-from ringfence.privacy.material import request_texts
+from ringfence.policy.prices import Price, asked_price, plugin_price
 from ringfence.provider import CountsTokens, Embeddings, Embeds
 from ringfence.receipt import Attempt
 from ringfence.request import TextPart
@@ -35,8 +34,8 @@ _log = logging.getLogger("ringfence")
 _CLOSE_S = 5.0
 """How long a provider may take to end a run before that is cancelled too."""
 
-_LARGE_CHARACTERS = 20_000
-"""More text than this is redacted in a thread, so that the loop goes on."""
+_FREE = Price(0.0)
+_NOT_KNOWN = Price()
 
 _CANCELLED = (GeneratorExit, asyncio.CancelledError)
 
@@ -112,7 +111,7 @@ class Send:
 
     async def _prepare(self) -> Prepared:
         gate, cleared, recipient = self._gate, self.cleared, self.step.recipient
-        if self.step.redact and sum(map(len, request_texts(cleared.request))) > _LARGE_CHARACTERS:
+        if self.step.redact and gate.prepares_long(cleared):
             return await asyncio.to_thread(gate.prepare, cleared, recipient, self._vault)
         return gate.prepare(cleared, recipient, self._vault)
 
@@ -136,7 +135,7 @@ class Send:
 
         plan, prepared = self._plan, self._prepared
         assert plan is not None and prepared is not None  # noqa: S101, PT018  (ready() came first)
-        self.spending = Spending(ledger, self.price_usd)
+        self.spending = Spending(ledger, self.price)
         await self.spending.reserve(self._gate.policy, prepared.recipient, plan, answers=self._kind == "answer")
 
     def open(self) -> tuple[AsyncGenerator[Yielded, None], Grant]:
@@ -180,22 +179,25 @@ class Send:
 
     def price_usd(self, usage: Usage | None) -> float | None:
         """What `usage` costs at this recipient; `None` where nobody knows."""
+        price = self.price(usage)
+        if price.why is not None:
+            _log.warning("the price at %s is not known: %s", self.step.recipient, price.why)
+        return price.usd
+
+    def price(self, usage: Usage | None) -> Price:
+        """The same, and why where the plugin failed. Where the provider has no prices, those of its plugin count."""
         if self.step.ring == "device":
-            return 0.0
+            return _FREE
         prepared = self._prepared
+        # A count has input tokens too, but nobody answers for them.
+        if self._kind == "count" or usage is None or prepared is None:
+            return _NOT_KNOWN
         # What `isinstance(…, Prices)` asks, in a twentieth of its time.
         asked: Callable[[Recipient, Usage], float | None] | None = getattr(self._provider, "price_usd", None)
-        # A count has input tokens too, but nobody answers for them.
-        if self._kind == "count" or usage is None or prepared is None or asked is None:
-            return None
-        price: float | None = None
-        try:
-            price = asked(prepared.recipient, usage)
-        except Exception as error:  # noqa: BLE001  (a plugin may raise anything; an answer is not lost for a price)
-            _log.warning(
-                "the provider of %s raised %s while it was asked a price", self.step.recipient, describe(error)
-            )
-        return price if _is_price(price) else None
+        if asked is None:
+            return plugin_price(prepared.recipient, usage)
+        name = f"price_usd of provider '{prepared.recipient.provider}'"
+        return asked_price(asked, name, prepared.recipient, usage)
 
     @property
     def sent(self) -> bool:
@@ -228,10 +230,6 @@ class Send:
             phase=getattr(failure, "phase", None),
             reason=failure.reason if isinstance(failure, Unavailable) else None,
         )
-
-
-def _is_price(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
 
 
 async def _count(provider: Provider, plan: Plan[object], grant: Grant) -> AsyncGenerator[Yielded, None]:

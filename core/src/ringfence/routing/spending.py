@@ -27,6 +27,7 @@ from ringfence.routing.budget import Cost, Reservation, budgets_over, known_toke
 if TYPE_CHECKING:
     from ringfence.policy import Policy
     from ringfence.policy.document import Budget
+    from ringfence.policy.prices import Price
     from ringfence.provider import Plan
     from ringfence.recipient import Recipient
     from ringfence.routing.ledger import Ledger
@@ -41,13 +42,14 @@ _NOTHING_TAKEN = Cost(usd=0.0, tokens=0)
 
 
 class Spending:
-    """The room that one send has in budgets. `price_usd` is what tokens cost at its recipient, `None` if not known."""
+    """The room that one send has in budgets. `price` is what tokens cost at its recipient."""
 
-    __slots__ = ("_ledger", "_most", "_price_usd", "reservation")
+    __slots__ = ("_ledger", "_most", "_price", "_why", "reservation")
 
-    def __init__(self, ledger: Ledger, price_usd: Callable[[Usage], float | None]) -> None:
+    def __init__(self, ledger: Ledger, price: Callable[[Usage], Price]) -> None:
         self._ledger = ledger
-        self._price_usd = price_usd
+        self._price = price
+        self._why: str | None = None
         self._most = Usage()
         self.reservation: Reservation | None = None
         """What is reserved and not settled yet."""
@@ -66,7 +68,8 @@ class Spending:
         cost = await self._most_cost(plan, in_money=in_money) if answers else _NOTHING_TAKEN
         if cost.usd is None and in_money:
             raise GateError(
-                f"a budget in USD is over recipient '{recipient.name}', and the price of this request is not known",
+                f"a budget in USD is over recipient '{recipient.name}', and the price of this request is not known"
+                f"{'' if self._why is None else f': {self._why}'}",
                 way_out="a budget in tokens or requests",
             )
         try:
@@ -83,8 +86,9 @@ class Spending:
         ignored = any(one.setting == "max_output_tokens" for one in plan.adjustments)
         self._most = most_usage(plan.request, plan.card, ignored=ignored)
         # In a thread: a provider may load its table of prices when it is first asked.
-        usd = await asyncio.to_thread(self._price_usd, self._most) if in_money else None
-        return Cost(usd=usd, tokens=known_tokens(self._most, self._most))
+        price = await asyncio.to_thread(self._price, self._most) if in_money else None
+        self._why = None if price is None else price.why
+        return Cost(usd=None if price is None else price.usd, tokens=known_tokens(self._most, self._most))
 
     async def _reserve(self, policy: Policy, recipient: Recipient, over: tuple[Budget, ...], cost: Cost) -> Reservation:
         ledger, name = self._ledger, recipient.name
@@ -123,7 +127,7 @@ class Spending:
         if self._most.input_tokens is None:
             return _NOTHING_TAKEN  # tokens were counted, and nothing else
         tokens = known_tokens(usage, self._most) if complete else None
-        return Cost(usd=None if tokens is None else self._price_usd(usage), tokens=tokens)
+        return Cost(usd=None if tokens is None else self._price(usage).usd, tokens=tokens)
 
 
 async def _without_blocking(ledger: Ledger, reservation: Reservation, cost: Cost | None) -> None:
