@@ -1,4 +1,4 @@
-"""`python -m ringfence.testing.partners [--port N] [-- COMMAND …]`: both partners on one loopback port.
+"""`python -m ringfence.testing.partners [--port N] [--echo] [-- COMMAND …]`: both partners on one loopback port.
 
 They serve until Ctrl-C; with a command, until it ends, and with its exit code.
 """
@@ -16,13 +16,14 @@ def main() -> int:
     """Serves as the arguments say."""
     parser = argparse.ArgumentParser(prog="ringfence.testing.partners", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one; the first line printed names it")
+    parser.add_argument("--echo", action="store_true", help="answer with what was asked, as it came over the wire")
     parser.add_argument("--control", action="store_true", help="take JSON lines from stdin, and end when it ends")
     parser.add_argument("command", nargs="*", help="what to run beside the partners, after --")
     given = parser.parse_args()
     try:
         if given.command:
-            return asyncio.run(_beside(given.port, given.command))
-        asyncio.run(run(given.port, control=given.control))
+            return asyncio.run(_beside(given.port, given.command, echo=given.echo))
+        asyncio.run(run(given.port, control=given.control, echo=given.echo))
     except OSError as error:
         why = (error.strerror or "unknown reason").lower()
         sys.stderr.write(f"cannot serve or run: {why} (try: another --port)\n")
@@ -30,8 +31,8 @@ def main() -> int:
     return 0
 
 
-async def _beside(port: int, command: list[str]) -> int:
-    async with await asyncio.start_server(Partners().serve, HOST, port):
+async def _beside(port: int, command: list[str], *, echo: bool) -> int:
+    async with await asyncio.start_server(Partners(echo=echo).serve, HOST, port):
         process = await asyncio.create_subprocess_exec(*command)
         return await process.wait()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ringfence.request import FilePart, ImagePart, ToolCallPart
 from ringfence.response import Usage
-from ringfence.testing.partners.loose_json import JsonObject
+from ringfence.testing.partners.loose_json import JsonObject, as_text, objects_in
 from ringfence.testing.partners.schema_instance import instance_of
 from ringfence.testing.partners.silence import RATE_HZ, pixel_png, silence
 from ringfence.testing.scenes import Scene
@@ -28,10 +28,15 @@ class Asked:
     wants_image: bool = False
     wants_audio: bool = False
     characters: int = 0
+    last_text: str = ""
+    """The text of the user's last turn."""
 
 
-def default_scene(asked: Asked) -> Scene:
-    """A sensible answer: a call of the first tool, an instance of the schema, a picture, a sound, or a sentence."""
+def default_scene(asked: Asked, *, echo: bool = False) -> Scene:
+    """A sensible answer: a call of the first tool, an instance of the schema, a picture, a sound, or a sentence.
+
+    With `echo` the sentence is what the user wrote last, in pieces shorter than a placeholder.
+    """
     usage = _usage(asked)
     if asked.wants_image:
         return Scene(text=(), media=(ImagePart(pixel_png()),), usage=usage)
@@ -44,7 +49,20 @@ def default_scene(asked: Asked) -> Scene:
         return Scene(text=(), tool_calls=(call,), usage=usage)
     if asked.schema is not None:
         return Scene(text=(json.dumps(instance_of(asked.schema)),), usage=usage)
-    return Scene(text=SENTENCE, usage=usage)
+    return Scene(text=tuple(pieces(f"I was asked: {asked.last_text}")) if echo else SENTENCE, usage=usage)
+
+
+def texts_of(content: object) -> str:
+    """The text of a turn: its content is a text, or a list of parts of which some have one."""
+    whole = [content] if isinstance(content, str) else [as_text(part.get("text")) for part in objects_in(content)]
+    return "\n".join(text for text in whole if text)
+
+
+def last_text(turns: object, content: str) -> str:
+    """What the user wrote last in `turns`, each with its text under the key `content`; `turns` may be the text."""
+    users = [turn for turn in objects_in(turns) if turn.get("role", "user") == "user"]
+    texts = [text for turn in users if (text := texts_of(turn.get(content)))]
+    return texts[-1] if texts else as_text(turns)
 
 
 def _usage(asked: Asked) -> Usage:
@@ -94,6 +112,7 @@ __all__ = [
     "counted",
     "default_scene",
     "interleaved",
+    "last_text",
     "pieces",
     "token_estimate",
     "wire_id",

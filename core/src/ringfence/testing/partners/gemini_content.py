@@ -14,7 +14,7 @@ from dataclasses import replace
 from ringfence.request import ToolCallPart
 from ringfence.response import FinishReason
 from ringfence.testing.partners.answer import EVENT_STREAM, Answer
-from ringfence.testing.partners.asked import Asked, counted
+from ringfence.testing.partners.asked import Asked, counted, last_text
 from ringfence.testing.partners.gemini_errors import error_body
 from ringfence.testing.partners.loose_json import JsonObject, as_list, as_object, as_text, encoded, objects_in
 from ringfence.testing.scenes import Scene
@@ -52,6 +52,7 @@ def asked_of(model: str, body: JsonObject, *, stream: bool) -> Asked:
         wants_image="IMAGE" in kinds,
         wants_audio="AUDIO" in kinds,
         characters=len(encoded(body.get("contents"))),
+        last_text=last_text(body.get("contents"), "parts"),
     )
 
 

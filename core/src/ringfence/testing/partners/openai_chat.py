@@ -9,7 +9,7 @@ import time
 from ringfence.request import FilePart
 from ringfence.response import FinishReason
 from ringfence.testing.partners.answer import EVENT_STREAM, Answer
-from ringfence.testing.partners.asked import Asked, counted, interleaved, wire_id
+from ringfence.testing.partners.asked import Asked, counted, interleaved, last_text, wire_id
 from ringfence.testing.partners.loose_json import JsonObject, as_list, as_object, as_text, encoded, objects_in
 from ringfence.testing.scenes import Scene
 
@@ -49,6 +49,7 @@ def asked_of(body: JsonObject) -> Asked:
         schema=as_object(output.get("json_schema")).get("schema"),
         wants_audio="audio" in as_list(body.get("modalities")),
         characters=len(encoded(body.get("messages"))),
+        last_text=last_text(body.get("messages"), "content"),
     )
 
 

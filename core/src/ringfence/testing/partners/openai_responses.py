@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from ringfence.request import ImagePart
 from ringfence.testing.partners.answer import EVENT_STREAM, Answer
-from ringfence.testing.partners.asked import Asked, interleaved, wire_id
+from ringfence.testing.partners.asked import Asked, interleaved, last_text, wire_id
 from ringfence.testing.partners.loose_json import JsonObject, as_list, as_object, as_text, encoded, objects_in
 from ringfence.testing.partners.openai_response_object import ResponseObject
 from ringfence.testing.scenes import Scene
@@ -29,6 +29,7 @@ def asked_of(body: JsonObject) -> Asked:
         schema=output.get("schema") if output.get("type") == "json_schema" else None,
         wants_image=any(tool.get("type") == "image_generation" for tool in tools),
         characters=len(encoded(body.get("input"))),
+        last_text=last_text(body.get("input"), "content"),
     )
 
 

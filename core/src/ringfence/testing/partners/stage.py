@@ -11,9 +11,13 @@ from ringfence.testing.scenes import Scene, Seen
 
 
 class Stage:
-    """Hands out scenes in order, the last again and again; without any, what the request asks for decides."""
+    """Hands out scenes in order, the last again and again; without any, what the request asks for decides.
 
-    def __init__(self) -> None:
+    With `echo` a sentence of it is what was asked.
+    """
+
+    def __init__(self, *, echo: bool = False) -> None:
+        self._echo = echo
         self._scenes: list[Scene] = []
         self._next = 0
         self._act = 0
@@ -33,7 +37,7 @@ class Stage:
     def scene(self, asked: Asked) -> Scene:
         """What the next request gets."""
         if not self._scenes:
-            return default_scene(asked)
+            return default_scene(asked, echo=self._echo)
         scene = self._scenes[min(self._next, len(self._scenes) - 1)]
         self._next += 1
         return scene
