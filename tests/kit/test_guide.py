@@ -27,7 +27,7 @@ def script() -> str:
     """The guide's commands as one script, which says before each what it does. Ringfence comes from this tree."""
     lines = ["set -e"]
     for command in COMMANDS:
-        here = command.replace("'ringfence[kit]'", f"'{ROOT}[kit]'")
+        here = command.replace("'.[kit]'", f"'{ROOT}[kit]'")
         lines += [f"echo '@@' {shlex.quote(command)}", here]
     return "\n".join(lines)
 
@@ -84,9 +84,9 @@ def test_it_can_be_built_for_an_index(followed: dict[str, str]) -> None:
     assert "Successfully built ringfence_parrot-0.1.0" in what(followed, "python -m build")
 
 
-def test_the_guides_price_and_utilisation_are_what_the_core_asks_for() -> None:
+def test_the_guides_price_and_utilisation_are_what_the_core_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
     from ringfence.policy.prices import GROUP
-    from ringfence.provider import Provider, ReportsUtilisation
+    from ringfence.provider import Prices, Provider, ReportsUtilisation
     from ringfence.recipient import Recipient
     from ringfence.response import Usage
 
@@ -95,13 +95,19 @@ def test_the_guides_price_and_utilisation_are_what_the_core_asks_for() -> None:
     assert (name, others) == ("parrot", [])
     asked = Recipient(name="parrot", ring="partner", provider=name, model="parrot-1")
     said: dict[str, Any] = {"Provider": Provider}
-    for kind, text in BLOCKS:
-        if kind == "python" and ("def price_usd" in text or "def utilisation" in text):
-            exec(text, said)
+    python = [text for kind, text in BLOCKS if kind == "python"]
+    exec(next(text for text in python if text.startswith("# src/ringfence_parrot/prices.py")), said)
     price = said[target.partition(":")[2]]
     assert price(asked, Usage(input_tokens=1000, output_tokens=500)) == pytest.approx(0.003)
     assert price(asked, Usage()) is None
     assert price(replace(asked, model="parrot-2"), Usage(input_tokens=1, output_tokens=1)) is None
+    monkeypatch.setitem(sys.modules, "ringfence_parrot", SimpleNamespace(prices=SimpleNamespace(price_usd=price)))
+    exec(next(text for text in python if text.startswith("# src/ringfence_parrot/provider.py")), said)
+    assert issubclass(said["ParrotProvider"], Prices)
+    assert said["ParrotProvider"].price_usd(object(), asked, Usage(input_tokens=1000, output_tokens=500)) == price(
+        asked, Usage(input_tokens=1000, output_tokens=500)
+    )
+    exec(next(text for text in python if "def utilisation" in text), said)
     utilisation = said["ParrotProvider"].utilisation
     assert utilisation(SimpleNamespace(loads={"parrot": 0.9}), asked) == 0.9
     assert utilisation(SimpleNamespace(loads={}), asked) is None
