@@ -181,4 +181,4 @@ def test_a_spent_budget_is_said_and_shown(run: Run, careful: Machine) -> None:
 def test_a_policy_without_budgets_says_so(run: Run, machine: Machine) -> None:
     result = run("budget", "list")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert result.stderr.endswith("has no budgets\n")
+    assert result.stderr.endswith("has no budgets (try: --policy FILE)\n")

@@ -303,3 +303,12 @@ def test_a_task_is_a_name_and_never_a_text(task: str) -> None:
     """Receipts, the audit log and consents keep the name of the task."""
     with pytest.raises(InvalidRequest, match="task"):
         Request(messages=(Message("user", (TextPart("x"),)),), task=task)
+
+
+@pytest.mark.parametrize("text", ["version: 1\nname: canary\n", "version: 1\r\nname: canary", "name: canary\r"])
+def test_the_text_of_a_policy_in_place_of_its_path_is_refused_and_never_shown(text: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        AsyncAssistant(text)
+    assert caught.value.message == "policy= is a path, not its text"
+    assert caught.value.way_out == "read_policy(text)"
+    assert "canary" not in f"{caught.value!s}{caught.value!r}"

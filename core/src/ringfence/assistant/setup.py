@@ -47,6 +47,9 @@ def find_source(given: PolicyLike | PolicySource | None, layers: Layers = ()) ->
     require(
         given is None or isinstance(given, str | os.PathLike), "policy is a file or a Policy", 'policy="policy.yaml"'
     )
+    if isinstance(given, str):
+        # The text itself is never shown: a policy may hold what is nobody's business.
+        require("\n" not in given and "\r" not in given, "policy= is a path, not its text", "read_policy(text)")
     named = os.environ.get("RINGFENCE_POLICY") if given is None else given
     if named is None:
         return _under(builtin_policy(), over)

@@ -49,7 +49,7 @@ def list_budgets(*, policy: str | None, as_json: bool) -> None:
         terminal.write_table(_table(states))
         terminal.say_left_out(_LEAST_COLUMNS)
     else:
-        terminal.say(f"policy '{rules.name}' has no budgets")
+        terminal.say(f"policy '{rules.name}' has no budgets (try: --policy FILE)")
 
 
 def _table(states: Sequence[BudgetState]) -> Table:
