@@ -499,7 +499,7 @@ def test_warnings_have_places_and_keep_nothing_from_loading(tmp_path: Any) -> No
         (["employee_number"], {"email", "jp_my_number"}, ""),
         (["person"], {"zh_person_name"}, ""),
         (["us_nhs"], {"uk_nhs"}, ""),
-        (["badge"], {"badges_of_ours"}, ""),
+        (["credit_card_no"], {"credit_card"}, ""),
     ],
 )
 def test_what_to_do_about_a_kind_that_is_not_installed(kinds: list[str], installed: set[str], hint: str) -> None:
