@@ -84,7 +84,14 @@ def test_the_command_line_answers_every_input(name: str, task: str, tmp_path: Pa
     assert RECEIPT_LINE.search(done.stderr)
 
 
-@pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.yaml")), ids=lambda path: path.name)
+POLICIES = [
+    path
+    for path in sorted(EXAMPLES.rglob("*.yaml"))
+    if "\nrecipients:" in path.read_text(encoding="utf-8")  # a layer declares nothing and does not load alone
+]
+
+
+@pytest.mark.parametrize("path", POLICIES, ids=lambda path: path.name)
 def test_an_example_policy_has_no_faults(path: Path) -> None:
     assert check_file(path).faults == ()
 

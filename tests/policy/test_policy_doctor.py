@@ -67,3 +67,11 @@ def test_a_variable_that_a_recipient_reads_is_not_called_ignored(
 def test_without_a_policy_no_key_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "canary")
     assert list(keys(None)) == []
+
+
+def test_a_detector_that_the_lock_does_not_approve_is_mended_by_the_lock() -> None:
+    from ringfence.cli.checks import _mending  # pyright: ignore[reportPrivateUsage]
+    from ringfence.privacy.detection import Failure
+
+    assert "providers lock" in _mending(Failure(how="cannot be loaded", error="PluginLocked"))
+    assert "reinstall" in _mending(Failure(how="cannot be loaded", error="ImportError"))

@@ -21,6 +21,7 @@ from ringfence.provider import Diagnoses, Finding
 
 if TYPE_CHECKING:
     from ringfence.policy import Policy
+    from ringfence.privacy.detection import Failure
     from ringfence.recipient import Secret
 
 _PATIENCE_S = 30.0
@@ -183,7 +184,7 @@ def detectors(policy: Policy | None) -> Iterator[Finding]:
             level="fault",
             subject=f"detector {kind}",
             detail=f"it {failure}{on}; what it should scan is labelled as unknown",
-            way_out="reinstall the plugin that brings it, or the model that it needs (its README)",
+            way_out=_mending(failure),
         )
     for kind in sorted(wanted - installed):
         found, meant = bringing(kind), misspelt(kind, installed)
@@ -195,6 +196,12 @@ def detectors(policy: Policy | None) -> Iterator[Finding]:
             detail=f"{missing}; what it should scan is labelled as unknown",
             way_out=found.install if found else otherwise,
         )
+
+
+def _mending(failure: Failure) -> str:
+    if failure.error == "PluginLocked":
+        return "ringfence providers lock, if you trust the plugin as it is now"
+    return "reinstall the plugin that brings it, or the model that it needs (its README)"
 
 
 __all__ = ["all_findings", "variables_of"]
