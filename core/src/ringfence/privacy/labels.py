@@ -67,6 +67,7 @@ class Labeller:
         self._names = frozenset(policy.labels)
         self._kinds = tuple(sorted(policy.detect_kinds))
         self._detectors = detectors
+        self._slow = True
         self._unknown = frozenset({policy.unknown})
         # Without a detector nothing was scanned, so nothing is known to be clean.
         self._clean = frozenset({policy.clean}) if policy.clean and self._kinds else self._unknown
@@ -165,8 +166,11 @@ class Labeller:
 
     @property
     def slow(self) -> bool:
-        """Whether a detector of the policy takes long for any text."""
-        return (self._detectors or installed_detectors()).slow(self._kinds)
+        """Whether a detector of the policy takes long for any text, or is not loaded yet."""
+        # Asked for each request: once all are loaded and none is slow, that stays so.
+        if self._slow:
+            self._slow = (self._detectors or installed_detectors()).slow(self._kinds)
+        return self._slow
 
     def _message_labels(self, message: Message) -> frozenset[str]:
         remembered = self._recall(message)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ringfence.privacy.audit.files import RECORDS_FILE, open_file, write_whole
-from ringfence.privacy.audit.record import GENESIS, authentic_record, mac_of
+from ringfence.privacy.audit.record import GENESIS, mac_of
 from ringfence.privacy.audit.walk import ChainWalk
 
 CHECKPOINT_FILE = "audit.checkpoint"
@@ -134,9 +134,8 @@ def _expired(path: Path, key: bytes, before: Checkpoint, now_s: float) -> Checkp
     walk = ChainWalk(key=key, last_sequence=before.sequence, last_mac=before.mac)
     youngest_s = 0.0
     for line in _lines(path):
-        walk.take(line)
-        record = authentic_record(key, line.removesuffix(b"\n"))
-        if record is None or record.sequence <= before.sequence:
+        record = walk.take(line)
+        if record is None:
             continue
         stays_s = math.inf if record.keep_s is None else record.time_s + record.keep_s
         if stays_s >= now_s:

@@ -45,22 +45,23 @@ class ChainWalk:
         if self.head is not None and self.head.count == self.last_sequence:
             self.mac_at_head = self.last_mac
 
-    def take(self, line: bytes) -> None:
-        """One line, with its newline if it has one."""
+    def take(self, line: bytes) -> AuditRecord | None:
+        """One line, with its newline if it has one; the record in it, unless it is none or was removed before."""
         self.line += 1
         record = authentic_record(self.key, line.removesuffix(b"\n"))
         if record is None:
             self.left_line = self.left_line or self.line
             self.left += line
-            return
+            return None
         if record.sequence <= self._removed and not self.count:
-            return  # retention removed it, and died before the file was gone
+            return None  # retention removed it, and died before the file was gone
         self._settle(record)
         self.count += 1
         self.last_sequence, self.last_mac = record.sequence, record.mac
         self.kept_head_seen = self.kept_head_seen or record.mac == self.kept_head
         if self.head is not None and record.sequence == self.head.count:
             self.mac_at_head = record.mac
+        return record
 
     def _settle(self, record: AuditRecord) -> None:
         """Whether `record` follows the one before, and what stands between them."""
