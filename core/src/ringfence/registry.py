@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 GROUP = "ringfence.providers"
-OURS = frozenset({"mlx", "openai", "gemini"})
+OURS = frozenset({"mlx", "openai", "gemini", "house"})
 """The providers that are made with this package."""
 
 

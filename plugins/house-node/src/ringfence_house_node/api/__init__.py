@@ -1,0 +1,1 @@
+"""Chat Completions and embeddings as the node takes them: checked in full before an engine sees anything."""

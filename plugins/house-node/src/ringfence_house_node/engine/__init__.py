@@ -1,0 +1,1 @@
+"""What computes the answers, and what keeps it alive."""

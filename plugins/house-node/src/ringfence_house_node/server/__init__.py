@@ -1,0 +1,1 @@
+"""The ASGI server: keys, evidence, the sealed endpoint, limits."""

@@ -1,0 +1,1 @@
+"""The house ring, client side: directory, attestation, sealed requests."""
