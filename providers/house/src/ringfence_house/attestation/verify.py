@@ -1,0 +1,253 @@
+"""From bytes that anybody may have sent to a node that a request may be sealed for.
+
+The order is that of the protocol: what is cheap and what everything else rests on comes first. `verify` and `examine`
+run the same steps, so a report cannot say anything that the client does not do.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from hmac import compare_digest
+from typing import Literal
+
+from ringfence_house.attestation.claims import Claims, ReleaseClaim, read_claims
+from ringfence_house.attestation.endorsement import Endorsement, EndorsementVerifier
+from ringfence_house.attestation.evidence import Evidence, parse_directory, parse_evidence
+from ringfence_house.attestation.issue import freshness_of
+from ringfence_house.attestation.node import TIERS, Tier, VerifiedNode
+from ringfence_house.attestation.refusal import CHECKS, CheckName, EvidenceRefused
+from ringfence_house.attestation.token import open_token, public_key, spki_of
+from ringfence_house.protocol.faults import ProtocolFault
+from ringfence_house.protocol.keyconfig import KeyConfig, parse_key_config
+from ringfence_house.releases.reference import Device, Reference, Release
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One check of one node's evidence, and how it ended."""
+
+    name: CheckName
+    verdict: Literal["passed", "failed", "not reached"]
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """What a directory held: nodes that may be used, and why the others may not."""
+
+    nodes: tuple[VerifiedNode, ...]
+    refused: tuple[EvidenceRefused, ...]
+
+
+def verify(
+    evidence: bytes,
+    reference: Reference,
+    verifiers: Sequence[EndorsementVerifier],
+    *,
+    min_tier: Tier,
+    model: str | None,
+    now: float,
+    nonce: str | None = None,
+) -> VerifiedNode:
+    """The node that `evidence` proves, to be used until its `expires_at`.
+
+    Args:
+        evidence: Its bytes, as they came.
+        reference: What may serve now.
+        verifiers: One for each type of endorsement that is trusted.
+        min_tier: The least that is asked for.
+        model: What the node must serve; `None` for any.
+        now: Unix time, by this machine's clock.
+        nonce: What the evidence was asked for with, if it was.
+
+    Raises:
+        EvidenceRefused: any check failed; nothing may be sealed for this node.
+    """
+    steps = _steps(evidence, reference, verifiers, min_tier=min_tier, model=model, now=now, nonce=nonce)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def examine(
+    evidence: bytes,
+    reference: Reference,
+    verifiers: Sequence[EndorsementVerifier],
+    *,
+    min_tier: Tier,
+    model: str | None,
+    now: float,
+    nonce: str | None = None,
+) -> tuple[list[Check], VerifiedNode | None]:
+    """Every check that `verify` makes, and the node if all passed. Never raises for what the evidence holds."""
+    steps = _steps(evidence, reference, verifiers, min_tier=min_tier, model=model, now=now, nonce=nonce)
+    checks: list[Check] = []
+    node: VerifiedNode | None = None
+    try:
+        while True:
+            name, detail = next(steps)
+            checks.append(Check(name=name, verdict="passed", detail=detail))
+    except StopIteration as end:
+        node = end.value
+    except EvidenceRefused as refusal:
+        checks.append(Check(name=refusal.check, verdict="failed", detail=refusal.sentence))
+    reached = {check.name for check in checks}
+    left = [name for name in CHECKS[:-1] if name not in reached]
+    return [*checks, *(Check(name=name, verdict="not reached", detail="") for name in left)], node
+
+
+def verify_directory(
+    data: bytes,
+    reference: Reference,
+    verifiers: Sequence[EndorsementVerifier],
+    *,
+    min_tier: Tier,
+    model: str | None,
+    now: float,
+) -> Verified:
+    """Every node of a directory. Nodes of other models are left out, which is no refusal.
+
+    Raises:
+        EvidenceRefused: the directory as a whole is malformed, empty or too large.
+    """
+    nodes: list[VerifiedNode] = []
+    refused: list[EvidenceRefused] = []
+    for evidence in parse_directory(data):
+        try:
+            nodes.append(verify(evidence, reference, verifiers, min_tier=min_tier, model=None, now=now))
+        except EvidenceRefused as refusal:
+            refused.append(refusal)
+    single, doubles = _without_doubles(nodes)
+    wanted = tuple(node for node in single if model is None or node.release.model == model)
+    return Verified(nodes=wanted, refused=(*refused, *doubles))
+
+
+def _without_doubles(nodes: Sequence[VerifiedNode]) -> tuple[list[VerifiedNode], list[EvidenceRefused]]:
+    by_kid: defaultdict[str, list[VerifiedNode]] = defaultdict(list)
+    for node in nodes:
+        by_kid[node.kid].append(node)
+    kept: list[VerifiedNode] = []
+    refused: list[EvidenceRefused] = []
+    for same in by_kid.values():
+        # INVARIANT: one key, one device. Which of two devices holds it cannot be told, so neither is used.
+        if len({node.serial for node in same}) > 1:
+            refused += [EvidenceRefused("duplicate", "another device offers the same key")] * len(same)
+        else:
+            kept.append(max(same, key=lambda node: node.expires_at))
+    return kept, refused
+
+
+def _steps(
+    data: bytes,
+    reference: Reference,
+    verifiers: Sequence[EndorsementVerifier],
+    *,
+    min_tier: Tier,
+    model: str | None,
+    now: float,
+    nonce: str | None,
+) -> Generator[tuple[CheckName, str], None, VerifiedNode]:
+    evidence = parse_evidence(data)
+    yield "form", f"{len(data)} bytes"
+    verifier = _verifier_of(evidence, verifiers, min_tier)
+    yield "type", verifier.type
+    endorsement = verifier.verify(evidence.x5c, now)
+    yield "endorsement", f"serial {endorsement.serial}, macOS {endorsement.os_version}"
+    key = public_key(evidence.ak)
+    # INVARIANT: the endorser vouched for this very key; without this link any genuine Mac's chain would do.
+    if not compare_digest(endorsement.freshness, freshness_of(spki_of(key))):
+        raise EvidenceRefused("binding", "the endorsement is of another attestation key")
+    yield "binding", "the endorsed key is the one that signs"
+    opened = open_token(evidence.eat, key)
+    yield "signature", "by the attestation key"
+    claims = read_claims(opened, now, nonce)
+    _require_no_debugging(claims, endorsement)
+    yield "claims", f"{claims.expires_at - now:.0f} s left"
+    config = _key_config(claims)
+    yield "key", f"kid {config.kid}"
+    release = _release(claims.release, reference, now)
+    _require_system(endorsement.os_version, release)
+    yield "release", f"{release.id}, {release.model}"
+    device = _device(endorsement, claims, reference.devices)
+    yield "device", f"serial {device.serial}"
+    if model is not None and release.model != model:
+        raise EvidenceRefused("model", "the node serves another model")
+    yield "model", release.model
+    return VerifiedNode(
+        kid=config.kid,
+        key_config=config,
+        digest=evidence.digest,
+        tier=endorsement.tier,
+        serial=device.serial,
+        release=release,
+        issued_at=claims.issued_at,
+        expires_at=min(claims.expires_at, endorsement.expires_at, release.not_after, reference.expires_at),
+    )
+
+
+def _verifier_of(evidence: Evidence, verifiers: Sequence[EndorsementVerifier], min_tier: Tier) -> EndorsementVerifier:
+    if evidence.endorsement not in TIERS:
+        raise EvidenceRefused("type", "the endorsement is of a type that is not known here")
+    if TIERS.index(evidence.endorsement) < TIERS.index(min_tier):
+        raise EvidenceRefused("type", f"the endorsement is {evidence.endorsement}, and {min_tier} is asked for")
+    for verifier in verifiers:
+        if verifier.type == evidence.endorsement:
+            return verifier
+    raise EvidenceRefused("type", f"there is nothing here to verify an endorsement of type {evidence.endorsement} with")
+
+
+def _require_no_debugging(claims: Claims, endorsement: Endorsement) -> None:
+    if claims.debug and endorsement.tier != "software-dev":
+        raise EvidenceRefused("claims", "the node says that it can be debugged")
+
+
+def _key_config(claims: Claims) -> KeyConfig:
+    try:
+        return parse_key_config(claims.key_config)
+    except ProtocolFault:
+        raise EvidenceRefused("key", "the key configuration is not exactly one, of the one suite allowed") from None
+
+
+def _release(claim: ReleaseClaim, reference: Reference, now: float) -> Release:
+    if now >= reference.expires_at:
+        raise EvidenceRefused("release", "the list of releases has expired")
+    release = reference.releases.get(claim["id"])
+    if release is None:
+        raise EvidenceRefused("release", "the release is not in the list")
+    if (release.code, release.model_digest, release.config) != (claim["code"], claim["model"], claim["config"]):
+        raise EvidenceRefused("release", "the node runs something else than the release it names")
+    if release.revoked:
+        raise EvidenceRefused("release", "the release was revoked")
+    if not release.not_before <= now < release.not_after:
+        raise EvidenceRefused("release", "the release is not allowed yet, or no more")
+    return release
+
+
+def _require_system(version: str, release: Release) -> None:
+    if release.min_os is not None and _numbers(version) < _numbers(release.min_os):
+        raise EvidenceRefused("release", f"the release needs macOS {release.min_os}, and the device has {version}")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    numbers = [int(part) for part in version.split(".")]
+    while numbers and numbers[-1] == 0:  # 14.4 and 14.4.0 are the same version
+        numbers.pop()
+    return tuple(numbers)
+
+
+def _device(endorsement: Endorsement, claims: Claims, devices: Mapping[str, Device]) -> Device:
+    device = devices.get(endorsement.serial)
+    if device is None:
+        raise EvidenceRefused("device", "the device is not in the inventory")
+    if device.revoked:
+        raise EvidenceRefused("device", "the device was revoked")
+    if device.ueid != claims.ueid:
+        raise EvidenceRefused("device", "the device calls itself by another ueid than the inventory does")
+    return device
+
+
+__all__ = ["Check", "Verified", "examine", "verify", "verify_directory"]
