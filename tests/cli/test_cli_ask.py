@@ -316,7 +316,7 @@ def test_a_recipient_that_needs_attesting_is_said(run: Run, machine: Machine) ->
     _with_earlier(machine, "{ring: house, provider: tiny, model: echo}", rule)
     machine.policy.write_text(machine.policy.read_text().replace("to: [house]", "to: [echo]"))
     result = run("ask", "--label", "work", "hello")
-    assert "server needs 'attest', which this version cannot do; answered by echo" in result.stderr
+    assert "server has to be attested, which its provider cannot do; answered by echo" in result.stderr
 
 
 def test_what_a_plugin_says_of_an_adjustment_cannot_drive_the_terminal(run: Run, machine: Machine) -> None:

@@ -223,13 +223,13 @@ async def test_to_only_filters_and_never_adds(to: Any) -> None:
     assert first.requests == second.requests == []
 
 
-async def test_an_obligation_that_cannot_be_met_sends_nothing_and_opens_nothing() -> None:
+async def test_an_obligation_that_cannot_be_met_sends_nothing() -> None:
     flow = 'flow:\n  - id: attested\n    allow: {labels: "*", to: [house]}\n    require: {attested: true}\n'
     provider = ScriptedProvider("no")
     async with assistant(policy("first", flow=flow), first=provider) as it:
         with pytest.raises(GateError, match="attest"):
             await it.respond("x")
-    assert (provider.opened, provider.requests) == (0, [])
+    assert provider.requests == []
 
 
 async def test_explain_opens_and_sends_nothing() -> None:

@@ -14,7 +14,7 @@ from ringfence.privacy.redaction.restoring import Restorer
 from ringfence.privacy.redaction.rewriting import json_cuts, rewritten
 from ringfence.privacy.redaction.spans import Span
 from ringfence.privacy.redaction.vault import Entry, Vault
-from ringfence.transport.tripwire import trips
+from ringfence.tripwire import trips
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -19,7 +19,7 @@ from ringfence.grant import Grant
 from ringfence.recipient import Recipient
 from ringfence.transport import Clients
 from ringfence.transport.guard import Guard, guarded_client
-from ringfence.transport.tripwire import trips
+from ringfence.tripwire import trips
 
 VALUE = 'zoé "b"@example.com'
 FAR = recipient("http://127.0.0.1:9")

@@ -19,6 +19,7 @@
     │   ├── Unsupported           a setting or part the model cannot honour
     │   ├── ContextLengthExceeded the request is longer than the model's context
     │   ├── AuthenticationFailed  the recipient refused the credential
+    │   ├── AttestationFailed     the recipient did not prove what it is; nothing of the request was sent
     │   ├── RequestRejected       the recipient refused the request itself
     │   ├── RateLimited           too many requests; see `retry_after_s`
     │   ├── Overloaded            the recipient is full or failing for now
@@ -219,6 +220,10 @@ class AuthenticationFailed(ProviderError):
     """The recipient refused the credential."""
 
 
+class AttestationFailed(ProviderError):
+    """The recipient did not prove what it is, or not to the degree that is asked. Nothing of the request was sent."""
+
+
 class RequestRejected(ProviderError):
     """The recipient refused the request itself; sending it again would be refused again."""
 
@@ -240,8 +245,15 @@ class ConnectFailed(ProviderError):
 
     retryable: ClassVar[bool] = True
 
-    def __init__(self, message: str, *, phase: Phase = "connect", way_out: str | None = None) -> None:
-        super().__init__(message, phase=phase, way_out=way_out)
+    def __init__(
+        self,
+        message: str,
+        *,
+        phase: Phase = "connect",
+        retry_after_s: float | None = None,
+        way_out: str | None = None,
+    ) -> None:
+        super().__init__(message, phase=phase, retry_after_s=retry_after_s, way_out=way_out)
 
 
 class TimedOut(ProviderError):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ringfence.errors import GateError
 
 if TYPE_CHECKING:
+    from ringfence.receipt import Attestation
     from ringfence.recipient import Recipient
     from ringfence.request import Request
 
@@ -26,10 +27,20 @@ class Grant:
 
     INVARIANT: bytes leave only after `spend` returned, by one network request, before the run has ended; a retry needs
     a new grant. They leave only while `require` raises nothing: it is asked when the grant is spent and, again, at the
-    last moment before the network.
+    last moment before the network. Where the decision wants an attestation, they leave only after `attest`.
     """
 
-    __slots__ = ("_hidden", "_request", "_requested", "_require", "_state", "connected", "recipient")
+    __slots__ = (
+        "_hidden",
+        "_must_attest",
+        "_request",
+        "_requested",
+        "_require",
+        "_state",
+        "attestation",
+        "connected",
+        "recipient",
+    )
 
     def __init__(
         self,
@@ -39,6 +50,7 @@ class Grant:
         recipient: Recipient,
         require: Callable[[], None] | None = None,
         hidden: frozenset[str] = _NOTHING,
+        must_attest: bool = False,
     ) -> None:
         if mint is not _MINT:
             raise GateError("only the policy gate makes grants", way_out="use the grant that run() was given")
@@ -47,6 +59,9 @@ class Grant:
         self._state = "live"
         self._requested = False
         self._require = require
+        self._must_attest = must_attest
+        self.attestation: Attestation | None = None
+        """What the provider verified of the machine that it sends to."""
         self.connected = False
         """Whether the provider has reached its backend; until it sets this, the `connect` time limit runs."""
         self.recipient = recipient
@@ -77,6 +92,11 @@ class Grant:
         """
         if self._state != "spent":
             raise GateError(f"the grant for recipient '{self.recipient.name}' is {self._state}, so nothing may be sent")
+        if self._must_attest and self.attestation is None:
+            raise GateError(
+                f"recipient '{self.recipient.name}' has to be attested first, and was not",
+                way_out="a provider that calls grant.attest(…) with what it verified, before it sends",
+            )
         # A policy that is read again makes recipients that are equal: the same place.
         if recipient is not self.recipient and recipient != self.recipient:
             raise GateError(f"the grant for recipient '{self.recipient.name}' is not for '{recipient.name}'")
@@ -87,6 +107,36 @@ class Grant:
             )
         self._still()
         self._requested = True
+
+    def attest(self, attestation: Attestation) -> None:
+        """Notes what was verified of the machine that is about to be sent to; it stands in the receipt.
+
+        Raises:
+            GateError: the grant is not spent, is over, or its request has left already.
+        """
+        if self._state != "spent" or self._requested:
+            raise GateError(f"the grant for recipient '{self.recipient.name}' takes no attestation now")
+        self.attestation = attestation
+
+    def inspect(self, *outgoing: bytes) -> None:
+        """Does nothing unless a value that was redacted stands in `outgoing`, what a provider is about to encrypt.
+
+        The transport looks at what leaves; into what was encrypted before it cannot look.
+
+        Raises:
+            GateError: it does, or the grant is over.
+        """
+        if self.over:
+            raise GateError(f"the grant for recipient '{self.recipient.name}' is {self._state}")
+        if not self._hidden:
+            return
+        from ringfence.tripwire import trips  # noqa: PLC0415  (few policies redact)
+
+        if trips(self._hidden, *outgoing):
+            raise GateError(
+                f"recipient '{self.recipient.name}': a redacted value is in the outgoing body",
+                way_out="a provider that sends only what is in plan.request",
+            )
 
     def _still(self) -> None:
         """Raises if what the grant was made on holds no more; then nothing was and nothing will be sent on it."""
@@ -104,6 +154,17 @@ class Grant:
         self._hidden = _NOTHING
         # What was made inside `Sending`, such as a connection that is kept, holds its context and so the grant.
         self._request = self._require = None
+
+    @property
+    def request(self) -> Request:
+        """The request that it is for.
+
+        Raises:
+            GateError: the grant is over.
+        """
+        if self._request is None:
+            raise GateError(f"the grant for recipient '{self.recipient.name}' is {self._state}")
+        return self._request
 
     @property
     def hidden(self) -> frozenset[str]:

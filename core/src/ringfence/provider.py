@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Generic, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
-from ringfence.errors import UnavailableReason
+from ringfence.errors import GateError, UnavailableReason
 from ringfence.request import JsonValue, Request
 from ringfence.response import Adjustment, ProviderEvent
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import httpx2
 
     from ringfence.grant import Grant
+    from ringfence.receipt import Attestation
     from ringfence.recipient import Recipient
     from ringfence.response import Usage
 
@@ -134,6 +135,10 @@ class Plan(Generic[NativeT]):
         return f"Plan({self.card.name}, adjustments={[a.setting for a in self.adjustments]})"
 
 
+def _no_directory(recipient: Recipient) -> httpx2.AsyncClient:
+    raise GateError(f"recipient '{recipient.name}' has no directory", way_out="directory: https://… beside its ring")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class ProviderContext:
     """What the core hands a provider when it opens it.
@@ -147,6 +152,10 @@ class ProviderContext:
     those of the manifest over TLS, and only inside `grant.spend(…)`; it follows no redirect, retries nothing, has no
     time limit but 15 s for a connection, and reads nothing from the environment. It raises `GateError` for a
     recipient on the device ring: there, there is no network.
+
+    `directory` makes the client for what a recipient publishes of itself at its `directory`, such as which machines
+    there are: GETs without a body, without a grant and without anything of a request. It raises `GateError` for a
+    recipient without a directory.
     """
 
     cache_dir: Path
@@ -155,6 +164,7 @@ class ProviderContext:
     options: Mapping[str, object] = field(default_factory=dict[str, object])
     monotonic_s: Callable[[], float]
     http: Callable[[Recipient], httpx2.AsyncClient]
+    directory: Callable[[Recipient], httpx2.AsyncClient] = _no_directory
 
     def __repr__(self) -> str:
         return f"ProviderContext(options={sorted(self.options)})"
@@ -264,6 +274,18 @@ class ReportsUtilisation(Protocol):
         ...
 
 
+@runtime_checkable
+class Attests(Protocol):
+    """A provider that verifies a machine before it sends to it, and calls `grant.attest(…)` with what it verified.
+
+    Only such a provider serves a recipient that the policy wants attested.
+    """
+
+    def attestations(self, recipient: Recipient) -> Sequence[Attestation]:
+        """What is verified of `recipient` at this moment; empty where nothing was asked yet. Pure; sends nothing."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Embeddings:
     """One vector per text, in order; each of length `dimensions` and Euclidean norm 1."""
@@ -344,6 +366,7 @@ class Diagnoses(Protocol):
 __all__ = [
     "INTERFACE_VERSION",
     "MANIFEST_FILE",
+    "Attests",
     "Availability",
     "Available",
     "Capability",

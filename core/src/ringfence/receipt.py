@@ -9,6 +9,27 @@ Outcome: TypeAlias = Literal["answered", "denied", "failed", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attestation:
+    """What a provider verified of the machine that it sends to, before it sends.
+
+    `digest` is the SHA-256 (lower-case hex) of the evidence, `tier` what vouches for it, such as `apple-mda`, `release`
+    what runs there, and `node` the public name of the key that the request was encrypted to. `development` says that
+    only a development authority vouches for it.
+    """
+
+    digest: str
+    tier: str
+    release: str
+    node: str
+    development: bool = False
+
+    @property
+    def label(self) -> str:
+        """What a person is told: the tier, and `DEVELOPMENT` where it proves nothing."""
+        return f"DEVELOPMENT ({self.tier})" if self.development else self.tier
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """One send to one recipient. `error` is the class name of what ended it, `phase` when; `None` if it answered.
 
@@ -30,8 +51,10 @@ class Receipt:
     `rules` are the ids of the flow rules that allowed the recipient, `route` the route rule that chose it.
     `input_bytes` and `output_bytes` count UTF-8 bytes of text and raw bytes of attachments. Times are seconds;
     `started_at` is Unix time. `cost_usd` is `None` where no price is known, 0 on the device. `consented`
-    is whether a person said yes to this recipient, now or before. `redactions` counts the values that were redacted, by
-    label. `shadow` is what the shadow policy would have done where that differs, by name and never with content.
+    is whether a person said yes to this recipient, now or before. `attestation_digest` is `sha256:…` of the evidence of
+    the machine that was sent to, `attestation` what vouches for it (`DEVELOPMENT …` where that proves nothing).
+    `redactions` counts the values that were redacted, by label. `shadow` is what the shadow policy would have done
+    where that differs, by name and never with content.
     """
 
     id: str
@@ -48,6 +71,7 @@ class Receipt:
     rules: tuple[str, ...] = ()
     route: str | None = None
     attestation_digest: str | None = None
+    attestation: str | None = None
     redactions: dict[str, int] = field(default_factory=dict[str, int])
     adjustments: tuple[str, ...] = ()
     input_bytes: int = 0

@@ -111,6 +111,11 @@ class Recipient:
         if self.options:
             object.__setattr__(self, "options", json_copy(self.options))
 
+    @property
+    def development(self) -> bool:
+        """Whether a development authority may vouch for its machines, which proves nothing of them."""
+        return self.min_tier == "software-dev"
+
     def credential(self, usual: str | None) -> Secret | None:
         """Where its key is: as the policy says, else `usual`, the vendor's variable.
 

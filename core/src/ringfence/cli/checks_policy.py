@@ -12,6 +12,7 @@ from ringfence.provider import Finding
 
 if TYPE_CHECKING:
     from ringfence.policy import Policy
+    from ringfence.recipient import Recipient
 
 
 def policy_state(given: str | None) -> tuple[Policy | None, Finding]:
@@ -27,9 +28,13 @@ def policy_state(given: str | None) -> tuple[Policy | None, Finding]:
             detail=f"{source}: {detail}",
             way_out=error.way_out or "ringfence policy check",
         )
-    recipients = ", ".join(f"{name} ({recipient.ring})" for name, recipient in policy.recipients.items())
+    recipients = ", ".join(f"{name} ({_ring(recipient)})" for name, recipient in policy.recipients.items())
     named = policy.name if policy.name == source else f"{policy.name}, named by {source}"
     return policy, Finding(level="ok", subject="policy", detail=f"{named}; recipients {recipients or 'none'}")
+
+
+def _ring(recipient: Recipient) -> str:
+    return f"{recipient.ring}, DEVELOPMENT" if recipient.development else recipient.ring
 
 
 def in_force(policy: Policy | None) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ _BECAUSE = {
     "GateError": "was refused at the gate",
     "Unavailable": "was unavailable",
     "AuthenticationFailed": "refused the credential",
+    "AttestationFailed": "did not prove what it is",
     "RateLimited": "takes no more requests for now",
     "ConnectFailed": "could not be connected to",
     "TimedOut": "took too long",
@@ -39,7 +40,7 @@ def passed_over(receipt: Receipt, policy: Policy, *, told: Iterable[str] = ()) -
 
 def _why(name: str, error: str, reason: str | None, policy: Policy) -> str:
     if error == "GateError" and _needs_attesting(name, policy):
-        return "needs 'attest', which this version cannot do"
+        return "has to be attested, which its provider cannot do"
     why = _BECAUSE.get(error, f"failed ({_WORD.sub(' ', error).lower()})")
     fault = _plugin_fault(policy.recipients[name].provider) if error == "Unavailable" else None
     if fault is None and error == "Unavailable" and reason is not None:

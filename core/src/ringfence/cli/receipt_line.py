@@ -22,6 +22,8 @@ def _parts(receipt: Receipt) -> Iterator[str]:
         yield receipt.ring
     if receipt.recipient is not None:
         yield f"{receipt.recipient}/{receipt.model}" if receipt.model else receipt.recipient
+    if receipt.attestation is not None:
+        yield f"attested: {receipt.attestation}"
     tokens = [
         f"{count:,} {way}"
         for count, way in ((receipt.input_tokens, "in"), (receipt.output_tokens, "out"))

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
-from ringfence.cli import failure, terminal
+from ringfence.cli import failure, plugged, terminal
 from ringfence.cli.interrupts import Interrupted, orderly
 from ringfence.cli.lazy import Lazy, LazyGroup
 from ringfence.errors import RingfenceError
@@ -45,6 +45,20 @@ narrow every policy, such as a device profile, by their full paths."""
 
 class Root(LazyGroup):
     """The top group. Whatever a command raises becomes an exit code here, and nowhere else."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Our own, then those that plugins bring."""
+        own = super().list_commands(ctx)
+        return [*own, *(name for name in plugged.plugged() if name not in own)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Our own first: no plugin takes the place of one."""
+        return super().get_command(ctx, cmd_name) or plugged.load(cmd_name)
+
+    def lines(self) -> dict[str, str]:
+        """The line of help of every command."""
+        own = super().lines()
+        return own | {name: plugged.summary(name) for name in plugged.plugged() if name not in own}
 
     def main(
         self,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ringfence.routing.budget import Reservation
 
 
-CONSENT, BUDGET, REDACT = "consent", "budget", "redact"
+ATTEST, CONSENT, BUDGET, REDACT = "attest", "consent", "budget", "redact"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -56,6 +56,7 @@ class Prepared:
     redact: Mapping[str, Redaction]
     needs_consent: bool
     needs_budget: bool
+    needs_attestation: bool
     private: frozenset[str]
     """The providers that get options of their own, which no other's payload shows."""
     adjustments: tuple[Adjustment, ...]
@@ -123,8 +124,7 @@ class Gate:
         if step is None:
             raise GateError(f"the policy does not send this request to recipient '{recipient}'")
         for name in step.obligations:
-            if name not in (CONSENT, BUDGET, REDACT):
-                # Nothing attests in this version.
+            if name not in (ATTEST, CONSENT, BUDGET, REDACT):
                 raise GateError(f"recipient '{recipient}' needs '{name}', which this version cannot do")
         declared = self.policy.recipients[recipient]
         private = frozenset(cleared.request.provider_options)
@@ -139,6 +139,7 @@ class Gate:
             dict(step.redact),
             CONSENT in step.obligations,
             BUDGET in step.obligations,
+            ATTEST in step.obligations,
             private,
             adjustments,
         )
@@ -286,7 +287,14 @@ class Gate:
         if prepared.needs_budget and (reservation is None or reservation.recipient != to.name):
             raise GateError(f"recipient '{to.name}' needs room in a budget, and none was reserved")
         require = None if consent is None else consent.require
-        return Grant(_MINT, prepared.request, recipient=to, require=require, hidden=prepared.hidden)
+        return Grant(
+            _MINT,
+            prepared.request,
+            recipient=to,
+            require=require,
+            hidden=prepared.hidden,
+            must_attest=prepared.needs_attestation,
+        )
 
 
 _DROPPED = Adjustment(setting="reasoning", action="ignored", detail="reasoning of another recipient is never replayed")

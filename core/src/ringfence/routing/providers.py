@@ -110,6 +110,7 @@ class Providers:
                 options=options,
                 monotonic_s=time.monotonic,
                 http=lambda recipient: self._clients.client(recipient, manifest),
+                directory=self._clients.directory,
             )
         )
         return provider

@@ -85,6 +85,7 @@ class Record:
         recipient = send.step.recipient if send is not None else None
         declared = self.cleared.gate.policy.recipients[recipient] if recipient is not None else None
         usage = self.usage
+        attested = send.attestation if send is not None else None
         return Receipt(
             id=secrets.token_hex(16),
             started_at=self._started_at,
@@ -99,6 +100,8 @@ class Record:
             model=declared.model if declared else None,
             rules=decision.allowing(recipient) if recipient is not None else (),
             route=decision.route,
+            attestation_digest=None if attested is None else f"sha256:{attested.digest}",
+            attestation=None if attested is None else attested.label,
             redactions=dict(send.redactions) if send is not None else {},
             adjustments=tuple(a.setting for a in send.adjustments) if send is not None else (),
             input_bytes=request_bytes(send.payload) if send is not None and send.sent else 0,

@@ -8,9 +8,9 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from ringfence.errors import ProtocolViolated, Unavailable, Unsupported, describe
+from ringfence.errors import GateError, ProtocolViolated, Unavailable, Unsupported, describe
 from ringfence.policy.prices import Price, asked_price, plugin_price
-from ringfence.provider import CountsTokens, Embeddings, Embeds
+from ringfence.provider import Attests, CountsTokens, Embeddings, Embeds
 from ringfence.receipt import Attempt
 from ringfence.request import TextPart
 from ringfence.response import Finish, ProviderEvent, Usage, UsageReport
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ringfence.privacy.gate import Cleared, Gate, Prepared
     from ringfence.privacy.redaction.vault import Vault
     from ringfence.provider import Plan, Provider
+    from ringfence.receipt import Attestation
     from ringfence.recipient import Recipient
     from ringfence.request import Request
     from ringfence.response import Adjustment
@@ -104,6 +105,12 @@ class Send:
         """
         prepared = self._prepared = await self._prepare()
         provider, card = await self._providers.ready(prepared.recipient)
+        if prepared.needs_attestation and not isinstance(provider, Attests):
+            raise GateError(
+                f"recipient '{prepared.recipient.name}' has to be attested, which provider"
+                f" '{prepared.recipient.provider}' cannot do",
+                way_out="a recipient of provider 'house', or a rule without attested: true",
+            )
         plan = provider.plan(prepared.request, prepared.recipient, card)
         self._provider, self._plan = provider, plan
         self.adjustments = prepared.adjustments + plan.adjustments
@@ -198,6 +205,11 @@ class Send:
             return plugin_price(prepared.recipient, usage)
         name = f"price_usd of provider '{prepared.recipient.provider}'"
         return asked_price(asked, name, prepared.recipient, usage)
+
+    @property
+    def attestation(self) -> Attestation | None:
+        """What was verified of the machine that it was sent to."""
+        return None if self._grant is None else self._grant.attestation
 
     @property
     def sent(self) -> bool:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ringfence.provider import Manifest
     from ringfence.recipient import Recipient
-    from ringfence.transport.guard import Guard
+    from ringfence.transport.guard import Fence
     from ringfence.transport.making import Making
 
 _log = logging.getLogger("ringfence")
@@ -26,7 +26,7 @@ _log = logging.getLogger("ringfence")
 class _Made:
     recipient: Recipient
     client: httpx2.AsyncClient
-    guard: Guard
+    guard: Fence
 
 
 class Clients:
@@ -36,7 +36,7 @@ class Clients:
         self._network = network or Network()
         self._making: Making | None = None
         self._made: dict[str, _Made] = {}
-        self._replaced: list[Guard] = []
+        self._replaced: list[Fence] = []
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -48,19 +48,40 @@ class Clients:
             Unavailable: the package for the network is not installed, or the CA file cannot be read.
             Closed: the assistant was closed.
         """
+        if (known := self._known(recipient.name, recipient)) is not None:
+            return known
+        return self._keep(recipient.name, recipient, *self._maker().make(recipient, manifest))
+
+    def directory(self, recipient: Recipient) -> httpx2.AsyncClient:
+        """The client of what `recipient` publishes of itself, which needs no grant; otherwise as `client`.
+
+        Raises:
+            GateError: it is on the device ring, or has no directory that can be used.
+            Unavailable: the package for the network is not installed, or the CA file cannot be read.
+            Closed: the assistant was closed.
+        """
+        if (known := self._known(name := f"directory of {recipient.name}", recipient)) is not None:
+            return known
+        return self._keep(name, recipient, *self._maker().make_directory(recipient))
+
+    def _known(self, name: str, recipient: Recipient) -> httpx2.AsyncClient | None:
+        """The client of that name, if it is made already and still `recipient`'s."""
         if self._closed:
             raise Closed("the assistant is closed", way_out="make a new one")
         if recipient.ring == "device":
             # INVARIANT: on the device ring there is no network client at all.
             raise GateError(f"recipient '{recipient.name}' is on the device ring, where there is no network")
-        known = self._made.get(recipient.name)
+        known = self._made.get(name)
         # A vendor's SDK may have closed it; that ends its use of it, not the recipient's.
-        if known is not None and known.recipient == recipient and not known.client.is_closed:
-            return known.client
-        client, guard = self._maker().make(recipient, manifest)
-        self._made[recipient.name] = _Made(recipient, client, guard)
-        if known is not None:
-            self._retire(known.guard)
+        if known is None or known.recipient != recipient or known.client.is_closed:
+            return None
+        return known.client
+
+    def _keep(self, name: str, recipient: Recipient, client: httpx2.AsyncClient, guard: Fence) -> httpx2.AsyncClient:
+        earlier = self._made.get(name)
+        self._made[name] = _Made(recipient, client, guard)
+        if earlier is not None:
+            self._retire(earlier.guard)
         return client
 
     def _maker(self) -> Making:
@@ -68,7 +89,7 @@ class Clients:
             self._making = _making()(self._network)
         return self._making
 
-    def _retire(self, guard: Guard) -> None:
+    def _retire(self, guard: Fence) -> None:
         self._replaced.append(guard)
         try:
             loop = asyncio.get_running_loop()
@@ -114,7 +135,7 @@ def _making() -> type[Making]:
     return Making
 
 
-async def _close(guard: Guard) -> None:
+async def _close(guard: Fence) -> None:
     try:
         await guard.aclose()
     except Exception as error:  # noqa: BLE001  (whatever one connection does, the rest must still be closed)

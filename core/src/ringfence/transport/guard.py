@@ -13,7 +13,6 @@ import httpx2
 from ringfence.errors import Closed, GateError
 from ringfence.grant import sending_grant
 from ringfence.transport.origins import Origin, host_headers, is_loopback, origin_of
-from ringfence.transport.tripwire import trips
 
 if TYPE_CHECKING:
     from ringfence.grant import Grant
@@ -32,8 +31,8 @@ _EXTENSIONS = frozenset({"timeout"})
 """Others can change where a request goes, such as `target` and `sni_hostname`."""
 
 
-class Guard(httpx2.AsyncBaseTransport):
-    """Lets a request through to `engine` only to one of `origins` and under a live grant of `recipient`.
+class Fence(httpx2.AsyncBaseTransport):
+    """What every guard asks: an allowed origin, and a form that no server reads as another request.
 
     `proxied_beyond` says that even a request to this machine leaves it, through a proxy elsewhere.
     """
@@ -52,26 +51,18 @@ class Guard(httpx2.AsyncBaseTransport):
         self._engine = engine
         self._closed = False
 
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Sends.
+    def check(self, request: httpx2.Request) -> None:
+        """Does nothing for a request that may leave as far as its address and its form go.
 
         Raises:
-            GateError: another origin, no live grant, or a redacted value in what would leave; no name was looked up.
+            GateError: another origin, or a form that is never sent.
             Closed: the assistant was closed.
-            httpx2.TransportError: what the network made of it.
         """
-        # INVARIANT: everything is asked before the engine, so before any look-up or connection.
         if self._closed:
             raise Closed("the network client is closed", way_out="make a new assistant")
         fields = [(name.lower(), value) for name, value in request.headers.raw]
         self._check_origin(request.url, [value for name, value in fields if name == b"host"])
         self._check_form(request, [name for name, _ in fields])
-        grant = self._grant()
-        if grant.hidden:
-            await self._check_content(request, grant.hidden)
-        # Last, since what a person takes back before this is not sent.
-        grant.claim(self._recipient)
-        return await self._engine.handle_async_request(request)
 
     def _check_origin(self, url: httpx2.URL, hosts: list[bytes]) -> None:
         origin = origin_of(url)
@@ -102,19 +93,40 @@ class Guard(httpx2.AsyncBaseTransport):
         if b"cookie" in names:
             raise GateError(f"a request to recipient '{self._recipient.name}' with a cookie; none is kept or sent")
 
-    async def _check_content(self, request: httpx2.Request, hidden: frozenset[str]) -> None:
+    async def aclose(self) -> None:
+        """Closes the connections, also those in use. Idempotent."""
+        self._closed = True
+        await self._engine.aclose()
+
+
+class Guard(Fence):
+    """Lets a request through to `engine` only to one of `origins` and under a live grant of `recipient`."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Sends.
+
+        Raises:
+            GateError: another origin, no live grant, or a redacted value in what would leave; no name was looked up.
+            Closed: the assistant was closed.
+            httpx2.TransportError: what the network made of it.
+        """
+        # INVARIANT: everything is asked before the engine, so before any look-up or connection.
+        self.check(request)
+        grant = self._grant()
+        if grant.hidden:
+            await self._check_content(request, grant)
+        # Last, since what a person takes back before this is not sent.
+        grant.claim(self._recipient)
+        return await self._engine.handle_async_request(request)
+
+    async def _check_content(self, request: httpx2.Request, grant: Grant) -> None:
         """INVARIANT: a redacted value never leaves; a body that is streamed is read first."""
         body = await request.aread()
         outgoing = (body, bytes(request.url.raw_path), *(value for _, value in request.headers.raw))
         if len(body) > _LARGE_BYTES:
-            tripped = await asyncio.to_thread(trips, hidden, *outgoing)
+            await asyncio.to_thread(grant.inspect, *outgoing)
         else:
-            tripped = trips(hidden, *outgoing)
-        if tripped:
-            raise GateError(
-                f"recipient '{self._recipient.name}': a redacted value is in the outgoing body",
-                way_out="a provider that sends only what is in plan.request",
-            )
+            grant.inspect(*outgoing)
 
     def _grant(self) -> Grant:
         grant = sending_grant()
@@ -125,13 +137,8 @@ class Guard(httpx2.AsyncBaseTransport):
             )
         return grant
 
-    async def aclose(self) -> None:
-        """Closes the connections, also those in use. Idempotent."""
-        self._closed = True
-        await self._engine.aclose()
 
-
-def guarded_client(guard: Guard) -> httpx2.AsyncClient:
+def guarded_client(guard: Fence) -> httpx2.AsyncClient:
     """A client on `guard`: without redirects, cookies, time limits of its own or anything of the environment."""
     client = httpx2.AsyncClient(
         transport=guard,

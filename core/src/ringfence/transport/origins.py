@@ -23,13 +23,15 @@ _HOST = re.compile(rb"[a-z0-9._-]+|[0-9a-f:.]+")
 
 
 def origins_of(recipient: Recipient, manifest: Manifest) -> frozenset[Origin]:
-    """The origin of the recipient's own `url`, else the hosts of the manifest over TLS at port 443.
+    """The origin of the recipient's own `url`, else of its `directory`, else the manifest's hosts over TLS, port 443.
 
     Raises:
         GateError: the address is none that a request could be held to.
     """
     if recipient.url is not None:
         return frozenset({_declared(recipient, recipient.url)})
+    if recipient.directory is not None:
+        return frozenset({_declared(recipient, recipient.directory)})
     for host in manifest.hosts:
         origin = _declared(recipient, f"https://{host}")
         if origin != (b"https", host.lower().encode("ascii", "replace"), 443):
@@ -37,6 +39,19 @@ def origins_of(recipient: Recipient, manifest: Manifest) -> frozenset[Origin]:
                 f"the manifest of provider '{manifest.name}' names a host that is none", way_out="tell its author"
             )
     return frozenset(_declared(recipient, f"https://{host}") for host in manifest.hosts)
+
+
+def directory_origin(recipient: Recipient) -> Origin:
+    """The origin of the directory of `recipient`.
+
+    Raises:
+        GateError: it has none, or its address is none that a request could be held to.
+    """
+    if recipient.directory is None:
+        raise GateError(
+            f"recipient '{recipient.name}' has no directory", way_out="directory: https://… beside its ring"
+        )
+    return _declared(recipient, recipient.directory)
 
 
 def _declared(recipient: Recipient, address: str) -> Origin:

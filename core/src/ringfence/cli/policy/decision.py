@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ringfence.policy.decision import ToolVerdict
 
 _VERDICT_STYLES = {"allow": "green", "ask": "yellow", "deny": "red"}
+_DEVELOPMENT = "DEVELOPMENT"
+"""Beside a recipient whose machines prove nothing: only a development authority vouches for them."""
 _OUTCOME_STYLES = {"allow": "bold green", "ask": "bold yellow", "deny": "bold red"}
 
 
@@ -47,9 +49,16 @@ def reach_of(loaded: Policy, tool: str, facts: Facts) -> ToolReach:
     return ToolReach(verdict=verdict, refusal=loaded.tool_refusal(tool, facts) if refused else "")
 
 
-def decision_document(decision: Decision, tools: Mapping[str, ToolReach]) -> dict[str, object]:
-    """The shape of `policy explain --json`; `tools` is there where one was asked for."""
+def decision_document(
+    decision: Decision, tools: Mapping[str, ToolReach], development: Collection[str] = ()
+) -> dict[str, object]:
+    """The shape of `policy explain --json`; `tools` is there where one was asked for.
+
+    `development` are the recipients for whose machines only a development authority vouches.
+    """
     shown: dict[str, object] = decision.as_dict()
+    if development:
+        shown["development"] = sorted(development)
     if tools:
         shown["tools"] = {
             name: {
@@ -63,17 +72,17 @@ def decision_document(decision: Decision, tools: Mapping[str, ToolReach]) -> dic
     return shown
 
 
-def show_decision(decision: Decision, tools: Mapping[str, ToolReach]) -> None:
+def show_decision(decision: Decision, tools: Mapping[str, ToolReach], development: Collection[str] = ()) -> None:
     """Writes the decision to stdout."""
-    terminal.write_table(_summary(decision))
+    terminal.write_table(_summary(decision, development))
     terminal.write("\n")
-    terminal.write_table(_verdict_table(decision))
+    terminal.write_table(_verdict_table(decision, development))
     if tools:
         terminal.write("\n")
         terminal.write_table(_tool_table(tools))
 
 
-def _summary(decision: Decision) -> Table:
+def _summary(decision: Decision, development: Collection[str]) -> Table:
     from rich.table import Table  # noqa: PLC0415  (45 ms, and only a table needs it)
 
     summary = Table.grid(padding=(0, 2))
@@ -88,16 +97,17 @@ def _summary(decision: Decision) -> Table:
     ):
         summary.add_row(text(name, "bold"), value)
     for place, step in enumerate(decision.plan, 1):
-        summary.add_row(text("plan" if place == 1 else "", "bold"), _step(place, step))
+        summary.add_row(text("plan" if place == 1 else "", "bold"), _step(place, step, development))
     if not decision.plan:
         summary.add_row(text("plan", "bold"), text("nothing"))
     return summary
 
 
-def _step(place: int, step: Step) -> Text:
+def _step(place: int, step: Step, development: Collection[str]) -> Text:
     """`2. openai  fallback: consent, redact (contact pseudonym)`."""
     shown = text(f"{place}. ").append_text(in_ring(step.recipient, step.ring))
-    notes = [note for note in (_stage(step), _obligations(step)) if note]
+    standing = _DEVELOPMENT if step.recipient in development else ""
+    notes = [note for note in (standing, _stage(step), _obligations(step)) if note]
     return shown.append(f"  {'; '.join(notes)}" if notes else "")
 
 
@@ -117,13 +127,13 @@ def _redacted(kinds: tuple[tuple[str, str], ...]) -> str:
     return f"({', '.join(f'{label}: {kind}' for label, kind in kinds)})"
 
 
-def _verdict_table(decision: Decision) -> Table:
+def _verdict_table(decision: Decision, development: Collection[str]) -> Table:
     table = _table("recipient")
     for name, verdict in decision.recipients.items():
         # A sentence a line: each names one rule.
         table.add_row(
             text(name),
-            in_ring(verdict.ring, verdict.ring),
+            in_ring(f"{verdict.ring} {_DEVELOPMENT}" if name in development else verdict.ring, verdict.ring),
             text(verdict.verdict, _VERDICT_STYLES[verdict.verdict]),
             text(verdict.reason.replace("; ", "\n")),
         )

@@ -68,10 +68,11 @@ def explain(*, file: str, tools: Sequence[str], layers: Sequence[str], as_json: 
     decision = loaded.decide(facts)
     reached = {name: reach_of(loaded, name, facts) for name in dict.fromkeys(tools)}
     _say_undeclared(reached, loaded)
+    development = {name for name, recipient in loaded.recipients.items() if recipient.development}
     if as_json:
-        terminal.write_json({**decision_document(decision, reached), **_failed_document(failed)}, indent=2)
+        terminal.write_json({**decision_document(decision, reached, development), **_failed_document(failed)}, indent=2)
     else:
-        show_decision(decision, reached)
+        show_decision(decision, reached, development)
 
 
 def _check_order(file: str, text: str | None) -> None:

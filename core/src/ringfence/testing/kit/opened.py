@@ -166,6 +166,7 @@ async def reopened(
         options=dict(options),
         monotonic_s=time.monotonic,
         http=lambda recipient: clients.client(recipient, provider.manifest),
+        directory=clients.directory,
     )
     try:
         await provider.open(context)
