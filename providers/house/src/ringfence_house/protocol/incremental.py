@@ -1,0 +1,109 @@
+"""A parser that is fed bytes as they come, and variable-length integers (RFC 9000, section 16)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator
+from typing import Final, Generic, TypeAlias, TypeVar
+
+from ringfence_house.protocol.faults import ProtocolFault, Truncated
+
+PartT = TypeVar("PartT")
+ValueT = TypeVar("ValueT")
+Reading: TypeAlias = Generator[None, None, ValueT]
+"""Reads a value; it yields where it needs bytes that have not come."""
+
+_SIZES: Final = ((1 << 6, 1), (1 << 14, 2), (1 << 30, 4), (1 << 62, 8))
+
+
+def varint(value: int) -> bytes:
+    """The shortest encoding of `value`, which is below 2**62."""
+    for prefix, (bound, size) in enumerate(_SIZES):
+        if value < bound:
+            return (value | prefix << (8 * size - 2)).to_bytes(size, "big")
+    raise ValueError("a length of 2**62 or more has no encoding")
+
+
+class Incremental(ABC, Generic[PartT]):
+    """Turns bytes, cut anywhere, into parts. A fault is for good: after it, every call raises.
+
+    A parser writes `_read()` as if all bytes were there, and appends to `_parts`.
+    """
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._parts: list[PartT] = []
+        self._taken = 0
+        self._ended = False
+        self._finished = False
+        self._over = False
+        self._reading = self._read()
+
+    @abstractmethod
+    def _read(self) -> Reading[None]:
+        """Reads to the end of the message; returns only when `_ended`."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the end that the protocol marks has been read and verified."""
+        return self._finished
+
+    def feed(self, data: bytes) -> list[PartT]:
+        """The parts that `data` completes.
+
+        Raises:
+            ProtocolFault: they are not allowed, or an earlier fault or the end went before.
+        """
+        self._buffer += data
+        return self._advance()
+
+    def end(self) -> list[PartT]:
+        """The parts that only the end of the bytes completes.
+
+        Raises:
+            Truncated: the bytes ended before the message did.
+            ProtocolFault: the last part is not allowed, or an earlier fault or the end went before.
+        """
+        self._ended = True
+        return self._advance()
+
+    def _advance(self) -> list[PartT]:
+        # INVARIANT: a reader runs out once, at a proper end; nothing is read after that, nor after a fault.
+        if self._over:
+            raise ProtocolFault("the message was over, or broken, before")
+        try:
+            next(self._reading)
+        except StopIteration:
+            self._over = self._finished = True
+        except BaseException:
+            self._over, self._finished = True, False
+            self._buffer.clear()
+            raise
+        parts = self._parts.copy()
+        self._parts.clear()
+        return parts
+
+    def _take(self, size: int) -> Reading[bytes]:
+        """The next `size` bytes. Who calls it has checked that `size` is within a limit."""
+        while len(self._buffer) < size:
+            if self._ended:
+                raise Truncated("the bytes ended within the message")
+            yield
+        taken = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        self._taken += size
+        return taken
+
+    def _varint(self) -> Reading[int]:
+        first = (yield from self._take(1))[0]
+        size = 1 << (first >> 6)
+        value = first & 0x3F
+        if size > 1:
+            value = value << (8 * size - 8) | int.from_bytes((yield from self._take(size - 1)), "big")
+            # A longer form than needed would be a second spelling of the same message.
+            if len(varint(value)) != size:
+                raise ProtocolFault("a length is not in its shortest form")
+        return value
+
+
+__all__ = ["Incremental", "Reading", "varint"]
