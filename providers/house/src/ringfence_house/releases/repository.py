@@ -1,0 +1,376 @@
+"""The operator's side: a folder that any static server can serve, in which releases and machines are added and revoked.
+
+`metadata/` and `targets/` are a TUF repository with consistent snapshots, `log/entries.jsonl` what the log's leaves are
+the hashes of, for whoever audits it. Every file but `timestamp.json` has its version or hash in its name, and that
+one is replaced last: until then readers see the whole old state, whatever happened before.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ringfence_house.releases import documents, signing
+from ringfence_house.releases.faults import Malformed, ReleasesFault
+from ringfence_house.releases.files import Held, locked, reason, write_whole
+from ringfence_house.releases.keys import KeyRing, make_key, make_keys
+from ringfence_house.releases.log import Log, leaf_hash
+from ringfence_house.releases.reference import Device, Release
+from ringfence_house.releases.signing import Signing
+
+if TYPE_CHECKING:
+    from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
+
+_LOCK_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Published:
+    """What readers see now."""
+
+    root: Metadata[Root]
+    targets: Metadata[Targets]
+    targets_bytes: bytes
+    snapshot: Metadata[Snapshot]
+    snapshot_bytes: bytes
+    timestamp: Metadata[Timestamp]
+    releases: Mapping[str, Release]
+    devices: Mapping[str, Device]
+    entries: tuple[bytes, ...]
+
+
+class Repository:
+    """The repository in `folder`, signed with the keys below the folders `keys`.
+
+    Changes are kept in memory until `publish`, which signs and writes them. A change needs two keys of the targets,
+    renewing what readers must see every day only those of the snapshot and timestamp.
+    """
+
+    def __init__(self, folder: Path, *, keys: Path | Sequence[Path]) -> None:
+        self._folder = folder
+        self._keys = (keys,) if isinstance(keys, Path) else tuple(keys)
+        self._now_published = _read(folder)
+        self._releases = dict(self._now_published.releases)
+        self._devices = dict(self._now_published.devices)
+
+    @classmethod
+    def create(cls, folder: Path, *, keys: Path, now: float | None = None) -> Repository:
+        """Makes the keys below `keys` and, signed with them, an empty repository in `folder`.
+
+        Raises:
+            ReleasesFault: one of them is there already, or cannot be written.
+        """
+        if (folder / "metadata").exists():
+            raise ReleasesFault(f"there is a repository in {folder} already", way_out="name another folder")
+        at = time.time() if now is None else now
+        root = signing.new_root(make_keys(keys), at)
+        signer = Signing(ring=KeyRing([keys]), roots=[root], folders=[keys])
+        _write(folder, _first_files(signer, root, at))
+        return cls(folder, keys=keys)
+
+    @property
+    def releases(self) -> Mapping[str, Release]:
+        """The releases by id, revoked ones too, with what is not yet published."""
+        return dict(self._releases)
+
+    @property
+    def devices(self) -> Mapping[str, Device]:
+        """The machines by serial number, as `releases`."""
+        return dict(self._devices)
+
+    def root_bytes(self) -> bytes:
+        """The newest root: what a trust file holds."""
+        return _metadata(self._folder, f"{self._now_published.root.signed.version}.root.json")
+
+    def expiries(self) -> dict[str, float]:
+        """When each role ends, in Unix time."""
+        now = self._now_published
+        files: tuple[Metadata[Any], ...] = (now.root, now.targets, now.snapshot, now.timestamp)
+        return {file.signed.type: file.signed.expires.timestamp() for file in files}
+
+    def key_names(self) -> tuple[str, ...]:
+        """The names of the keys that sign now."""
+        return tuple(sorted(signing.key_names(self._now_published.root.signed)))
+
+    def add_release(self, release: Release) -> None:
+        """Lets nodes serve `release`. Its facts never change: another build, model or time is another release.
+
+        Raises:
+            ReleasesFault: its id is taken, or it is not what a release may be.
+        """
+        if release.id in self._releases:
+            raise ReleasesFault(f"there is a release '{release.id}' already", way_out="give this one another id")
+        _checked(lambda: documents.parse_releases(documents.encode_releases({release.id: release})))
+        if len({*self._now_published.entries, *map(documents.entry, (*self._releases.values(), release))}) > _MOST:
+            raise ReleasesFault(f"the log is full: {_MOST} releases", way_out="start a new repository")
+        self._releases[release.id] = release
+
+    def revoke_release(self, release_id: str) -> None:
+        """Ends a release at once.
+
+        Raises:
+            ReleasesFault: there is none of that id.
+        """
+        if release_id not in self._releases:
+            raise ReleasesFault(f"there is no release '{release_id}'", way_out="ringfence house release list")
+        self._releases[release_id] = replace(self._releases[release_id], revoked=True)
+
+    def add_device(self, device: Device) -> None:
+        """Lets a machine serve; one that was revoked comes back.
+
+        Raises:
+            ReleasesFault: it is there, another has its ueid, or it is not what a machine may be.
+        """
+        known = self._devices.get(device.serial)
+        if known is not None and not known.revoked:
+            raise ReleasesFault(f"'{device.serial}' is in the inventory already", way_out="revoke it first")
+        devices = {**self._devices, device.serial: device}
+        _checked(lambda: documents.parse_devices(documents.encode_devices(devices)))
+        self._devices = devices
+
+    def revoke_device(self, serial: str) -> None:
+        """Ends a machine's service at once.
+
+        Raises:
+            ReleasesFault: there is none of that serial number.
+        """
+        if serial not in self._devices:
+            raise ReleasesFault(f"'{serial}' is not in the inventory", way_out="ringfence house inventory list")
+        self._devices[serial] = replace(self._devices[serial], revoked=True)
+
+    def publish(self, now: float | None = None) -> None:
+        """Signs and writes every change; without one renews what readers must see anew, the timestamp at least.
+
+        Raises:
+            KeysMissing: keys of the targets, where there are changes; of the snapshot or timestamp.
+            ReleasesFault: it cannot be written, or somebody else published since this was read.
+        """
+        published = self._now_published
+        changed = (self._releases, self._devices) != (published.releases, published.devices)
+        self._publish(time.time() if now is None else now, targets=changed)
+
+    def sign(self, now: float | None = None) -> None:
+        """Signs the targets anew, and the root where less than half of its year is left; then publishes.
+
+        Raises:
+            KeysMissing, ReleasesFault: as `publish`.
+        """
+        at = time.time() if now is None else now
+        root = self._now_published.root.signed
+        self._publish(at, targets=True, root=signing.renewed_root(root, at) if signing.is_due(root, at) else None)
+
+    def rotate(self, name: str, into: Path, now: float | None = None) -> None:
+        """Puts a new key, made in the folder `into`, in the place of the one called `name`; signs and publishes.
+
+        The old key counts for nothing from then on. What it signed is signed anew, by the old and the new key where
+        both are at hand, so that readers with the old and the new root accept it.
+
+        Raises:
+            KeysMissing: two keys of the root and, with the new one, enough for every role it signs.
+            ReleasesFault: there is no key of that name; else as `publish`.
+        """
+        root = self._now_published.root.signed
+        if name not in signing.key_names(root):
+            raise ReleasesFault(f"no key is called '{name}'", way_out=f"one of {', '.join(self.key_names())}")
+        at = time.time() if now is None else now
+        made = make_key(into, name)
+        try:
+            following = signing.with_key_replaced(root, name, made.public_key, at)
+            self._publish(at, targets=name.startswith("targets"), snapshot=True, root=following, keys=(into,))
+        except ReleasesFault:
+            if _newest_root(self._folder) == root.version:
+                (into / f"{name}.pem").unlink(missing_ok=True)
+            raise
+
+    def _publish(
+        self,
+        now: float,
+        *,
+        targets: bool,
+        snapshot: bool = False,
+        root: Root | None = None,
+        keys: Sequence[Path] = (),
+    ) -> None:
+        folders = (*self._keys, *keys)
+        roots = [self._now_published.root.signed, *([root] if root is not None else [])]
+        signer = Signing(ring=KeyRing(folders), roots=roots, folders=folders)
+        files = self._files(signer, now, targets=targets, snapshot=snapshot)
+        if root is not None:
+            files[f"metadata/{root.version}.root.json"] = signer.sign(root, must=roots)[1]
+        try:
+            with locked(self._folder / ".lock", timeout_s=_LOCK_TIMEOUT_S):
+                self._check_nobody_else()
+                _write(self._folder, files)
+        except Held:
+            raise _busy() from None
+        except OSError as fault:
+            raise _not_writable(self._folder, fault) from None
+        self._now_published = _read(self._folder)
+
+    def _files(self, signer: Signing, now: float, *, targets: bool, snapshot: bool) -> dict[str, bytes]:
+        """What to write, in the order of writing: the timestamp after all that it leads to."""
+        seen = self._now_published
+        files: dict[str, bytes] = {}
+        targets_bytes, targets_version = seen.targets_bytes, seen.targets.signed.version
+        if targets:
+            entries = _entries(seen.entries, self._releases)
+            targets_version += 1
+            content = _documents(entries, self._releases, self._devices)
+            targets_bytes = signer.sign(signing.new_targets(content, targets_version, now))[1]
+            files = _content_files(entries, content) | {f"metadata/{targets_version}.targets.json": targets_bytes}
+        snapshot_bytes, snapshot_version = seen.snapshot_bytes, seen.snapshot.signed.version
+        if targets or snapshot or signing.is_due(seen.snapshot.signed, now):
+            snapshot_version += 1
+            made = signing.new_snapshot(targets_bytes, targets_version, snapshot_version, now)
+            snapshot_bytes = files[f"metadata/{snapshot_version}.snapshot.json"] = signer.sign(made)[1]
+        version = seen.timestamp.signed.version + 1
+        timestamp = signing.new_timestamp(snapshot_bytes, snapshot_version, version, now)
+        files["metadata/timestamp.json"] = signer.sign(timestamp)[1]
+        return files
+
+    def _check_nobody_else(self) -> None:
+        on_disk = _read(self._folder)
+        mine = self._now_published
+        if (on_disk.targets.signed.version, on_disk.root.signed.version) != (
+            mine.targets.signed.version,
+            mine.root.signed.version,
+        ):
+            raise ReleasesFault("somebody else changed the repository meanwhile", way_out="the same again")
+
+
+_MOST = documents.MAX_RELEASES
+
+
+def _first_files(signer: Signing, root: Root, now: float) -> dict[str, bytes]:
+    content = _documents((), {}, {})
+    targets = signer.sign(signing.new_targets(content, 1, now))[1]
+    snapshot = signer.sign(signing.new_snapshot(targets, 1, 1, now))[1]
+    return {
+        **_content_files((), content),
+        "metadata/1.targets.json": targets,
+        "metadata/1.snapshot.json": snapshot,
+        "metadata/1.root.json": signer.sign(root)[1],
+        "metadata/timestamp.json": signer.sign(signing.new_timestamp(snapshot, 1, 1, now))[1],
+    }
+
+
+def _entries(entries: tuple[bytes, ...], releases: Mapping[str, Release]) -> tuple[bytes, ...]:
+    """The entries of the log with those of releases that are not in it yet."""
+    present = set(entries)
+    return (*entries, *(one for one in map(documents.entry, releases.values()) if one not in present))
+
+
+def _documents(
+    entries: Sequence[bytes], releases: Mapping[str, Release], devices: Mapping[str, Device]
+) -> dict[str, bytes]:
+    return {
+        documents.RELEASES_FILE: documents.encode_releases(releases),
+        documents.NODES_FILE: documents.encode_devices(devices),
+        documents.LOG_FILE: documents.encode_log(entries, releases),
+    }
+
+
+def _content_files(entries: Sequence[bytes], content: Mapping[str, bytes]) -> dict[str, bytes]:
+    targets = {f"targets/{sha256(data).hexdigest()}.{name}": data for name, data in content.items()}
+    return {"log/entries.jsonl": b"".join(one + b"\n" for one in entries), **targets}
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, data in files.items():
+        path = folder / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, data)
+        except OSError as fault:
+            raise _not_writable(folder, fault) from None
+
+
+def _read(folder: Path) -> _Published:
+    """What is published in `folder`, by way of its timestamp.
+
+    Raises:
+        ReleasesFault: there is no repository, or it is not whole.
+    """
+    from tuf.api.exceptions import RepositoryError  # noqa: PLC0415
+    from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp  # noqa: PLC0415
+
+    try:
+        root = Metadata[Root].from_bytes(_metadata(folder, f"{_newest_root(folder)}.root.json"))
+        timestamp = Metadata[Timestamp].from_bytes(_metadata(folder, "timestamp.json"))
+        snapshot_bytes = _metadata(folder, f"{timestamp.signed.snapshot_meta.version}.snapshot.json")
+        snapshot = Metadata[Snapshot].from_bytes(snapshot_bytes)
+        targets_bytes = _metadata(folder, f"{snapshot.signed.meta['targets.json'].version}.targets.json")
+        targets = Metadata[Targets].from_bytes(targets_bytes)
+        content = {name: _target(folder, targets.signed, name) for name in documents.FILES}
+        return _Published(
+            root=root,
+            targets=targets,
+            targets_bytes=targets_bytes,
+            snapshot=snapshot,
+            snapshot_bytes=snapshot_bytes,
+            timestamp=timestamp,
+            releases=documents.parse_releases(content[documents.RELEASES_FILE]),
+            devices=documents.parse_devices(content[documents.NODES_FILE]),
+            entries=_logged(folder, documents.parse_log(content[documents.LOG_FILE])),
+        )
+    except (RepositoryError, Malformed, LookupError, AttributeError):
+        raise ReleasesFault(f"the repository in {folder} is damaged", way_out="put a copy of it back") from None
+
+
+def _logged(folder: Path, head: documents.LogHead) -> tuple[bytes, ...]:
+    """The entries under `head`; those of a publication that did not come to its end are left out."""
+    entries = tuple(_file(folder, "log/entries.jsonl").splitlines())[: head.size]
+    if len(entries) != head.size or Log([leaf_hash(one) for one in entries]).root() != head.root:
+        raise ReleasesFault(
+            f"the entries of the log in {folder} are not those that were signed", way_out="put a copy of them back"
+        )
+    return entries
+
+
+def _target(folder: Path, targets: Targets, name: str) -> bytes:
+    file = targets.targets[name]
+    data = _file(folder, f"targets/{file.hashes['sha256']}.{name}")
+    file.verify_length_and_hashes(data)
+    return data
+
+
+def _newest_root(folder: Path) -> int:
+    versions = [int(path.name.partition(".")[0]) for path in (folder / "metadata").glob("[1-9]*.root.json")]
+    if not versions:
+        raise ReleasesFault(f"there is no repository in {folder}", way_out="ringfence house keys init")
+    return max(versions)
+
+
+def _metadata(folder: Path, name: str) -> bytes:
+    return _file(folder, f"metadata/{name}")
+
+
+def _file(folder: Path, name: str) -> bytes:
+    try:
+        return (folder / name).read_bytes()
+    except OSError as fault:
+        raise ReleasesFault(
+            f"{folder / name} cannot be read: {reason(fault)}", way_out="put a copy of the repository back"
+        ) from None
+
+
+def _checked(check: Callable[[], object]) -> None:
+    try:
+        check()
+    except Malformed as fault:
+        raise ReleasesFault(str(fault).partition(": ")[2], way_out="see --help") from None
+
+
+def _busy() -> ReleasesFault:
+    return ReleasesFault("another process is changing the repository", way_out="the same again in a moment")
+
+
+def _not_writable(folder: Path, fault: OSError) -> ReleasesFault:
+    return ReleasesFault(f"the repository in {folder} cannot be written: {reason(fault)}", way_out="free some space")
+
+
+__all__ = ["Repository"]
