@@ -16,7 +16,7 @@ from ringfence_house.releases.faults import KeysMissing, ReleasesFault
 from ringfence_house.releases.files import reason
 
 if TYPE_CHECKING:
-    from securesystemslib.signer import CryptoSigner, SSlibKey
+    from ringfence_house.releases.vendor import CryptoSigner, SSlibKey
 
 HOLDERS: Final[Mapping[str, str]] = {
     "root-1": "first",
@@ -73,7 +73,7 @@ def make_key(folder: Path, name: str) -> CryptoSigner:
     Raises:
         ReleasesFault: it is there already, or cannot be written.
     """
-    from securesystemslib.signer import CryptoSigner  # noqa: PLC0415  (brings `cryptography`)
+    from ringfence_house.releases.vendor import CryptoSigner  # noqa: PLC0415  (brings `cryptography`)
 
     signer = CryptoSigner.generate_ed25519()
     signer.public_key.unrecognized_fields[NAME_FIELD] = name
@@ -122,7 +122,8 @@ def _read_key(path: Path) -> CryptoSigner | None:
     from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
     from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
-    from securesystemslib.signer import CryptoSigner  # noqa: PLC0415
+
+    from ringfence_house.releases.vendor import CryptoSigner  # noqa: PLC0415
 
     try:
         with path.open("rb") as file:

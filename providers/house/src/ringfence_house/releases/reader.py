@@ -38,7 +38,7 @@ from ringfence_house.releases.log import leaf_hash, verify_consistency, verify_i
 from ringfence_house.releases.reference import Reference, Release
 
 if TYPE_CHECKING:
-    from tuf.ngclient import Updater, UpdaterConfig
+    from ringfence_house.releases.vendor import Updater, UpdaterConfig
 
 MAX_FILE_BYTES: Final = MAX_DOCUMENT_BYTES
 """Of any file of the repository: a fetch need not read on."""
@@ -161,7 +161,7 @@ def _pack(work: Path) -> Kept:
 
 def _update(root: bytes, work: Path, fetch: Callable[[str], bytes], now: float) -> tuple[float, int]:
     """Brings the folder `work` up to date; gives the earliest end of any role, and the version of the targets."""
-    from tuf.api import exceptions as tuf  # noqa: PLC0415  (0.1 s)
+    from ringfence_house.releases.vendor import exceptions as tuf  # noqa: PLC0415  (0.1 s)
 
     try:
         updater = _updater(root, work, fetch, now)
@@ -194,17 +194,16 @@ def _download(updater: Updater, name: str, folder: Path) -> None:
 
 
 def _updater(root: bytes, work: Path, fetch: Callable[[str], bytes], now: float) -> Updater:
-    from tuf.api.exceptions import DownloadError, DownloadHTTPError  # noqa: PLC0415
-    from tuf.ngclient import FetcherInterface, Updater  # noqa: PLC0415
+    from ringfence_house.releases.vendor import FetcherInterface, Updater, exceptions  # noqa: PLC0415
 
     class Fetcher(FetcherInterface):
         def _fetch(self, url: str) -> Iterator[bytes]:
             try:
                 return iter([fetch(url)])
             except Missing:
-                raise DownloadHTTPError("nothing there", 404) from None
+                raise exceptions.DownloadHTTPError("nothing there", 404) from None
             except Exception:  # noqa: BLE001  (whatever the network raised: its words may hold what was sent)
-                raise DownloadError("not reached") from None
+                raise exceptions.DownloadError("not reached") from None
 
     class At(Updater):
         """By our clock rather than the system's, which is the same but for tests and callers with one of their own."""
@@ -219,7 +218,7 @@ def _updater(root: bytes, work: Path, fetch: Callable[[str], bytes], now: float)
 
 
 def _limits() -> UpdaterConfig:
-    from tuf.ngclient import UpdaterConfig  # noqa: PLC0415
+    from ringfence_house.releases.vendor import UpdaterConfig  # noqa: PLC0415
 
     return UpdaterConfig(
         max_root_rotations=_MAX_ROTATIONS,
@@ -233,7 +232,7 @@ def _limits() -> UpdaterConfig:
 
 def _refusal(fault: Exception) -> ReleasesRefused:
     """What a finding of TUF's client means. Its own words may quote the repository."""
-    from tuf.api import exceptions as tuf  # noqa: PLC0415
+    from ringfence_house.releases.vendor import exceptions as tuf  # noqa: PLC0415
 
     meanings: tuple[tuple[type[Exception], Refusal, str], ...] = (
         (tuf.ExpiredMetadataError, "expired", "the list of releases has ended and no newer one is shown"),
@@ -248,7 +247,7 @@ def _refusal(fault: Exception) -> ReleasesRefused:
 
 
 def _earliest_end(work: Path, now: float) -> tuple[float, int]:
-    from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp  # noqa: PLC0415
+    from ringfence_house.releases.vendor import Metadata, Root, Snapshot, Targets, Timestamp  # noqa: PLC0415
 
     # TUF's client leaves here exactly what it believed; `root.json` links to the newest root.
     targets = Metadata[Targets].from_file(str(work / "targets.json")).signed

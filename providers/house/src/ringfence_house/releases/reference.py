@@ -30,7 +30,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """One machine of the fleet, by the serial number that its endorser attests. `ueid` is what its evidence must say."""
+    """One machine of the fleet, by the serial number that its endorser attests. Its evidence must say `ueid`."""
 
     serial: str
     ueid: str

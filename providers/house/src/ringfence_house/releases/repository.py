@@ -23,7 +23,7 @@ from ringfence_house.releases.reference import Device, Release
 from ringfence_house.releases.signing import Signing
 
 if TYPE_CHECKING:
-    from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
+    from ringfence_house.releases.vendor import Metadata, Root, Snapshot, Targets, Timestamp
 
 _LOCK_TIMEOUT_S = 10.0
 
@@ -295,8 +295,7 @@ def _read(folder: Path) -> _Published:
     Raises:
         ReleasesFault: there is no repository, or it is not whole.
     """
-    from tuf.api.exceptions import RepositoryError  # noqa: PLC0415
-    from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp  # noqa: PLC0415
+    from ringfence_house.releases.vendor import Metadata, Root, Snapshot, Targets, Timestamp, exceptions  # noqa: PLC0415
 
     try:
         root = Metadata[Root].from_bytes(_metadata(folder, f"{_newest_root(folder)}.root.json"))
@@ -317,7 +316,7 @@ def _read(folder: Path) -> _Published:
             devices=documents.parse_devices(content[documents.NODES_FILE]),
             entries=_logged(folder, documents.parse_log(content[documents.LOG_FILE])),
         )
-    except (RepositoryError, Malformed, LookupError, AttributeError):
+    except (exceptions.RepositoryError, Malformed, LookupError, AttributeError):
         raise ReleasesFault(f"the repository in {folder} is damaged", way_out="put a copy of it back") from None
 
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 from ringfence_house.releases.keys import NAME_FIELD, KeyRing, missing
 
 if TYPE_CHECKING:
-    from securesystemslib.signer import Key, SSlibKey
-    from tuf.api.metadata import Metadata, Root, Signed, Snapshot, Targets, Timestamp
+    from ringfence_house.releases.vendor import Key, Metadata, Root, Signed, Snapshot, SSlibKey, Targets, Timestamp
 
 ROLES: Final = ("root", "targets", "snapshot", "timestamp")
 LIFE: Final[Mapping[str, timedelta]] = {
@@ -23,7 +22,7 @@ LIFE: Final[Mapping[str, timedelta]] = {
 }
 THRESHOLD: Final[Mapping[str, int]] = {"root": 2, "targets": 2, "snapshot": 1, "timestamp": 1}
 
-SignedRole = TypeVar("SignedRole", bound="Signed")
+SignedRole = TypeVar("SignedRole", "Root", "Targets", "Snapshot", "Timestamp")
 RootFile: TypeAlias = "Metadata[Root]"
 
 
@@ -43,7 +42,7 @@ class Signing:
         Raises:
             KeysMissing: not enough of them for the roots in `must`, by default the newest.
         """
-        from tuf.api.metadata import Metadata  # noqa: PLC0415  (100 ms)
+        from ringfence_house.releases.vendor import Metadata  # noqa: PLC0415  (100 ms)
 
         file = Metadata(signed)
         for key_id in dict.fromkeys(key_id for root in self.roots for key_id in root.roles[signed.type].keyids):
@@ -65,7 +64,7 @@ class Signing:
 
 def new_root(keys: Mapping[str, SSlibKey], now: float) -> Root:
     """The first root, of `keys` by name."""
-    from tuf.api.metadata import Role, Root  # noqa: PLC0415
+    from ringfence_house.releases.vendor import Role, Root  # noqa: PLC0415
 
     roles = {
         role: Role([key.keyid for name, key in keys.items() if _role_of(name) == role], THRESHOLD[role])
@@ -81,7 +80,7 @@ def new_root(keys: Mapping[str, SSlibKey], now: float) -> Root:
 
 def with_key_replaced(root: Root, name: str, key: SSlibKey, now: float) -> Root:
     """The next root, in which `key` stands for the one called `name`."""
-    from tuf.api.metadata import Root  # noqa: PLC0415
+    from ringfence_house.releases.vendor import Root  # noqa: PLC0415
 
     following = Root.from_dict(root.to_dict())
     role = _role_of(name)
@@ -94,14 +93,14 @@ def with_key_replaced(root: Root, name: str, key: SSlibKey, now: float) -> Root:
 
 def renewed_root(root: Root, now: float) -> Root:
     """The next root, with the same keys."""
-    from tuf.api.metadata import Root  # noqa: PLC0415
+    from ringfence_house.releases.vendor import Root  # noqa: PLC0415
 
     return _renewed(Root.from_dict(root.to_dict()), now)
 
 
 def new_targets(documents: Mapping[str, bytes], version: int, now: float) -> Targets:
     """The targets, of documents by name."""
-    from tuf.api.metadata import TargetFile, Targets  # noqa: PLC0415
+    from ringfence_house.releases.vendor import TargetFile, Targets  # noqa: PLC0415
 
     files = {name: TargetFile.from_data(name, data, ["sha256"]) for name, data in documents.items()}
     return Targets(version=version, expires=end_of("targets", now), targets=files)
@@ -109,7 +108,7 @@ def new_targets(documents: Mapping[str, bytes], version: int, now: float) -> Tar
 
 def new_snapshot(targets: bytes, targets_version: int, version: int, now: float) -> Snapshot:
     """The snapshot, of the targets."""
-    from tuf.api.metadata import MetaFile, Snapshot  # noqa: PLC0415
+    from ringfence_house.releases.vendor import MetaFile, Snapshot  # noqa: PLC0415
 
     meta = {"targets.json": MetaFile.from_data(targets_version, targets, ["sha256"])}
     return Snapshot(version=version, expires=end_of("snapshot", now), meta=meta)
@@ -117,7 +116,7 @@ def new_snapshot(targets: bytes, targets_version: int, version: int, now: float)
 
 def new_timestamp(snapshot: bytes, snapshot_version: int, version: int, now: float) -> Timestamp:
     """The timestamp, of the snapshot."""
-    from tuf.api.metadata import MetaFile, Timestamp  # noqa: PLC0415
+    from ringfence_house.releases.vendor import MetaFile, Timestamp  # noqa: PLC0415
 
     meta = MetaFile.from_data(snapshot_version, snapshot, ["sha256"])
     return Timestamp(version=version, expires=end_of("timestamp", now), snapshot_meta=meta)

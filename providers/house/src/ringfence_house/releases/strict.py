@@ -19,7 +19,7 @@ class Fields:
     def __init__(self, value: object, where: str) -> None:
         if not isinstance(value, dict):
             raise Malformed(f"{where} is not an object")
-        self._left = cast("dict[str, object]", dict(cast("Mapping[str, object]", value)))
+        self._left = dict(cast("Mapping[str, object]", value))
         self._where = where
 
     def take(self, name: str) -> object:
