@@ -81,11 +81,9 @@ def write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def run(
-    arguments: list[str] | str, folder: Path, *, shell: bool = False, together: bool = False
-) -> subprocess.CompletedProcess[str]:
-    """Runs a command as the reader would in `folder`; `together` puts what goes to stderr among what goes to stdout."""
-    environment = {
+def environment(folder: Path) -> dict[str, str]:
+    """That of a reader who works in `folder`."""
+    found = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "RINGFENCE_STATE_DIR": str(folder / "state"),
@@ -99,11 +97,18 @@ def run(
         "PIP_QUIET": "1",
     }
     for name in ("RINGFENCE_POLICY", "RINGFENCE_LAYERS"):
-        environment.pop(name, None)
+        found.pop(name, None)
+    return found
+
+
+def run(
+    arguments: list[str] | str, folder: Path, *, shell: bool = False, together: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Runs a command as the reader would in `folder`; `together` puts what goes to stderr among what goes to stdout."""
     return subprocess.run(
         arguments,
         cwd=folder,
-        env=environment,
+        env=environment(folder),
         shell=shell,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT if together else subprocess.PIPE,

@@ -1,4 +1,7 @@
-"""Every example runs as it stands, on the real model, and what it shows is looked at."""
+"""Every example runs as it stands, on the real model, and what it shows is looked at.
+
+All but `ALONE` run in one process, which loads the model once: see `tests.one_process`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.one_process import Done, run_together
 
 from ringfence.policy import check_file
 
@@ -26,19 +30,37 @@ SCRIPTS = {
     "draw.py": r".*OPENAI_API_KEY.*\n",
     "side_by_side.py": r"(?s).*Paris.*Tokyo.*",
 }
+ALONE = "side_by_side.py"
+INPUTS = {
+    "messages.txt": "notification_summary",
+    "article.txt": "article_summary",
+    "email.txt": "email_reply",
+    "chinese.txt": "notification_summary",
+}
 
 
-def run(arguments: list[str], tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def _asks(name: str, task: str) -> tuple[str, ...]:
+    text = (EXAMPLES / "inputs" / name).read_text(encoding="utf-8")
+    return ("ringfence", "ask", "--task", task, "--max-tokens", "12", text)
+
+
+PULL = ("ringfence", "models", "pull", "all-minilm-l6-v2")
+PROGRAMS = {
+    **{name: (str(EXAMPLES / name),) for name in SCRIPTS if name != ALONE},
+    **{name: _asks(name, task) for name, task in INPUTS.items()},
+}
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    """No partner is asked, whatever key the person has who runs this."""
+    keys = {"OPENAI_API_KEY": "", "GEMINI_API_KEY": ""}
+    return {**os.environ, **keys, "RINGFENCE_STATE_DIR": str(folder / "state"), **more}
+
+
+def run(arguments: list[str], tmp_path: Path, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         arguments,
-        # No partner is asked, whatever key the person has who runs this.
-        env={
-            **os.environ,
-            "OPENAI_API_KEY": "",
-            "GEMINI_API_KEY": "",
-            "RINGFENCE_STATE_DIR": str(tmp_path / "state"),
-            **environment,
-        },
+        env=environment(tmp_path, **more),
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -51,37 +73,41 @@ def ringfence(*arguments: str) -> list[str]:
     return [str(Path(sys.executable).with_name("ringfence")), *arguments]
 
 
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Done]:
+    """What each of `PROGRAMS` did."""
+    folder = tmp_path_factory.mktemp("examples")
+    _, *found = run_together([PULL, *PROGRAMS.values()], folder, environment(folder))
+    return dict(zip(PROGRAMS, found, strict=True))
+
+
 def test_no_example_is_left_out() -> None:
     assert {path.name for path in EXAMPLES.glob("*.py")} == set(SCRIPTS)
+    assert {path.name for path in (EXAMPLES / "inputs").iterdir()} == set(INPUTS)
 
 
 @pytest.mark.model
-@pytest.mark.parametrize("name", SCRIPTS)
-def test_an_example_prints_what_it_is_for(name: str, tmp_path: Path) -> None:
-    if name == "embed.py":
-        run(ringfence("models", "pull", "all-minilm-l6-v2"), tmp_path)
-    done = run([sys.executable, "-W", "error", str(EXAMPLES / name)], tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    assert re.fullmatch(SCRIPTS[name], done.stdout), done.stdout
+@pytest.mark.parametrize("name", [name for name in SCRIPTS if name != ALONE])
+def test_an_example_prints_what_it_is_for(name: str, done: dict[str, Done]) -> None:
+    code, printed, said = done[name]
+    assert (code, said) == (0, "")
+    assert re.fullmatch(SCRIPTS[name], printed), printed
 
 
 @pytest.mark.model
-@pytest.mark.parametrize(
-    ("name", "task"),
-    [
-        ("messages.txt", "notification_summary"),
-        ("article.txt", "article_summary"),
-        ("email.txt", "email_reply"),
-        ("chinese.txt", "notification_summary"),
-    ],
-)
-def test_the_command_line_answers_every_input(name: str, task: str, tmp_path: Path) -> None:
-    text = (EXAMPLES / "inputs" / name).read_text(encoding="utf-8")
-    done = run(ringfence("ask", "--task", task, "--max-tokens", "24", text), tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip()
-    assert RECEIPT_LINE.search(done.stderr)
+def test_an_example_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
+    alone = run([sys.executable, "-W", "error", str(EXAMPLES / ALONE)], tmp_path)
+    assert (alone.returncode, alone.stderr) == (0, "")
+    assert re.fullmatch(SCRIPTS[ALONE], alone.stdout), alone.stdout
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("name", INPUTS)
+def test_the_command_line_answers_every_input(name: str, done: dict[str, Done]) -> None:
+    code, printed, said = done[name]
+    assert code == 0, said
+    assert printed.strip()
+    assert RECEIPT_LINE.search(said)
 
 
 POLICIES = [

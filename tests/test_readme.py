@@ -1,17 +1,17 @@
 """Every command and snippet of the README runs, as it stands there.
 
-`python` blocks run as scripts, the rest is as `tests.markdown` says. The two set-up commands, which make an
+`python` blocks run as scripts, in one process as `tests.one_process` says; the rest is as `tests.markdown` says. The two set-up commands, which make an
 environment, are run by `.ci/run`.
 """
 
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
-from tests.markdown import ROOT, Block, Command, blocks, commands, copy_clone, run, write
+from tests.markdown import ROOT, Block, Command, blocks, commands, copy_clone, environment, run, write
+from tests.one_process import Done, run_together
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SET_UP = re.compile(r"<!-- command: \w+ -->.*?<!-- end -->", re.DOTALL)
@@ -33,14 +33,24 @@ def _id(block: Block) -> str:
     return f"line {block.line}"
 
 
+PYTHON = [block for block in BLOCKS if block.kind == "python"]
+
+
+@pytest.fixture(scope="module")
+def done(folder: Path) -> dict[int, Done]:
+    """What each script did, by its line."""
+    scripts = [block for block in PYTHON if not block.named()]
+    found = run_together([("-c", block.text) for block in scripts], folder, environment(folder))
+    return {block.line: one for block, one in zip(scripts, found, strict=True)}
+
+
 @pytest.mark.model
-@pytest.mark.parametrize("block", [b for b in BLOCKS if b.kind == "python"], ids=_id)
-def test_a_python_snippet_of_the_readme_runs(block: Block, folder: Path) -> None:
+@pytest.mark.parametrize("block", PYTHON, ids=_id)
+def test_a_python_snippet_of_the_readme_runs(block: Block, done: dict[int, Done]) -> None:
     if block.named():
         compile(block.text, f"README.md:{block.line}", "exec")
     else:
-        done = run([sys.executable, "-W", "error", "-c", block.text], folder)
-        assert done.returncode == 0, done.stderr
+        assert done[block.line].code == 0, done[block.line].stderr
 
 
 @pytest.mark.model
