@@ -1,0 +1,104 @@
+"""The body of a request as it comes: bounded, and read to its end whatever the answer will be."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from starlette.types import Receive
+
+
+class Gone(Exception):
+    """The client went away."""
+
+
+class BodyRefused(Exception):
+    """A body that the node does not take: too long, too slow, or no room for it now."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+class Room:
+    """The memory that all bodies together may hold."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held = 0
+
+    def take(self, size: int) -> bool:
+        """Whether there was room for `size` bytes more, which are held from now on."""
+        if self._held + size > self._limit:
+            return False
+        self._held += size
+        return True
+
+    def give_back(self, size: int) -> None:
+        """Ends the holding of `size` bytes."""
+        self._held -= size
+
+
+class Body:
+    """One request's body. Use as a context: what it held of the room is given back at its end."""
+
+    def __init__(self, receive: Receive, *, room: Room, limit: int) -> None:
+        self._receive = receive
+        self._room = room
+        self._limit = limit
+        self._held = 0
+        self._ended = False
+
+    def __enter__(self) -> Body:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._room.give_back(self._held)
+        self._held = 0
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        """The body, piece by piece.
+
+        Raises:
+            BodyRefused: it is too long, or there is no room for it.
+            Gone: the client went away.
+        """
+        while not self._ended:
+            piece = await self._next()
+            if self._held + len(piece) > self._limit:
+                raise BodyRefused(413, "the request is too long")
+            if not self._room.take(len(piece)):
+                raise BodyRefused(503, "there is no room for the request now")
+            self._held += len(piece)
+            yield piece
+
+    async def drop(self, within_s: float) -> bool:
+        """Reads what is still to come and keeps none of it; whether its end came in time.
+
+        Over HTTP/2 the server closes the whole connection, and with it the other requests on it, when a body goes on
+        after its answer (hypercorn 0.18: `KeyError` in `H2Protocol._handle_events`); over HTTP/1.1 its reader would
+        wait for ever for the queue to have room. So an answer waits for the end of the body.
+        """
+        try:
+            async with asyncio.timeout(within_s):
+                while not self._ended:
+                    await self._next()
+        except TimeoutError:
+            return False
+        return True
+
+    async def gone(self) -> None:
+        """Returns when the client has gone away; more of the body, which the protocol does not allow, is dropped."""
+        while True:
+            if (await self._receive())["type"] == "http.disconnect":
+                return
+
+    async def _next(self) -> bytes:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise Gone
+        self._ended = not message.get("more_body", False)
+        return bytes(message.get("body", b""))
+
+
+__all__ = ["Body", "BodyRefused", "Gone", "Room"]

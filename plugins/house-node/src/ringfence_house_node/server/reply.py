@@ -1,0 +1,99 @@
+"""The answer on its way out: Binary HTTP in sealed chunks, each sent when it is there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing
+
+from starlette.types import Send
+
+from ringfence_house.protocol import names
+from ringfence_house.protocol.bhttp import ResponseEncoder
+from ringfence_house.protocol.chunked import ResponseSealer
+from ringfence_house.protocol.padding import pad_event
+from ringfence_house_node.server.batches import batches
+from ringfence_house_node.service import Answer
+
+HEARTBEAT = b":\n"
+"""A comment: readers of server-sent events skip it. Padded, it is as long as an event."""
+
+_PAD_WHOLE_BYTES = names.PAD_ANSWER_BYTES[-1]
+
+
+class Reply:
+    """One sealed answer. After `finish` it is whole; after `cut` whoever opens it knows that it is not.
+
+    INVARIANT: only `finish` seals a final chunk, and only what came to its own end is finished.
+    """
+
+    def __init__(self, send: Send, sealer: ResponseSealer, *, sending_s: float) -> None:
+        self._send = send
+        self._sealer = sealer
+        self._encoder = ResponseEncoder()
+        self._sending_s = sending_s
+        self._plain_bytes = 0
+        self.started = False
+
+    async def head(self, status: int, fields: Sequence[tuple[bytes, bytes]]) -> None:
+        """Sends the status and the fields, which are the caller's to choose."""
+        await self._write(self._encoder.head(status, fields))
+
+    async def content(self, data: bytes) -> None:
+        """Sends a piece of the content, as one chunk if it fits in one."""
+        await self._write(self._encoder.content(data))
+
+    async def finish(self, content: bytes = b"", *, padded: bool) -> None:
+        """Sends the rest of the content and the final chunk; `padded` fills the answer up to a multiple of 256 B."""
+        last = self._encoder.content(content) + self._encoder.end()
+        if padded:
+            # Zeros after the end of a message are padding (RFC 9292, section 3.8).
+            last += bytes(-(self._plain_bytes + len(last)) % _PAD_WHOLE_BYTES)
+        await self._out(self._sealer.finish(last), more=False)
+
+    async def whole(self, status: int, fields: Sequence[tuple[bytes, bytes]], content: bytes) -> None:
+        """Sends a short answer in one go."""
+        await self.head(status, fields)
+        await self.finish(content, padded=True)
+
+    async def cut(self) -> None:
+        """Ends the outer message without a final chunk.
+
+        It is ended, not broken off: over HTTP/2 the server leaves a stream open whose app goes away (hypercorn 0.18).
+        """
+        await self._out(b"", more=False)
+
+    async def _write(self, plain: bytes) -> None:
+        self._plain_bytes += len(plain)
+        await self._out(self._sealer.seal(plain), more=True)
+
+    async def _out(self, data: bytes, *, more: bool) -> None:
+        async with asyncio.timeout(self._sending_s):
+            if not self.started:
+                self.started = True
+                headers = [(b"content-type", names.RESPONSE_TYPE.encode()), (b"cache-control", b"no-store")]
+                await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+            await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+
+async def relay(answer: Answer, reply: Reply, *, load: float, heartbeat_s: float) -> None:
+    """Sends what a service answers, as it comes. Closes the answer's body, whatever happens."""
+    async with aclosing(answer.body), aclosing(batches(answer.body, quiet_s=heartbeat_s)) as flushes:
+        await reply.head(answer.status, fields_of(answer.media_type, load, answer.retry_after_s))
+        async for flush in flushes:
+            if answer.stream:
+                await reply.content(pad_event(flush or HEARTBEAT))
+            elif flush:
+                await reply.content(flush)
+    await reply.finish(padded=not answer.stream)
+
+
+def fields_of(media_type: str, load: float, retry_after_s: float | None = None) -> list[tuple[bytes, bytes]]:
+    """The fields of an inner answer. `load` says how much of the node is in use."""
+    fields = [(b"content-type", media_type.encode("latin-1")), (names.LOAD_FIELD.encode(), f"{load:.2f}".encode())]
+    if retry_after_s is not None:
+        fields.append((b"retry-after", f"{max(1, round(retry_after_s))}".encode()))
+    return fields
+
+
+__all__ = ["HEARTBEAT", "Reply", "fields_of", "relay"]

@@ -1,0 +1,78 @@
+"""The life of a node: starts, says that it is ready, serves, drains, ends."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from ringfence_house_node.server.app import admin_app, public_app
+from ringfence_house_node.server.node import Node
+from ringfence_house_node.server.serving import Bound, Server, Signals, first_of, leave_no_core
+
+_LOOK_EVERY_S = 0.05
+SIGNALLED = 128
+
+
+async def run_node(
+    node: Node,
+    *,
+    public: Bound,
+    admin: Bound,
+    on_ready: Callable[[], None],
+    releases: Path | None = None,
+    meanwhile: Sequence[Callable[[], Coroutine[object, object, None]]] = (),
+) -> int:
+    """Serves until a signal, drains, and returns the exit code: 0 after SIGTERM, 130 after Ctrl-C.
+
+    Args:
+        node: What is served.
+        public: Where clients reach it.
+        admin: Where its operator does.
+        on_ready: Called once, when requests are taken for the first time.
+        releases: A release repository to serve as well, in development.
+        meanwhile: What runs beside it until the end.
+    """
+    leave_no_core()
+    signals = Signals()
+    async with signals():
+        await asyncio.to_thread(node.ring.rotate)
+        servers = [Server(admin_app(node), admin), Server(public_app(node, releases=releases), public)]
+        side = [asyncio.create_task(work()) for work in (node.ring.keep, _starting(node, on_ready), *meanwhile)]
+        try:
+            await first_of(signals.asked, *(server.task for server in servers))
+            await _drained(node, signals)
+        finally:
+            await _end(node, servers, side)
+    return SIGNALLED + signals.number if signals.number == signal.SIGINT else 0
+
+
+def _starting(node: Node, on_ready: Callable[[], None]) -> Callable[[], Coroutine[object, object, None]]:
+    async def start() -> None:
+        await node.service.start()
+        while node.obstacles():  # noqa: ASYNC110  (a service has a state, not an event)
+            await asyncio.sleep(_LOOK_EVERY_S)
+        on_ready()
+
+    return start
+
+
+async def _drained(node: Node, signals: Signals) -> None:
+    drain = asyncio.create_task(node.drain())
+    await first_of(drain, signals.again)
+    node.cut()
+    await drain
+
+
+async def _end(node: Node, servers: Sequence[Server], side: Sequence[asyncio.Task[None]]) -> None:
+    for task in side:
+        task.cancel()
+    ending: list[Awaitable[object]] = [server.close() for server in reversed(servers)]
+    await asyncio.gather(*ending, *side, return_exceptions=True)
+    with suppress(Exception):
+        await node.service.close()
+
+
+__all__ = ["run_node"]

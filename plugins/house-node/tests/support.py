@@ -1,0 +1,320 @@
+"""A node with a scripted service on the real server, and a client that speaks the real protocol to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from ringfence_house.attestation.claims import ReleaseClaim
+from ringfence_house.attestation.development import DevelopmentCa, FileKey
+from ringfence_house.attestation.evidence import Evidence
+from ringfence_house.attestation.issue import issue_evidence
+from ringfence_house.protocol import names
+from ringfence_house.protocol.bhttp import ResponseDecoder, ResponseHead, encode_request
+from ringfence_house.protocol.chunked import RequestSealer, ResponseOpener
+from ringfence_house.protocol.keyconfig import KeyConfig
+from ringfence_house_node.server.app import admin_app, public_app
+from ringfence_house_node.server.callers import Callers
+from ringfence_house_node.server.limits import Limits
+from ringfence_house_node.server.node import Node
+from ringfence_house_node.server.serving import Address, Server, bind
+from ringfence_house_node.service import Answer, Call, Readiness
+
+MODEL = "test-model"
+RELEASE: ReleaseClaim = {"id": "r1", **{name: sha256(name.encode()).hexdigest() for name in ("code", "model", "config")}}  # type: ignore[typeddict-item]
+CANARY = "canary-7f3a prompt nobody may see"
+
+Script = Callable[[Call], AsyncGenerator[bytes, None]]
+
+
+def event(text: str) -> bytes:
+    return f"data: {json.dumps({'text': text})}\n\n".encode()
+
+
+async def hello(call: Call) -> AsyncGenerator[bytes, None]:
+    """Two words and the end mark."""
+    del call
+    for word in ("hello", "world"):
+        yield event(word)
+    yield b"data: [DONE]\n\n"
+
+
+@dataclass
+class ScriptedService:
+    """A service whose answers are a script; it records what it was asked and how its answers ended."""
+
+    script: Script = hello
+    stream: bool = True
+    status: int = 200
+    readiness: Readiness = "ready"
+    calls: list[Call] = field(default_factory=list[Call])
+    ended: list[str] = field(default_factory=list[str])
+    closed: bool = False
+
+    async def start(self) -> None:
+        self.readiness = "ready"
+
+    async def close(self) -> None:
+        self.closed = True
+
+    async def respond(self, call: Call) -> Answer:
+        self.calls.append(call)
+        media_type = "text/event-stream" if self.stream else "application/json"
+        return Answer(status=self.status, media_type=media_type, body=self._body(call), stream=self.stream)
+
+    async def _body(self, call: Call) -> AsyncGenerator[bytes, None]:
+        how = "cancelled"
+        try:
+            async for piece in self.script(call):
+                yield piece
+            how = "whole"
+        except RuntimeError:
+            how = "failed"
+            raise
+        finally:
+            self.ended.append(how)
+
+
+class Gate:
+    """A script that says a word, waits to be let go, and says another."""
+
+    def __init__(self) -> None:
+        self.entered = 0
+        self.open = asyncio.Event()
+        self.order: list[str | None] = []
+
+    async def __call__(self, call: Call) -> AsyncGenerator[bytes, None]:
+        self.entered += 1
+        self.order.append(call.tenant)
+        yield event("begun")
+        await self.open.wait()
+        yield event("done")
+
+    async def holds(self, count: int) -> None:
+        await until(lambda: self.entered >= count)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Waits until something holds; a test that waits in vain fails."""
+    async with asyncio.timeout(20):
+        while not holds():
+            await asyncio.sleep(0.005)
+
+
+class DevAttestor:
+    """Evidence under a development CA, all of it in one folder."""
+
+    type = "software-dev"
+    serial = "DEV-TEST"
+
+    def __init__(self, folder: Path) -> None:
+        self._key = FileKey.open(folder / "ak.key")
+        ca = DevelopmentCa.open(folder / "ca", time.time())
+        self._x5c = ca.issue_leaf(
+            self._key.spki(), serial=self.serial, udid="udid", os_version="15.0", now=time.time()
+        )
+        self.broken = False
+
+    def issue(
+        self,
+        *,
+        key_config: KeyConfig,
+        release: ReleaseClaim,
+        boot: str,
+        now: float,
+        life_s: int,
+        nonce: str | None = None,
+    ) -> Evidence:
+        if self.broken:
+            raise OSError("the key is not there")
+        return issue_evidence(
+            self._key,
+            self._x5c,
+            "software-dev",
+            key_config=key_config,
+            release=release,
+            ueid="dev-ueid",
+            boot=boot,
+            now=now,
+            life_s=life_s,
+            nonce=nonce,
+        )
+
+    def expires_at(self) -> float:
+        return time.time() + 86_400
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inner:
+    """What came out of the encryption. `whole` says that a verified end did, too."""
+
+    status: int
+    fields: Mapping[str, str]
+    content: bytes
+    whole: bool
+    chunks: tuple[int, ...] = ()
+
+    @property
+    def code(self) -> str:
+        return str(json.loads(self.content)["error"]["code"])
+
+    @property
+    def words(self) -> list[str]:
+        found = [line.removeprefix(b"data: ") for line in self.content.splitlines() if line.startswith(b"data: {")]
+        return [json.loads(line)["text"] for line in found]
+
+
+@dataclass(kw_only=True)
+class Sealed:
+    """A sealed request, and what opens its answer."""
+
+    body: bytes
+    opener: ResponseOpener
+    edges: tuple[int, ...] = ()
+    """Where its chunks end."""
+
+
+class House:
+    """A node that is served, and a client of it."""
+
+    def __init__(self, node: Node, service: ScriptedService, url: str, admin_url: str, http: httpx2.AsyncClient) -> None:
+        self.node = node
+        self.service = service
+        self.url = url
+        self.admin_url = admin_url
+        self.http = http
+
+    @property
+    def kid(self) -> str:
+        key = self.node.ring.current
+        assert key is not None
+        return key.config.kid
+
+    def fields(self, **changes: str | None) -> list[tuple[bytes, bytes]]:
+        """The fields of a good request with changes by name, `_` for `-`; `None` leaves one out."""
+        key = self.node.ring.current
+        assert key is not None
+        fields: dict[str, str | None] = {
+            "content-type": "application/json",
+            "date": formatdate(usegmt=True),
+            names.EVIDENCE_FIELD: key.evidence.digest,
+            names.EXPECT_FIELD: f"{RELEASE['id']} {MODEL}",
+            **{name.replace("_", "-"): value for name, value in changes.items()},
+        }
+        return [(name.encode(), value.encode()) for name, value in fields.items() if value is not None]
+
+    def seal(
+        self,
+        content: bytes = b'{"messages":[]}',
+        *,
+        fields: Sequence[tuple[bytes, bytes]] | None = None,
+        method: str = "POST",
+        scheme: str = "https",
+        authority: str = names.AUTHORITY,
+        path: str = names.CHAT_PATH,
+        plain: bytes | None = None,
+        config: KeyConfig | None = None,
+        chunk: int = 512,
+    ) -> Sealed:
+        key = self.node.ring.current
+        assert key is not None
+        sealer = RequestSealer(config or key.config)
+        if plain is None:
+            given = self.fields() if fields is None else fields
+            plain = encode_request(method, scheme, authority, path, given, content, names.PAD_REQUEST_BYTES)
+        body, edges = b"", []
+        for start in range(0, len(plain), chunk):
+            body += sealer.seal(plain[start : start + chunk])
+            edges.append(len(body))
+        return Sealed(body=body + sealer.finish(), opener=sealer.opener(), edges=tuple(edges))
+
+    async def post(self, body: bytes, **headers: str | None) -> httpx2.Response:
+        """Posts what may be no sealed request at all."""
+        given: dict[str, str | None] = {
+            "content-type": names.REQUEST_TYPE,
+            names.NODE_HEADER: self.kid,
+            **{name.replace("_", "-"): value for name, value in headers.items()},
+        }
+        kept = {name: value for name, value in given.items() if value is not None}
+        return await self.http.post(self.url + names.OHTTP_PATH, content=body, headers=kept)
+
+    async def ask(self, content: bytes = b'{"messages":[]}', **how: Any) -> Inner:
+        sealed = self.seal(content, **how)
+        return opened(await self.post(sealed.body), sealed.opener)
+
+    async def metric(self, name: str) -> float:
+        text = (await self.http.get(self.admin_url + "/metrics")).text
+        return float(next(line.split()[-1] for line in text.splitlines() if line.startswith(name)))
+
+
+def opened(response: httpx2.Response, opener: ResponseOpener) -> Inner:
+    """Opens an answer that came over the wire."""
+    assert response.status_code == 200, (response.status_code, response.text)
+    assert response.headers["content-type"] == names.RESPONSE_TYPE
+    return open_bytes(response.content, opener)
+
+
+def open_bytes(data: bytes, opener: ResponseOpener) -> Inner:
+    from ringfence_house.protocol.faults import ProtocolFault
+
+    decoder, heads, content, sizes, whole = ResponseDecoder(), [], b"", [], True
+    chunks = list(opener.feed(data))
+    try:
+        chunks += opener.end()
+    except ProtocolFault:
+        whole = False
+    for chunk in chunks:
+        sizes.append(len(chunk))
+        for part in decoder.feed(chunk):
+            if isinstance(part, ResponseHead):
+                heads.append(part)
+            else:
+                content += part
+    if whole:
+        decoder.end()
+    fields = {name.decode(): value.decode() for name, value in heads[0].fields}
+    return Inner(status=heads[0].status, fields=fields, content=content, whole=whole, chunks=tuple(sizes))
+
+
+@asynccontextmanager
+async def served(
+    folder: Path,
+    service: ScriptedService | None = None,
+    *,
+    limits: Limits | None = None,
+    callers: Callers | None = None,
+    http2: bool = False,
+    clock: Callable[[], float] = time.time,
+    releases: Path | None = None,
+) -> AsyncGenerator[House, None]:
+    """A node on free ports of loopback."""
+    scripted = service or ScriptedService()
+    node = Node(
+        service=scripted,
+        attestor=DevAttestor(folder),
+        release=RELEASE,
+        model=MODEL,
+        limits=limits,
+        callers=callers,
+        clock=clock,
+    )
+    node.ring.rotate()
+    public, admin = (bind(Address(host="127.0.0.1", port=0)) for _ in range(2))
+    urls = public.url, admin.url
+    servers = [Server(public_app(node, releases=releases), public), Server(admin_app(node), admin)]
+    try:
+        async with httpx2.AsyncClient(http1=not http2, http2=http2, trust_env=False, timeout=30) as http:
+            yield House(node, scripted, *urls, http)
+    finally:
+        node.cut()
+        await asyncio.gather(*(server.close() for server in servers))
