@@ -21,8 +21,8 @@ class AppleMda:
     type: Tier = "apple-mda"
 
     def __init__(self, root: x509.Certificate | None = None) -> None:
-        # INVARIANT: a root other than the pinned one comes from a caller in this process, as tests are; no setting, file
-        # or variable leads here.
+        # INVARIANT: a root other than the pinned one comes from a caller in this process, as tests are; no setting,
+        # file or variable leads here.
         self._root = apple_root() if root is None else root
 
     def verify(self, x5c: Sequence[bytes], now: float) -> Endorsement:

@@ -1,7 +1,7 @@
 """Development: a CA of one's own in Apple's place, and an attestation key in a file. Proves nothing about a machine.
 
-The same OIDs and the same checks as for a Mac, so that what works here works there; only the root differs, and it stands
-in the trust file.
+The same OIDs and the same checks as for a Mac, so that what works here works there; only the root differs, and it
+stands in the trust file.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class FileKey:
         """
         if not path.exists():
             _write_secret(path, ec.generate_private_key(ec.SECP256R1()))
-        return cls(_read_secret(path, ec.SECP256R1))
+        return cls(_read_secret(path))
 
     def jwk(self) -> Mapping[str, str]:
         """See `AttestationKey`."""
@@ -116,7 +116,7 @@ class DevelopmentCa:
         root, issuer = (
             x509.load_pem_x509_certificate((folder / name).read_bytes()) for name in (_ROOT_FILE, _ISSUER_FILE)
         )
-        return cls(root, issuer, _read_secret(folder / _KEY_FILE, ec.SECP384R1))
+        return cls(root, issuer, _read_secret(folder / _KEY_FILE))
 
     def issue_leaf(
         self, spki: bytes, *, serial: str, udid: str, os_version: str, now: float, life_s: int = LEAF_LIFE_S
@@ -138,13 +138,13 @@ class DevelopmentCa:
         leaf = leaf.add_extension(_usage(signs_certificates=False), critical=True)
         for oid, value in values.items():
             leaf = leaf.add_extension(x509.UnrecognizedExtension(x509.ObjectIdentifier(oid), value), critical=False)
-        signed = leaf.sign(self._key, hashes.SHA384())
+        signed = leaf.sign(self._key, hashes.SHA256())
         return signed.public_bytes(Encoding.DER), self._issuer.public_bytes(Encoding.DER)
 
 
 def _make_ca(folder: Path, now: float) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    root_key, issuer_key = ec.generate_private_key(ec.SECP384R1()), ec.generate_private_key(ec.SECP384R1())
+    root_key, issuer_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     root_name = _name("Ringfence development root")
     root = _authority("Ringfence development root", root_name, root_key.public_key(), root_key, now)
     issuer = _authority("Ringfence development issuer", root_name, issuer_key.public_key(), root_key, now)
@@ -158,7 +158,7 @@ def _authority(
 ) -> x509.Certificate:
     draft = _draft(name, issuer, key, now, _CA_LIFE)
     draft = draft.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-    return draft.add_extension(_usage(signs_certificates=True), critical=True).sign(signer, hashes.SHA384())
+    return draft.add_extension(_usage(signs_certificates=True), critical=True).sign(signer, hashes.SHA256())
 
 
 def _draft(
@@ -197,14 +197,14 @@ def _write_secret(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
         file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
 
-def _read_secret(path: Path, curve: type[ec.EllipticCurve]) -> ec.EllipticCurvePrivateKey:
+def _read_secret(path: Path) -> ec.EllipticCurvePrivateKey:
     if path.stat().st_mode & 0o077:
         raise ValueError(f"others than its owner may read '{path.name}'; try: chmod 600")
     try:
         key = load_pem_private_key(path.read_bytes(), None)
     except (ValueError, TypeError):
         raise ValueError(f"'{path.name}' holds no key") from None
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, curve):
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
         raise ValueError(f"'{path.name}' holds a key of another kind")  # noqa: TRY004  (a fault of the file)
     return key
 

@@ -20,8 +20,9 @@ _EVIDENCE_NAMES = {"v", "eat", "ak", "endorsement"}
 class Evidence:
     """What a node says of itself; nothing of it is believed yet.
 
-    `encoded` is its canonical JSON and `digest` SHA-256 of that (hex). `eat` is a compact JWS, `ak` the public key (JWK)
-    that signed it, `endorsement` the type of what vouches for that key, and `x5c` its certificates in DER, leaf first.
+    `encoded` is its canonical JSON and `digest` SHA-256 of that (hex). `eat` is a compact JWS, `ak` the public key
+    (JWK) that signed it, `endorsement` the type of what vouches for that key, and `x5c` its certificates in DER, leaf
+    first.
     """
 
     encoded: bytes

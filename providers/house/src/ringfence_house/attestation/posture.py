@@ -14,7 +14,7 @@ from cryptography import x509
 from ringfence_house.attestation.endorsement import Endorsement
 from ringfence_house.attestation.node import Tier
 from ringfence_house.attestation.refusal import EvidenceRefused
-from ringfence_house.protocol.names import CLOCK_SKEW_S, MAX_POSTURE_AGE_S
+from ringfence_house.protocol.names import MAX_POSTURE_AGE_S
 
 _ARC: Final = "1.2.840.113635.100.8"
 SERIAL: Final = f"{_ARC}.9.1"
@@ -51,7 +51,6 @@ def read_posture(leaf: x509.Certificate, tier: Tier, now: float) -> Endorsement:
     _require(len(freshness) == FRESHNESS_BYTES, "the freshness is absent, or not 32 raw bytes")
     issued_at = leaf.not_valid_before_utc.timestamp()
     _require(issued_at + MAX_POSTURE_AGE_S > now, "the posture is more than 8 days old")
-    _require(issued_at <= now + CLOCK_SKEW_S, "the posture is from the future")
     return Endorsement(
         tier=tier,
         serial=_text(values, SERIAL, _SERIAL, "serial number"),

@@ -66,13 +66,12 @@ def open_token(token: str, key: ec.EllipticCurvePublicKey) -> dict[str, object]:
     # INVARIANT: the header is exactly ours, so no `crit`, `jwk`, `kid` or `b64` is ever acted upon.
     if _json_of(segments[0], "signature") != HEADER:
         raise EvidenceRefused("signature", "the header of the token is not the one that is allowed")
-    claims = _json_of(segments[1], "claims")
     try:
         from_base64url(segments[2])
         jws.deserialize_compact(token, ECKey.import_key(key), algorithms=[ALGORITHM])
     except (ValueError, JoseError):
         raise EvidenceRefused("signature", "the token is not signed by the attestation key") from None
-    return claims
+    return _json_of(segments[1], "claims")
 
 
 def _json_of(segment: str, check: CheckName) -> dict[str, object]:

@@ -1,7 +1,8 @@
 """The trust file of a recipient: the first root of the release repository, and development CAs where they are wanted.
 
 It is JSON: either the TUF root metadata as it stands, or
-`{"v": 1, "root": {…TUF root…}, "development_ca": ["-----BEGIN CERTIFICATE-----…"]}`. It is read from disk and never fetched.
+`{"v": 1, "root": {…TUF root…}, "development_ca": ["-----BEGIN CERTIFICATE-----…"]}`. It is read from disk and never
+fetched.
 """
 
 from __future__ import annotations

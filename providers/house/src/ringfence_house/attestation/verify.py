@@ -7,7 +7,7 @@ run the same steps, so a report cannot say anything that the client does not do.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hmac import compare_digest
 from typing import Literal
@@ -65,12 +65,16 @@ def verify(
     Raises:
         EvidenceRefused: any check failed; nothing may be sealed for this node.
     """
-    steps = _steps(evidence, reference, verifiers, min_tier=min_tier, model=model, now=now, nonce=nonce)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value
+    return _verify(
+        evidence,
+        reference,
+        verifiers,
+        min_tier=min_tier,
+        model=model,
+        now=now,
+        nonce=nonce,
+        passed=lambda _name, _detail: None,
+    )
 
 
 def examine(
@@ -84,19 +88,19 @@ def examine(
     nonce: str | None = None,
 ) -> tuple[list[Check], VerifiedNode | None]:
     """Every check that `verify` makes, and the node if all passed. Never raises for what the evidence holds."""
-    steps = _steps(evidence, reference, verifiers, min_tier=min_tier, model=model, now=now, nonce=nonce)
     checks: list[Check] = []
     node: VerifiedNode | None = None
+
+    def passed(name: CheckName, detail: str) -> None:
+        checks.append(Check(name=name, verdict="passed", detail=detail))
+
     try:
-        while True:
-            name, detail = next(steps)
-            checks.append(Check(name=name, verdict="passed", detail=detail))
-    except StopIteration as end:
-        node = end.value
+        node = _verify(
+            evidence, reference, verifiers, min_tier=min_tier, model=model, now=now, nonce=nonce, passed=passed
+        )
     except EvidenceRefused as refusal:
         checks.append(Check(name=refusal.check, verdict="failed", detail=refusal.sentence))
-    reached = {check.name for check in checks}
-    left = [name for name in CHECKS[:-1] if name not in reached]
+    left = CHECKS[len(checks) : CHECKS.index("duplicate")]
     return [*checks, *(Check(name=name, verdict="not reached", detail="") for name in left)], node
 
 
@@ -141,7 +145,7 @@ def _without_doubles(nodes: Sequence[VerifiedNode]) -> tuple[list[VerifiedNode],
     return kept, refused
 
 
-def _steps(
+def _verify(
     data: bytes,
     reference: Reference,
     verifiers: Sequence[EndorsementVerifier],
@@ -150,33 +154,34 @@ def _steps(
     model: str | None,
     now: float,
     nonce: str | None,
-) -> Generator[tuple[CheckName, str], None, VerifiedNode]:
+    passed: Callable[[CheckName, str], None],
+) -> VerifiedNode:
     evidence = parse_evidence(data)
-    yield "form", f"{len(data)} bytes"
+    passed("form", f"{len(data)} bytes")
     verifier = _verifier_of(evidence, verifiers, min_tier)
-    yield "type", verifier.type
+    passed("type", verifier.type)
     endorsement = verifier.verify(evidence.x5c, now)
-    yield "endorsement", f"serial {endorsement.serial}, macOS {endorsement.os_version}"
+    passed("endorsement", f"serial {endorsement.serial}, macOS {endorsement.os_version}")
     key = public_key(evidence.ak)
     # INVARIANT: the endorser vouched for this very key; without this link any genuine Mac's chain would do.
     if not compare_digest(endorsement.freshness, freshness_of(spki_of(key))):
         raise EvidenceRefused("binding", "the endorsement is of another attestation key")
-    yield "binding", "the endorsed key is the one that signs"
+    passed("binding", "the endorsed key is the one that signs")
     opened = open_token(evidence.eat, key)
-    yield "signature", "by the attestation key"
+    passed("signature", "by the attestation key")
     claims = read_claims(opened, now, nonce)
     _require_no_debugging(claims, endorsement)
-    yield "claims", f"{claims.expires_at - now:.0f} s left"
+    passed("claims", f"{claims.expires_at - now:.0f} s left")
     config = _key_config(claims)
-    yield "key", f"kid {config.kid}"
+    passed("key", f"kid {config.kid}")
     release = _release(claims.release, reference, now)
     _require_system(endorsement.os_version, release)
-    yield "release", f"{release.id}, {release.model}"
+    passed("release", f"{release.id}, {release.model}")
     device = _device(endorsement, claims, reference.devices)
-    yield "device", f"serial {device.serial}"
+    passed("device", f"serial {device.serial}")
     if model is not None and release.model != model:
         raise EvidenceRefused("model", "the node serves another model")
-    yield "model", release.model
+    passed("model", release.model)
     return VerifiedNode(
         kid=config.kid,
         key_config=config,
