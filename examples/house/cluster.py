@@ -1,0 +1,159 @@
+"""A house on one machine: two development nodes, the directory that shows them, and a balancer in front.
+
+with Cluster(Path("state"), engine=Engine(model="smollm2-135m-instruct")) as cluster:
+    ...  # a recipient with directory: {cluster.url} and trust: {cluster.trust}
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from examples.house.processes import LOOPBACK, Background, free_port
+from examples.house.wire import Address
+
+HAPROXY = "haproxy"
+CONFIGURATION = Path(__file__).with_name("haproxy.cfg")
+INSTALL = "apt-get install haproxy, or brew install haproxy"
+STARTING_S = 600.0
+"""At most, for a node to load its model and prove it by one token."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """What answers behind each node: the model of that name, by MLX, or a server at `url` that speaks OpenAI's API."""
+
+    model: str
+    url: str | None = None
+
+    def arguments(self) -> list[str]:
+        """As `ringfence-node serve` takes them."""
+        at = [] if self.url is None else ["--engine", "openai", "--engine-url", self.url]
+        return ["--model", self.model, *at]
+
+
+class Cluster:
+    """Two nodes and their directory; with `balanced`, HAProxy before them. Ended with the block, whatever happens.
+
+    `folder` gets what the development nodes keep, and a log for each process.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        engine: Engine,
+        balanced: bool = True,
+        options: Sequence[str] = (),
+        on_wait: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.state = folder / "state"
+        self.logs = folder / "logs"
+        self._on_wait = on_wait
+        self._stack = ExitStack()
+        self.node_addresses: tuple[Address, ...] = ((LOOPBACK, free_port()), (LOOPBACK, free_port()))
+        self.directory_address: Address = (LOOPBACK, free_port())
+        self.balancer_address: Address = (LOOPBACK, free_port())
+        self.nodes = tuple(
+            self._node(f"node-{letter}", port, [*engine.arguments(), *options])
+            for letter, (_, port) in zip("ab", self.node_addresses, strict=True)
+        )
+        self.directory = self._directory()
+        self.balancer = self._balancer() if balanced else None
+
+    @property
+    def trust(self) -> Path:
+        """What a policy's `trust:` names."""
+        return self.state / "trust.json"
+
+    @property
+    def url(self) -> str:
+        """What a policy's `directory:` names: the balancer."""
+        return _url(self.balancer_address)
+
+    def __enter__(self) -> Self:
+        self.logs.mkdir(parents=True, exist_ok=True)
+        try:
+            self._start()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def _start(self) -> None:
+        # The first node makes the development authority, which the second then joins.
+        first, second = self.nodes
+        self._begin(first)
+        self._wait(first)
+        self._begin(second)
+        self._begin(self.directory)
+        self._wait(second)
+        self._wait(self.directory)
+        if self.balancer is not None:
+            self._begin(self.balancer)
+            self._wait(self.balancer)
+
+    def _begin(self, process: Background) -> None:
+        self._stack.callback(process.stop)
+        process.start()
+
+    def _wait(self, process: Background) -> None:
+        process.wait(STARTING_S, lambda: self._on_wait(process.name))
+
+    def _node(self, name: str, port: int, arguments: Sequence[str]) -> Background:
+        command = [
+            _script("ringfence-node"),
+            "serve",
+            "--dev",
+            "--state",
+            str(self.state),
+            "--port",
+            str(port),
+            *arguments,
+        ]
+        return Background(name, command, log=self.logs / f"{name}.log", ready_url=f"http://{LOOPBACK}:{port}/readyz")
+
+    def _directory(self) -> Background:
+        port = str(self.directory_address[1])
+        nodes = [text for address in self.node_addresses for text in ("--node", _url(address))]
+        command = [_script("ringfence-node"), "directory", "--state", str(self.state), "--port", port, *nodes]
+        ready = f"{_url(self.directory_address)}/readyz"
+        return Background("directory", command, log=self.logs / "directory.log", ready_url=ready)
+
+    def _balancer(self) -> Background:
+        named = zip(("NODE_A", "NODE_B"), self.node_addresses, strict=True)
+        addresses = {"BALANCER": self.balancer_address, "DIRECTORY": self.directory_address, **dict(named)}
+        return Background(
+            "balancer",
+            [haproxy() or HAPROXY, "-db", "-f", str(CONFIGURATION)],
+            log=self.logs / "balancer.log",
+            ready_url=f"{self.url}/.well-known/ringfence/house/evidence",
+            environment={name: f"{host}:{port}" for name, (host, port) in addresses.items()},
+        )
+
+
+def haproxy() -> str | None:
+    """Where HAProxy is; Debian has it where only administrators look."""
+    return shutil.which(HAPROXY) or shutil.which(HAPROXY, path="/usr/sbin:/usr/local/sbin")
+
+
+def _script(name: str) -> str:
+    return str(Path(sys.executable).with_name(name))
+
+
+def _url(address: Address) -> str:
+    return f"http://{address[0]}:{address[1]}"
+
+
+__all__ = ["INSTALL", "Cluster", "Engine", "haproxy"]

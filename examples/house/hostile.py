@@ -1,0 +1,67 @@
+"""The balancer is the attacker: everything that it tries, what the client says to it, and whether the prompt left.
+
+python -m examples.house.hostile
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+from examples.house.asking import Outcome, ask, policy_text
+from examples.house.attacks import ATTACKS, ON_EVIDENCE, ON_RELEASES
+from examples.house.cluster import Cluster, Engine
+from examples.house.hostile_balancer import FAITHFUL, OHTTP, Attack, HostileBalancer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from ringfence.testing import PartnerServer
+
+MODEL = "scripted"
+QUESTION = "My PIN is 8812-quokka; what is a good place to keep it?"
+_PEOPLE = Console(stderr=True)
+
+
+async def main() -> int:
+    """Runs every attack against a client of its own."""
+    with tempfile.TemporaryDirectory(prefix="ringfence-house-") as folder, PartnerServer("chat", echo=True) as engine:
+        cluster = Cluster(Path(folder), engine=Engine(model=MODEL, url=engine.url), balanced=False)
+        with _PEOPLE.status("starting two nodes and a directory"):
+            cluster.__enter__()
+        with cluster, HostileBalancer(directory=cluster.directory_address, nodes=cluster.node_addresses) as balancer:
+            return await _attack(balancer, cluster.trust)
+
+
+async def _attack(balancer: HostileBalancer, trust: Path) -> int:
+    table = Table("the balancer", "the client", "the prompt")
+    fallen = 0
+    for attack in track((FAITHFUL, *ATTACKS), "attacking", console=_PEOPLE):
+        outcome = await _suffer(balancer, attack, trust)
+        fallen += attack is not FAITHFUL and outcome.error is None
+        table.add_row(attack.name, outcome.said, _where(balancer))
+    Console().print(table)
+    return 1 if fallen else 0
+
+
+async def _suffer(balancer: HostileBalancer, attack: Attack, trust: Path) -> Outcome:
+    policy = policy_text(model=MODEL, url=balancer.url, trust=trust)
+    if attack not in (*ON_EVIDENCE, *ON_RELEASES):
+        # Some attacks need an answer that came before.
+        balancer.attack = FAITHFUL
+        await ask(policy, "A question of somebody else.")
+    balancer.attack = attack
+    del balancer.exchanges[:-1]
+    return await ask(policy, QUESTION)
+
+
+def _where(balancer: HostileBalancer) -> str:
+    if QUESTION.encode() in balancer.recorded():
+        return "in plain sight"
+    return "sealed" if balancer.seen(OHTTP) else "never left"
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))

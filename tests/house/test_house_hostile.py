@@ -1,0 +1,113 @@
+"""A balancer that the operator lost tries everything that it can: the client says no, or nothing at all was sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from examples.house.asking import Outcome, ask
+from examples.house.attacks import ON_ANSWERS, ON_EVIDENCE, ON_RELEASES, ON_REQUESTS, cut_after
+from examples.house.hostile_balancer import FAITHFUL, OHTTP, Attack, HostileBalancer
+from examples.house.sealed import parts
+
+from ringfence.errors import AttestationFailed, ProviderError, StreamBroken
+from ringfence.testing import PartnerServer
+
+CANARY = "my PIN is 8812-quokka-aches"
+QUESTION = f"{CANARY}; where do I keep it, and who may know of it?"
+ANSWER = f"I was asked: {QUESTION}"
+ONE_OF_TWO = "shows one node of two"
+
+
+def asked_of(engine: PartnerServer) -> int:
+    """How often the question reached the engine."""
+    return sum(CANARY.encode() in seen.body for seen in engine.seen())
+
+
+def refused(outcome: Outcome) -> ProviderError:
+    """The error of the house; nothing that it shows has the question in it."""
+    assert outcome.text is None
+    assert isinstance(outcome.error, ProviderError), outcome.said
+    assert CANARY not in outcome.said
+    assert outcome.receipt is not None
+    assert outcome.receipt.outcome == "failed"
+    return outcome.error
+
+
+async def test_through_a_faithful_balancer_the_answer_comes_sealed(
+    balancer: HostileBalancer, policy: Callable[..., str], engine: PartnerServer
+) -> None:
+    outcome = await ask(policy(min_nodes=2), QUESTION)
+    assert outcome.text == ANSWER, outcome.said
+    assert asked_of(engine) == 1
+    assert outcome.receipt is not None
+    assert str(outcome.receipt.attestation).startswith("DEVELOPMENT")
+    [exchange] = balancer.seen(OHTTP)
+    assert CANARY.encode() not in balancer.recorded()
+    assert CANARY.encode() not in exchange.answer
+    assert len(parts(bytes(exchange.answer)).chunks) > 3, "the attacks need chunks to work on"
+
+
+@pytest.mark.parametrize("attack", [*ON_EVIDENCE, *ON_RELEASES], ids=lambda attack: attack.name)
+async def test_a_house_that_does_not_prove_itself_is_sent_nothing(
+    attack: Attack, balancer: HostileBalancer, policy: Callable[..., str], engine: PartnerServer
+) -> None:
+    balancer.attack = attack
+    before = asked_of(engine)
+    outcome = await ask(policy(min_nodes=2 if attack.name == ONE_OF_TWO else 1), QUESTION)
+    refused(outcome)
+    # INVARIANT: no byte of the prompt left: no sealed request was made, and what was sent does not hold it.
+    assert balancer.seen(OHTTP) == []
+    assert all(exchange.request.body == b"" for exchange in balancer.exchanges)
+    assert CANARY.encode() not in balancer.recorded()
+    assert b"quokka" not in balancer.recorded()
+    assert asked_of(engine) == before
+    assert outcome.receipt is not None
+    assert outcome.receipt.attestation_digest is None
+
+
+async def test_development_evidence_is_not_enough_where_the_policy_wants_apples(
+    balancer: HostileBalancer, policy: Callable[..., str]
+) -> None:
+    error = refused(await ask(policy(min_tier="apple-mda"), QUESTION))
+    assert isinstance(error, AttestationFailed)
+    assert balancer.seen(OHTTP) == []
+
+
+@pytest.mark.parametrize("attack", ON_REQUESTS, ids=lambda attack: attack.name)
+async def test_a_request_that_was_touched_is_not_answered(
+    attack: Attack, balancer: HostileBalancer, policy: Callable[..., str], engine: PartnerServer
+) -> None:
+    await both_nodes_asked(balancer, policy())
+    before = asked_of(engine)
+    balancer.attack = attack
+    outcome = await ask(policy(), QUESTION)
+    refused(outcome)
+    # A replayed request was answered once, to the balancer, which cannot read the answer.
+    sealed = len(balancer.seen(OHTTP))
+    assert asked_of(engine) - before == (sealed if attack.name == "replays the request" else 0)
+    assert CANARY.encode() not in balancer.recorded()
+
+
+@pytest.mark.parametrize("attack", [*ON_ANSWERS, *(cut_after(count) for count in range(4, 12))], ids=lambda a: a.name)
+async def test_an_answer_that_was_touched_is_never_taken_for_whole(
+    attack: Attack, balancer: HostileBalancer, policy: Callable[..., str]
+) -> None:
+    assert (await ask(policy(), f"an earlier question of somebody else, {'as long ' * 9}")).error is None
+    balancer.attack = attack
+    outcome = await ask(policy(), QUESTION)
+    error = refused(outcome)
+    assert CANARY.encode() not in balancer.recorded()
+    if isinstance(error, StreamBroken):
+        assert ANSWER.startswith(error.partial_text)
+        assert error.partial_text != ANSWER or "after" in attack.name
+
+
+async def both_nodes_asked(balancer: HostileBalancer, policy: str) -> None:
+    """Each node has answered through the balancer, which so knows of both."""
+    balancer.attack = FAITHFUL
+    for _ in range(20):
+        assert (await ask(policy, "a question of somebody else")).error is None
+        if len({exchange.request.fields["ringfence-node"] for exchange in balancer.seen(OHTTP)}) == 2:
+            return
+    raise AssertionError("one node was never chosen in twenty requests")
