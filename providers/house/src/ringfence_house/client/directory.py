@@ -1,0 +1,76 @@
+"""The public files of a house: evidence and releases. Fetched without a grant, since nothing of a request is in them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import httpx2
+
+from ringfence.errors import RingfenceError
+from ringfence_house.protocol.names import EVIDENCE_PATH, MAX_DIRECTORY_BYTES, RELEASES_PATH
+
+_LIMIT_S: Final = 20.0
+"""For one file, from the connection to its last byte: a server that drips is a server that is down."""
+
+_OK, _NOT_FOUND = 200, 404
+
+
+class NotFetched(Exception):
+    """A file of the directory did not come; the sentence says why and holds nothing of what came."""
+
+
+class NotThere(NotFetched):
+    """There is no such file."""
+
+
+class Directory:
+    """Reads the files below `base`, each whole and none without a limit."""
+
+    def __init__(self, base: str, client: Callable[[], httpx2.AsyncClient]) -> None:
+        self._base = base
+        self._client = client
+
+    async def evidence(self) -> bytes:
+        """What every node says of itself.
+
+        Raises:
+            NotFetched: it did not come.
+        """
+        return await self._get(EVIDENCE_PATH)
+
+    async def release_file(self, path: str) -> bytes:
+        """One file of the signed repository, by its path in there.
+
+        Raises:
+            NotThere: there is none.
+            NotFetched: it did not come.
+        """
+        return await self._get(RELEASES_PATH + path)
+
+    async def _get(self, path: str) -> bytes:
+        try:
+            async with asyncio.timeout(_LIMIT_S):
+                return await self._read(path)
+        except TimeoutError:
+            raise NotFetched("the directory of the house took too long") from None
+        except (httpx2.TransportError, RingfenceError) as error:
+            # Both are words of ours (transport.faults); a foreign message would not be repeated.
+            raise NotFetched(f"the directory of the house cannot be read: {error}") from None
+
+    async def _read(self, path: str) -> bytes:
+        async with self._client().stream("GET", self._base + path) as response:
+            if response.status_code == _NOT_FOUND:
+                raise NotThere("the directory of the house has no such file")
+            if response.status_code != _OK:
+                raise NotFetched(f"the directory of the house answered HTTP {response.status_code}")
+            data = bytearray()
+            async for piece in response.aiter_raw():
+                data += piece
+                if len(data) > MAX_DIRECTORY_BYTES:
+                    raise NotFetched(f"a file of the house is longer than {MAX_DIRECTORY_BYTES:,} bytes")
+            return bytes(data)
+
+
+__all__ = ["Directory", "NotFetched", "NotThere"]

@@ -1,0 +1,154 @@
+"""One look at a house: what its repository allows now, and which of its nodes prove to be of that."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ringfence.errors import AttestationFailed, ConnectFailed, ProviderError
+from ringfence_house.attestation.refusal import EvidenceRefused
+from ringfence_house.attestation.verify import verify_directory
+from ringfence_house.client.directory import Directory, NotFetched, NotThere
+from ringfence_house.releases.faults import Missing, ReleasesRefused, ReleasesUnreachable, Unreachable
+from ringfence_house.releases.reader import ReleaseReader
+
+if TYPE_CHECKING:
+    from ringfence_house.attestation.endorsement import EndorsementVerifier
+    from ringfence_house.attestation.node import Tier, VerifiedNode
+    from ringfence_house.releases.reference import Reference
+
+
+class LookFailed(Exception):
+    """The house did not show what it has to. `unreachable`: it said nothing at all; else it proved too little.
+
+    `reference` is what its repository says now, where that much was found out.
+    """
+
+    def __init__(self, sentence: str, *, unreachable: bool = False, reference: Reference | None = None) -> None:
+        super().__init__(sentence)
+        self.unreachable = unreachable
+        self.reference = reference
+
+    def error(self) -> ProviderError:
+        """What a caller is told: a new one each time, since the core writes on it."""
+        if self.unreachable:
+            return ConnectFailed(str(self), way_out="check the network, and directory: of the recipient")
+        way_out = "ringfence house evidence verify URL, which lists every check"
+        return AttestationFailed(str(self), phase="connect", way_out=way_out)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a look found. `nodes` are of `min_nodes` machines or more; `refused` is how many did not prove enough."""
+
+    nodes: tuple[VerifiedNode, ...]
+    refused: int
+    reference: Reference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demands:
+    """What a node has to show, and of how many machines there have to be nodes."""
+
+    model: str
+    min_tier: Tier
+    min_nodes: int
+    verifiers: tuple[EndorsementVerifier, ...]
+
+
+class Lookout:
+    """Looks at one house, from one event loop. `folder` keeps what the repository said last, so that it cannot go back.
+
+    `root` is the first root of trust, `clock` gives Unix time.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        demands: Demands,
+        *,
+        root: bytes,
+        folder: Path,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._directory = directory
+        self._demands = demands
+        self._clock = clock
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._reader = ReleaseReader(root, folder, self._fetch)
+
+    async def look(self) -> Found:
+        """The verified nodes of now.
+
+        Raises:
+            LookFailed: the house cannot be reached, or it does not prove enough.
+        """
+        self._loop = asyncio.get_running_loop()
+        reference = await self._reference()
+        try:
+            data = await self._directory.evidence()
+        except NotFetched as error:
+            raise LookFailed(str(error), unreachable=True, reference=reference) from None
+        return await asyncio.to_thread(self._verified, data, reference)
+
+    async def _reference(self) -> Reference:
+        try:
+            return await asyncio.to_thread(self._reader.refresh, self._clock())
+        except ReleasesUnreachable as error:
+            raise LookFailed(str(error), unreachable=True) from None
+        except ReleasesRefused as error:
+            raise LookFailed(str(error)) from None
+
+    def _verified(self, data: bytes, reference: Reference) -> Found:
+        demands = self._demands
+        try:
+            verified = verify_directory(
+                data,
+                reference,
+                demands.verifiers,
+                min_tier=demands.min_tier,
+                model=demands.model,
+                now=self._clock(),
+            )
+        except EvidenceRefused as refused:
+            raise LookFailed(str(refused), reference=reference) from None
+        machines = len({node.serial for node in verified.nodes})
+        if machines < demands.min_nodes:
+            raise LookFailed(_too_few(machines, demands.min_nodes, verified.refused), reference=reference)
+        return Found(nodes=verified.nodes, refused=len(verified.refused), reference=reference)
+
+    def _fetch(self, path: str) -> bytes:
+        """A file of the repository, for the reader, which works in a thread."""
+        assert self._loop is not None  # noqa: S101  (`look` sets it)
+        try:
+            return asyncio.run_coroutine_threadsafe(self._directory.release_file(path), self._loop).result()
+        except NotThere as error:
+            raise Missing(str(error)) from None
+        except NotFetched as error:
+            raise Unreachable(str(error)) from None
+        except (CancelledError, RuntimeError):
+            # The loop ends, and nobody waits for this any more.
+            raise Unreachable("the house is not looked at any more") from None
+
+
+def _too_few(machines: int, wanted: int, refused: Sequence[EvidenceRefused]) -> str:
+    found = f"{machines} verified machine{'' if machines == 1 else 's'} of the {wanted} that have to be there"
+    why = f"; one was refused: {refused[0]}" if refused else ""
+    return found + why
+
+
+def still_allowed(node: VerifiedNode, reference: Reference, now: float) -> bool:
+    """Whether a node that was verified before is allowed by a newer word of the repository."""
+    release = reference.releases.get(node.release.id)
+    device = reference.devices.get(node.serial)
+    if release is None or device is None or release.revoked or device.revoked:
+        return False
+    return release.not_before <= now < release.not_after
+
+
+__all__ = ["Demands", "Found", "LookFailed", "Lookout", "still_allowed"]

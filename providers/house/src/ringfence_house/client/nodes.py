@@ -1,0 +1,207 @@
+"""The verified nodes of one recipient: looked at again in the background, and never asked past their expiry."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from contextvars import Context
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from ringfence.errors import Closed, describe
+from ringfence_house.client.looking import Found, LookFailed, still_allowed
+from ringfence_house.client.standing import Standing
+
+if TYPE_CHECKING:
+    from ringfence_house.attestation.node import VerifiedNode
+
+_EARLIEST, _LATEST = 0.5, 0.8
+"""Between these shares of what is left of the shortest life, the house is looked at again."""
+
+_LEAST_S: Final = 1.0
+"""Between the beginnings of two looks, whoever wants them: what is in between cannot make a storm of them."""
+
+_MOST_S: Final = 60.0
+"""The longest wait after looks that failed."""
+
+
+def closed_error() -> Closed:
+    """The provider is closed, or was never opened."""
+    return Closed("the provider house is closed", way_out="open it, or a new assistant")
+
+
+class Nodes:
+    """Who can be asked now. One task looks, begun by the first request and ended by `close`; there is never a second.
+
+    `clock` gives Unix time, which is what expiry is told in; `monotonic_s` durations.
+    """
+
+    def __init__(
+        self,
+        look: Callable[[], Awaitable[Found]],
+        *,
+        min_nodes: int,
+        monotonic_s: Callable[[], float],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._look = look
+        self._min_nodes = min_nodes
+        self._clock = clock
+        self._monotonic_s = monotonic_s
+        self._found: Found | None = None
+        self._failure: LookFailed | None = None
+        self._failures = 0
+        self._task: asyncio.Task[None] | None = None
+        self._looking = False
+        self._wanted = asyncio.Event()
+        self._waiting: list[asyncio.Future[None]] = []
+        self._closed = False
+        self.standing = Standing(monotonic_s)
+
+    # ------------------------------------------------------------ who there is
+
+    @property
+    def valid(self) -> tuple[VerifiedNode, ...]:
+        """The nodes verified and not expired; none if they are of fewer machines than there have to be.
+
+        INVARIANT: past its expiry no node is ever asked, whether or not a look succeeded since.
+        """
+        if self._found is None:
+            return ()
+        now = self._clock()
+        nodes = tuple(node for node in self._found.nodes if now < node.expires_at)
+        return nodes if len({node.serial for node in nodes}) >= self._min_nodes else ()
+
+    @property
+    def refused(self) -> int:
+        """How many nodes did not prove enough, when they were looked at last."""
+        return 0 if self._found is None else self._found.refused
+
+    @property
+    def failure(self) -> LookFailed | None:
+        """Why nobody can be asked now; `None` if somebody can, or if nobody was looked for yet."""
+        return None if self.valid else self._failure
+
+    @property
+    def lapsed(self) -> bool:
+        """Whether there were nodes, all are past their expiry, and the last look failed."""
+        return self._found is not None and self.failure is not None
+
+    async def ready(self) -> tuple[VerifiedNode, ...]:
+        """The valid nodes, one at least; looked for if there is none.
+
+        Raises:
+            ProviderError: there is none.
+            Closed: the provider was closed.
+        """
+        if self._closed:
+            raise closed_error()
+        if nodes := self.valid:
+            return nodes
+        await self._looked()
+        if nodes := self.valid:
+            return nodes
+        raise (self._failure or LookFailed("the proof of the house's nodes has expired")).error()
+
+    async def pick(self) -> VerifiedNode:
+        """A node to send to now.
+
+        Raises:
+            ProviderError: there is none.
+            Closed: the provider was closed.
+        """
+        nodes = await self.ready()
+        if not (known := self.standing.with_keys(nodes)):
+            # Every node lost its key: the directory may know the new ones.
+            await self._looked()
+            nodes = await self.ready()
+            known = self.standing.with_keys(nodes)
+        return self.standing.draw(known or nodes)
+
+    def another(self, node: VerifiedNode) -> bool:
+        """Whether another machine can be asked, and nothing speaks against it."""
+        return any(one.serial != node.serial for one in self.standing.at_hand(self.valid))
+
+    def lost_key(self, node: VerifiedNode) -> None:
+        """Drops a node that does not know its key any more, and has the house looked at for its new one."""
+        self.standing.lose_key(node)
+        self._wanted.set()
+
+    # ------------------------------------------------------------ looking
+
+    async def _looked(self) -> None:
+        """Returns when a look is over: the one under way, else a new one."""
+        loop = asyncio.get_running_loop()
+        if self._task is None:
+            # INVARIANT: nothing of the request that comes first, its grant least of all, is kept by the task.
+            self._task = loop.create_task(self._keep(), context=Context())
+        elif not self._looking:
+            self._wanted.set()
+        waiting: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(waiting)
+        await waiting
+
+    async def _keep(self) -> None:
+        while True:
+            began_s = self._monotonic_s()
+            self._looking = True
+            self._wanted.clear()
+            await self._look_once()
+            self._looking = False
+            self._wake()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._pause_s()):
+                    await self._wanted.wait()
+            await asyncio.sleep(began_s + _LEAST_S - self._monotonic_s())
+
+    async def _look_once(self) -> None:
+        try:
+            found = await self._look()
+        except LookFailed as failure:
+            self._fail(failure)
+        except Exception as error:  # noqa: BLE001  (whatever it is, nobody else would look again)
+            self._fail(LookFailed(f"the house cannot be looked at: {describe(error)}"))
+        else:
+            self._found, self._failure, self._failures = found, None, 0
+            self.standing.renew(found.nodes)
+
+    def _fail(self, failure: LookFailed) -> None:
+        """Goes on with the nodes there are, less those that a newer word of the repository takes away."""
+        self._failure = failure
+        self._failures += 1
+        if self._found is not None and failure.reference is not None:
+            now, reference = self._clock(), failure.reference
+            kept = tuple(node for node in self._found.nodes if still_allowed(node, reference, now))
+            self._found = replace(self._found, nodes=kept)
+
+    def _pause_s(self) -> float:
+        jitter = random.uniform(_EARLIEST, _LATEST)  # noqa: S311  (it spreads clients, and keeps no secret)
+        if self._failure is not None or self._found is None:
+            return min(_MOST_S, 2.0 ** min(self._failures, 10)) * jitter
+        left_s = min((node.expires_at for node in self._found.nodes), default=0.0) - self._clock()
+        return max(left_s * jitter, 0.0)
+
+    def _wake(self, failure: Callable[[], Closed] | None = None) -> None:
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            if one.done():
+                continue
+            if failure is None:
+                one.set_result(None)
+            else:
+                one.set_exception(failure())
+
+    async def close(self) -> None:
+        """Looks no more; who waits gets `Closed`. Idempotent."""
+        self._closed = True
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+        self._wake(closed_error)
+
+
+__all__ = ["Nodes", "closed_error"]

@@ -1,0 +1,214 @@
+"""The transport that seals: a plain request of the vendor's client goes in, one POST of ciphertext goes out.
+
+INVARIANT: a request is sealed for a `VerifiedNode` only; there is no function here that takes a bare key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+import httpx2
+from typing_extensions import override
+
+from ringfence.errors import ConnectFailed, GateError, Overloaded, ProviderError
+from ringfence.grant import Grant, sending_grant
+from ringfence.receipt import Attestation
+from ringfence.transport.faults import why_not_connected
+from ringfence_house.client.answer import Answer
+from ringfence_house.client.inner import inner_request, tenant_key
+from ringfence_house.client.outside import KeyLost, NodeGone, require_sealed
+from ringfence_house.errors import NodeUnavailable
+from ringfence_house.protocol.chunked import RequestSealer, ResponseOpener
+from ringfence_house.protocol.names import LOAD_FIELD, NODE_HEADER, REQUEST_TYPE
+
+if TYPE_CHECKING:
+    from ringfence.recipient import Recipient
+    from ringfence_house.attestation.node import VerifiedNode
+    from ringfence_house.client.nodes import Nodes
+    from ringfence_house.protocol.bhttp import ResponseHead
+
+_FAILED_S: Final = 5.0
+"""How long a machine that did not answer is put aside."""
+
+_FULL_S: Final = 1.0
+"""The same of one that said it is full, where it did not say for how long."""
+
+_LARGE_BYTES: Final = 2**20
+"""A request of more than this, some milliseconds of work, is looked through and sealed in a thread."""
+
+_SHOWN: Final = frozenset({b"content-type", b"retry-after"})
+"""Fields of an inner answer that the vendor's client gets to see: no other changes how it reads the content."""
+
+_FULL, _STALE = 503, 412
+
+_NEVER_CONNECTED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError, httpx2.UnsupportedProtocol)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class _Sealed:
+    content: bytes
+    opener: ResponseOpener
+
+
+def _sealed_for(node: VerifiedNode, plaintext: bytes, grant: Grant) -> _Sealed:
+    # INVARIANT: no redacted value leaves; the core's transport cannot look into what is sealed here.
+    grant.inspect(plaintext)
+    sealer = RequestSealer(node.key_config)
+    opener = sealer.opener()
+    return _Sealed(content=sealer.finish(plaintext), opener=opener)
+
+
+class Asked(Protocol):
+    """What a request needs of the house it goes to."""
+
+    nodes: Nodes
+    endpoint: httpx2.URL
+
+    def http(self) -> httpx2.AsyncClient:
+        """The guarded client of its recipient."""
+        ...
+
+
+class SealingTransport(httpx2.AsyncBaseTransport):
+    """Sends each request to one node of the house that its grant is for, sealed, as one POST through the guarded client.
+
+    `began` is told the answer of each grant, so that its end can be waited for. `secret` keys the names of tenants.
+    """
+
+    def __init__(
+        self,
+        house_of: Callable[[Recipient], Awaitable[Asked]],
+        *,
+        secret: bytes,
+        began: Callable[[Grant, Answer], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._house_of = house_of
+        self._secret = secret
+        self._began = began
+        self._clock = clock
+
+    @override
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Seals and sends; returns the inner answer when its head has been opened.
+
+        Raises:
+            GateError: no grant, a request for another place, or a redacted value in it; nothing was sent.
+            ProviderError: no node can be asked, or what was asked did not answer.
+        """
+        grant = sending_grant()
+        if grant is None:
+            raise GateError("a request into the house without a grant", way_out="with grant.spend(plan.request)")
+        await request.aread()
+        house = await self._house_of(grant.recipient)
+        node = await house.nodes.pick()
+        tenant = tenant_key(self._secret, grant.request.tenant)
+        plaintext = inner_request(request, node, tenant=tenant, now=self._clock())
+        if len(plaintext) > _LARGE_BYTES:
+            sealed = await asyncio.to_thread(_sealed_for, node, plaintext, grant)
+        else:
+            sealed = _sealed_for(node, plaintext, grant)
+        # INVARIANT: the receipt says for whom it was sealed, before anything leaves.
+        grant.attest(attestation_of(node))
+        return await self._answered(house, node, grant, sealed)
+
+    async def _answered(self, house: Asked, node: VerifiedNode, grant: Grant, sealed: _Sealed) -> httpx2.Response:
+        response: httpx2.Response | None = None
+        failure: ProviderError
+        try:
+            response = await _post(house, node, sealed.content)
+            await require_sealed(response)
+            answer = Answer(response, sealed.opener)
+            head = await answer.head()
+            _require_willing(house.nodes, node, head)
+        except KeyLost:
+            house.nodes.lost_key(node)
+            failure = NodeUnavailable("the node has lost its key", retry_after_s=0.0)
+        except NodeGone as gone:
+            failure = _gone(house.nodes, node, gone.status)
+        except httpx2.TransportError as error:
+            failure = _lost(house.nodes, node, error)
+        except BaseException:
+            await _close(response)
+            raise
+        else:
+            self._began(grant, answer)
+            fields = [field for field in head.fields if field[0] in _SHOWN]
+            return httpx2.Response(head.status, headers=fields, stream=answer)
+        # INVARIANT 7: raised outside of the handlers, so that no foreign error is its context.
+        await _close(response)
+        raise failure
+
+
+async def _post(house: Asked, node: VerifiedNode, content: bytes) -> httpx2.Response:
+    # INVARIANT: nothing of the inner request is outside but its padded length.
+    headers = {"content-type": REQUEST_TYPE, NODE_HEADER: node.kid, "accept-encoding": "identity"}
+    request = httpx2.Request("POST", house.endpoint, headers=headers, content=content)
+    return await house.http().send(request, stream=True)
+
+
+def _require_willing(nodes: Nodes, node: VerifiedNode, head: ResponseHead) -> None:
+    """Notes how full the node is.
+
+    Raises:
+        KeyLost: the node was proved anew since it was verified.
+        NodeUnavailable: it is full, and there is another.
+    """
+    share = _share(dict(head.fields).get(LOAD_FIELD.encode("ascii")))
+    if share is not None:
+        nodes.standing.tell_load(node, share)
+    if head.status == _STALE:
+        raise KeyLost
+    if head.status == _FULL:
+        nodes.standing.tell_load(node, 1.0)
+        nodes.standing.put_aside(node, _FULL_S)
+        if nodes.another(node):
+            raise NodeUnavailable("the node is full", retry_after_s=0.0)
+
+
+def _gone(nodes: Nodes, node: VerifiedNode, status: int | None) -> ProviderError:
+    nodes.standing.put_aside(node, _FAILED_S)
+    if nodes.another(node):
+        return NodeUnavailable("the node did not answer", retry_after_s=0.0)
+    if status is None:
+        return ConnectFailed("the connection was lost before the house answered", phase="before_first_event")
+    return Overloaded(f"no node of the house answers for now (HTTP {status})")
+
+
+def _lost(nodes: Nodes, node: VerifiedNode, error: httpx2.TransportError) -> ProviderError:
+    if not isinstance(error, _NEVER_CONNECTED):
+        return _gone(nodes, node, None)
+    said, way_out = why_not_connected(error)
+    return ConnectFailed(f"no connection to the house{said}", way_out=way_out)
+
+
+async def _close(response: httpx2.Response | None) -> None:
+    if response is not None:
+        await response.aclose()
+
+
+def _share(given: bytes | None) -> float | None:
+    """The share that a load field says; `None` where it says none."""
+    try:
+        share = float(given) if given is not None else -1.0
+    except ValueError:
+        return None
+    return share if 0.0 <= share <= 1.0 else None
+
+
+def attestation_of(node: VerifiedNode) -> Attestation:
+    """What a receipt says of `node`."""
+    return Attestation(
+        digest=node.digest,
+        tier=node.tier,
+        release=node.release.id,
+        node=node.kid,
+        development=node.tier == "software-dev",
+    )
+
+
+__all__ = ["Asked", "SealingTransport", "attestation_of"]

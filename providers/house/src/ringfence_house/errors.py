@@ -1,0 +1,35 @@
+"""The errors of the house ring, beside those of the provider interface.
+
+    ProviderError
+    ├── AttestationFailed        no node proved what it is; nothing of the request was sent (of the core)
+    ├── HouseProtocolError       what answered does not speak the protocol; nothing of it is shown
+    ├── ConnectFailed
+    │   └── NodeUnavailable      this node did not answer, and another one may: the core tries again, with a new grant
+    └── StreamBroken
+        └── StreamTruncated      the answer ended before its authenticated end, or was altered
+
+What stands outside of the encryption is a hint that anybody in between can give: it never becomes more than one of these.
+"""
+
+from __future__ import annotations
+
+from ringfence.errors import ConnectFailed, ProviderError, StreamBroken
+
+
+class HouseProtocolError(ProviderError):
+    """What answered does not speak the protocol of the house, so it is no verified node. Nothing of it is shown."""
+
+
+class NodeUnavailable(ConnectFailed):
+    """One verified node did not answer, is full, or lost its key; another one is asked at once, where there is one."""
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message, phase="before_first_event")
+        self.retry_after_s = retry_after_s
+
+
+class StreamTruncated(StreamBroken):
+    """The answer did not come to its authenticated end: it was cut or altered on its way, or its node died."""
+
+
+__all__ = ["HouseProtocolError", "NodeUnavailable", "StreamTruncated"]
