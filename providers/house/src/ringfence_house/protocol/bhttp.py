@@ -1,7 +1,8 @@
 """Binary HTTP (RFC 9292), strict and bounded: one spelling of a length, lower-case names, padding of zeros only.
 
 All that goes before the content, and the trailers after it, may take MAX_FIELDS_BYTES each. Trailers are read and
-let go.
+let go. Section 3.8 lets a sender leave out what is empty at the end; here nothing may be left out, because a message
+without its end cannot be told from one that was cut.
 """
 
 from __future__ import annotations
@@ -151,19 +152,16 @@ class _Decoder(Incremental[HeadT | bytes], Generic[HeadT]):
             raise ProtocolFault("the framing is not one of this kind of message")
         known = framing == self._framings[0]
         self._parts.append((yield from self._head(known=known)))
-        # Section 3.8 lets a sender leave out what is empty at the end. Where no length was announced, that looks just
-        # like a message that was cut, so only messages of known length may.
-        if not (known and (yield from self._nothing_more())):
-            yield from self._content(known=known)
-        if not (known and (yield from self._nothing_more())):
-            self._limit = self._taken + MAX_FIELDS_BYTES
-            yield from self._fields(known=known)
+        yield from self._content(known=known)
+        self._limit = self._taken + MAX_FIELDS_BYTES
+        yield from self._fields(known=known)
         yield from self._padding()
 
     def _content(self, *, known: bool) -> Reading[None]:
         while left := (yield from self._varint()):
             while left:
-                piece = yield from self._take(min(left, len(self._buffer) or 1))
+                yield from self._wait_for(1)
+                piece = yield from self._take(min(left, len(self._buffer)))
                 self._parts.append(piece)
                 left -= len(piece)
             if known:
@@ -205,11 +203,6 @@ class _Decoder(Incremental[HeadT | bytes], Generic[HeadT]):
         if self._taken + length > self._limit:
             raise TooLong("the fields are longer than the protocol allows")
         return length
-
-    def _nothing_more(self) -> Reading[bool]:
-        while not self._buffer and not self._ended:
-            yield
-        return not self._buffer
 
 
 class _RequestDecoder(_Decoder[BinaryRequest]):

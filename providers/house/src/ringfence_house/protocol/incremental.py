@@ -85,14 +85,18 @@ class Incremental(ABC, Generic[PartT]):
 
     def _take(self, size: int) -> Reading[bytes]:
         """The next `size` bytes. Who calls it has checked that `size` is within a limit."""
-        while len(self._buffer) < size:
-            if self._ended:
-                raise Truncated("the bytes ended within the message")
-            yield
+        if len(self._buffer) < size:
+            yield from self._wait_for(size)
         taken = bytes(self._buffer[:size])
         del self._buffer[:size]
         self._taken += size
         return taken
+
+    def _wait_for(self, size: int) -> Reading[None]:
+        while len(self._buffer) < size:
+            if self._ended:
+                raise Truncated("the bytes ended within the message")
+            yield
 
     def _varint(self) -> Reading[int]:
         first = (yield from self._take(1))[0]
