@@ -99,10 +99,10 @@ def make_key(folder: Path, name: str) -> CryptoSigner:
 
 def missing(role: str, *, threshold: int, there: int, names: Sequence[str], folders: Sequence[Path]) -> KeysMissing:
     """The error for a signature that cannot be made."""
-    signatures = "one signature" if threshold == 1 else f"{threshold} signatures"
+    needed = "one key" if threshold == 1 else f"{threshold} keys"
     looked = ", ".join(map(str, folders))
     return KeysMissing(
-        f"the {role} needs {signatures}, and {looked} has the keys for {there}",
+        f"signing the {role} takes {needed}, and {looked} holds {there or 'none'} of them",
         way_out=f"--keys FOLDER for each folder with: {', '.join(names)}",
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,28 +19,14 @@ from ringfence_house.releases.faults import Malformed, ReleasesFault
 from ringfence_house.releases.files import Held, locked, reason, write_whole
 from ringfence_house.releases.keys import KeyRing, make_key, make_keys
 from ringfence_house.releases.log import Log, leaf_hash
+from ringfence_house.releases.published import metadata_file, newest_root, read_published
 from ringfence_house.releases.reference import Device, Release
 from ringfence_house.releases.signing import Signing
 
 if TYPE_CHECKING:
-    from ringfence_house.releases.vendor import Metadata, Root, Snapshot, Targets, Timestamp
+    from ringfence_house.releases.vendor import Metadata, Root
 
 _LOCK_TIMEOUT_S = 10.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Published:
-    """What readers see now."""
-
-    root: Metadata[Root]
-    targets: Metadata[Targets]
-    targets_bytes: bytes
-    snapshot: Metadata[Snapshot]
-    snapshot_bytes: bytes
-    timestamp: Metadata[Timestamp]
-    releases: Mapping[str, Release]
-    devices: Mapping[str, Device]
-    entries: tuple[bytes, ...]
 
 
 class Repository:
@@ -53,7 +39,7 @@ class Repository:
     def __init__(self, folder: Path, *, keys: Path | Sequence[Path]) -> None:
         self._folder = folder
         self._keys = (keys,) if isinstance(keys, Path) else tuple(keys)
-        self._now_published = _read(folder)
+        self._now_published = read_published(folder)
         self._releases = dict(self._now_published.releases)
         self._devices = dict(self._now_published.devices)
 
@@ -84,13 +70,18 @@ class Repository:
 
     def root_bytes(self) -> bytes:
         """The newest root: what a trust file holds."""
-        return _metadata(self._folder, f"{self._now_published.root.signed.version}.root.json")
+        return metadata_file(self._folder, f"{self._now_published.root.signed.version}.root.json")
 
     def expiries(self) -> dict[str, float]:
         """When each role ends, in Unix time."""
         now = self._now_published
         files: tuple[Metadata[Any], ...] = (now.root, now.targets, now.snapshot, now.timestamp)
         return {file.signed.type: file.signed.expires.timestamp() for file in files}
+
+    def log_head(self) -> tuple[int, str]:
+        """The size of the published log and its root, in hex: to be noted elsewhere, and compared."""
+        entries = self._now_published.entries
+        return len(entries), Log([leaf_hash(one) for one in entries]).root().hex()
 
     def key_names(self) -> tuple[str, ...]:
         """The names of the keys that sign now."""
@@ -182,7 +173,7 @@ class Repository:
             following = signing.with_key_replaced(root, name, made.public_key, at)
             self._publish(at, targets=name.startswith("targets"), snapshot=True, root=following, keys=(into,))
         except ReleasesFault:
-            if _newest_root(self._folder) == root.version:
+            if newest_root(self._folder) == root.version:
                 (into / f"{name}.pem").unlink(missing_ok=True)
             raise
 
@@ -209,7 +200,7 @@ class Repository:
             raise _busy() from None
         except OSError as fault:
             raise _not_writable(self._folder, fault) from None
-        self._now_published = _read(self._folder)
+        self._now_published = read_published(self._folder)
 
     def _files(self, signer: Signing, now: float, *, targets: bool, snapshot: bool) -> dict[str, bytes]:
         """What to write, in the order of writing: the timestamp after all that it leads to."""
@@ -233,7 +224,7 @@ class Repository:
         return files
 
     def _check_nobody_else(self) -> None:
-        on_disk = _read(self._folder)
+        on_disk = read_published(self._folder)
         mine = self._now_published
         if (on_disk.targets.signed.version, on_disk.root.signed.version) != (
             mine.targets.signed.version,
@@ -287,74 +278,6 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
             write_whole(path, data)
         except OSError as fault:
             raise _not_writable(folder, fault) from None
-
-
-def _read(folder: Path) -> _Published:
-    """What is published in `folder`, by way of its timestamp.
-
-    Raises:
-        ReleasesFault: there is no repository, or it is not whole.
-    """
-    from ringfence_house.releases.vendor import Metadata, Root, Snapshot, Targets, Timestamp, exceptions  # noqa: PLC0415
-
-    try:
-        root = Metadata[Root].from_bytes(_metadata(folder, f"{_newest_root(folder)}.root.json"))
-        timestamp = Metadata[Timestamp].from_bytes(_metadata(folder, "timestamp.json"))
-        snapshot_bytes = _metadata(folder, f"{timestamp.signed.snapshot_meta.version}.snapshot.json")
-        snapshot = Metadata[Snapshot].from_bytes(snapshot_bytes)
-        targets_bytes = _metadata(folder, f"{snapshot.signed.meta['targets.json'].version}.targets.json")
-        targets = Metadata[Targets].from_bytes(targets_bytes)
-        content = {name: _target(folder, targets.signed, name) for name in documents.FILES}
-        return _Published(
-            root=root,
-            targets=targets,
-            targets_bytes=targets_bytes,
-            snapshot=snapshot,
-            snapshot_bytes=snapshot_bytes,
-            timestamp=timestamp,
-            releases=documents.parse_releases(content[documents.RELEASES_FILE]),
-            devices=documents.parse_devices(content[documents.NODES_FILE]),
-            entries=_logged(folder, documents.parse_log(content[documents.LOG_FILE])),
-        )
-    except (exceptions.RepositoryError, Malformed, LookupError, AttributeError):
-        raise ReleasesFault(f"the repository in {folder} is damaged", way_out="put a copy of it back") from None
-
-
-def _logged(folder: Path, head: documents.LogHead) -> tuple[bytes, ...]:
-    """The entries under `head`; those of a publication that did not come to its end are left out."""
-    entries = tuple(_file(folder, "log/entries.jsonl").splitlines())[: head.size]
-    if len(entries) != head.size or Log([leaf_hash(one) for one in entries]).root() != head.root:
-        raise ReleasesFault(
-            f"the entries of the log in {folder} are not those that were signed", way_out="put a copy of them back"
-        )
-    return entries
-
-
-def _target(folder: Path, targets: Targets, name: str) -> bytes:
-    file = targets.targets[name]
-    data = _file(folder, f"targets/{file.hashes['sha256']}.{name}")
-    file.verify_length_and_hashes(data)
-    return data
-
-
-def _newest_root(folder: Path) -> int:
-    versions = [int(path.name.partition(".")[0]) for path in (folder / "metadata").glob("[1-9]*.root.json")]
-    if not versions:
-        raise ReleasesFault(f"there is no repository in {folder}", way_out="ringfence house keys init")
-    return max(versions)
-
-
-def _metadata(folder: Path, name: str) -> bytes:
-    return _file(folder, f"metadata/{name}")
-
-
-def _file(folder: Path, name: str) -> bytes:
-    try:
-        return (folder / name).read_bytes()
-    except OSError as fault:
-        raise ReleasesFault(
-            f"{folder / name} cannot be read: {reason(fault)}", way_out="put a copy of the repository back"
-        ) from None
 
 
 def _checked(check: Callable[[], object]) -> None:

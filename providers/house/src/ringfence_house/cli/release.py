@@ -1,0 +1,175 @@
+"""`ringfence house release`: the builds and models that nodes may serve."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import click
+
+from ringfence.cli import terminal
+from ringfence.cli.failure import Misuse
+from ringfence.cli.options import json_option
+from ringfence.provider import Capability
+from ringfence_house.cli import shared
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from ringfence_house.releases.reference import Release
+
+_DAY_S = 86_400
+_DATE = click.DateTime(["%Y-%m-%d"])
+_PATH = click.Path(path_type=Path, exists=True)
+
+
+@click.group()
+def release() -> None:
+    """The releases: a build of the node with a model and a configuration, each known by its measure."""
+
+
+@release.command()
+@click.argument("release_id", metavar="ID")
+@click.option("--model", required=True, metavar="NAME", help="The name under which clients ask for it.")
+@click.option("--code", type=_PATH, metavar="PATH", help="Measure the node's code: a file or a folder.")
+@click.option("--code-sha256", metavar="HEX", help="… or its measure, as a node prints it.")
+@click.option("--model-folder", type=_PATH, metavar="PATH", help="Measure the model.")
+@click.option("--model-sha256", metavar="HEX", help="… or its measure.")
+@click.option("--config", type=_PATH, metavar="FILE", help="Measure the node's configuration.")
+@click.option("--config-sha256", metavar="HEX", help="… or its measure.")
+@click.option("--context-tokens", type=click.IntRange(min=1), required=True, metavar="N", help="The model's context.")
+@click.option(
+    "--capability",
+    "capabilities",
+    type=click.Choice(get_args(Capability)),
+    multiple=True,
+    help="What the model can do; may be repeated. [default: text]",
+)
+@click.option("--from", "start", type=_DATE, metavar="DATE", help="The first day, in UTC. [default: now]")
+@click.option("--until", "end", type=_DATE, metavar="DATE", help="The day it ends, in UTC. [default: in 90 days]")
+@click.option("--min-os", metavar="VERSION", help="The least version of macOS, such as 14.4.")
+@shared.keys_option
+@shared.repository_option
+@json_option()
+def add(
+    *,
+    release_id: str,
+    model: str,
+    code: Path | None,
+    code_sha256: str | None,
+    model_folder: Path | None,
+    model_sha256: str | None,
+    config: Path | None,
+    config_sha256: str | None,
+    context_tokens: int,
+    capabilities: Sequence[str],
+    start: datetime | None,
+    end: datetime | None,
+    min_os: str | None,
+    keys: tuple[Path, ...],
+    folder: Path,
+    as_json: bool,
+) -> None:
+    """Lets nodes serve the release ID, and publishes that.
+
+    Its facts never change afterwards: another build, model, configuration or time is another release.
+    """
+    from ringfence_house.releases.reference import Release  # noqa: PLC0415
+
+    now = int(time.time())
+    repository = shared.opened(folder, keys)
+    added = Release(
+        id=release_id,
+        model=model,
+        code=_measure("code", code, code_sha256),
+        model_digest=_measure("model-folder", model_folder, model_sha256, digest_option="model-sha256"),
+        config=_measure("config", config, config_sha256),
+        not_before=now if start is None else _time(start),
+        not_after=now + 90 * _DAY_S if end is None else _time(end),
+        capabilities=frozenset(capabilities or ("text",)),
+        context_tokens=context_tokens,
+        min_os=min_os,
+    )
+    repository.add_release(added)
+    repository.publish()
+    shared.tell(repository, f"nodes may serve {release_id}", {"release": _document(added)}, as_json=as_json)
+
+
+@release.command("list")
+@shared.repository_option
+@json_option()
+def list_releases(*, folder: Path, as_json: bool) -> None:
+    """Lists the releases, those that have ended too."""
+    repository = shared.opened(folder)
+    releases = repository.releases.values()
+    size, root = repository.log_head()
+    if as_json:
+        found = [_document(one) for one in releases]
+        terminal.write_json({"releases": found, "log": {"size": size, "root": root}}, indent=2)
+        return
+    if releases:
+        shared.show(("release", "state", "model", "from", "until", "code"), [_row(one) for one in releases])
+    else:
+        terminal.say("there are no releases yet")
+    terminal.say(f"log: {size} entries, root {root}", dim=True)
+
+
+@release.command()
+@click.argument("release_id", metavar="ID")
+@shared.keys_option
+@shared.repository_option
+@json_option()
+def revoke(*, release_id: str, keys: tuple[Path, ...], folder: Path, as_json: bool) -> None:
+    """Ends the release ID, and publishes that; it stays in the log.
+
+    A client that has read the list before goes by it until it reads again, at most until the old timestamp ends.
+    """
+    repository = shared.opened(folder, keys)
+    repository.revoke_release(release_id)
+    repository.publish()
+    document = {"release": _document(repository.releases[release_id])}
+    shared.tell(repository, f"no node may serve {release_id} any more", document, as_json=as_json)
+
+
+def _measure(option: str, path: Path | None, digest: str | None, *, digest_option: str | None = None) -> str:
+    """The measure that was given, or that of `path`; one of the two."""
+    from ringfence_house.releases.measure import measure  # noqa: PLC0415
+
+    other = digest_option or f"{option}-sha256"
+    if (path is None) == (digest is None):
+        raise Misuse(f"a release needs either --{option} or --{other}", way_out="one of the two")
+    return measure(path) if path is not None else str(digest).lower()
+
+
+def _time(day: datetime) -> int:
+    return int(day.replace(tzinfo=UTC).timestamp())
+
+
+def _document(one: Release) -> dict[str, object]:
+    return {**asdict(one), "capabilities": sorted(one.capabilities), "state": _state(one)}
+
+
+def _state(one: Release) -> str:
+    now = time.time()
+    if one.revoked:
+        return "revoked"
+    return "to come" if now < one.not_before else "ended" if now >= one.not_after else "serves"
+
+
+def _row(one: Release) -> tuple[Text, ...]:
+    state = _state(one)
+    return (
+        shared.cell(one.id),
+        shared.cell(state, style=shared.STATE_STYLES[state]),
+        shared.cell(one.model),
+        shared.cell(shared.day(one.not_before)),
+        shared.cell(shared.day(one.not_after)),
+        shared.cell(one.code[:12]),
+    )
+
+
+__all__ = ["release"]

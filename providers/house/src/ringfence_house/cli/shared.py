@@ -1,0 +1,105 @@
+"""What the operator's commands share: their options, and how a change is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ringfence.cli import terminal
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from ringfence_house.releases.repository import Repository
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+STATE_STYLES = {"serves": "green", "revoked": "red", "ended": "yellow", "to come": "yellow"}
+"""The colour of each state of a release or machine."""
+
+repository_option = click.option(
+    "--repository",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("releases"),
+    show_default=True,
+    metavar="DIR",
+    help="The folder of the repository.",
+)
+keys_option = click.option(
+    "--keys",
+    "keys",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    multiple=True,
+    metavar="DIR",
+    help="A folder with signing keys, such as a stick; may be repeated. [default: keys]",
+)
+
+
+def opened(folder: Path, keys: Sequence[Path] = ()) -> Repository:
+    """The repository.
+
+    Raises:
+        ReleasesFault: there is none, or it is damaged.
+    """
+    from ringfence_house.releases.repository import Repository  # noqa: PLC0415  (0.1 s; `--help` waits for none of it)
+
+    return Repository(folder, keys=keys or (Path("keys"),))
+
+
+def expiries(repository: Repository) -> dict[str, int]:
+    """When each role ends, in Unix time."""
+    return {role: int(at) for role, at in repository.expiries().items()}
+
+
+def day(at: float) -> str:
+    """A date for people, in UTC."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
+
+
+def tell(repository: Repository, said: str, document: Mapping[str, object], *, as_json: bool) -> None:
+    """Says what a change did, and until when what was published holds."""
+    if as_json:
+        size, root = repository.log_head()
+        log = {"size": size, "root": root}
+        terminal.write_json({**document, "expires": expiries(repository), "log": log}, indent=2)
+        return
+    terminal.write(f"{said}\n")
+    ends = ", ".join(f"{role} {day(at)}" for role, at in expiries(repository).items())
+    terminal.say(f"signed until: {ends}", dim=True)
+
+
+def cell(written: str, *, style: str = "") -> Text:
+    """Text of a table: never read as markup, and no control character reaches the terminal."""
+    from rich.text import Text  # noqa: PLC0415  (45 ms, and only a table needs it)
+
+    return Text(terminal.harmless(written), style=style)
+
+
+def show(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> None:
+    """Writes a table."""
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    terminal.write_table(table)
+
+
+__all__ = [
+    "STATE_STYLES",
+    "cell",
+    "day",
+    "expiries",
+    "keys_option",
+    "opened",
+    "repository_option",
+    "show",
+    "tell",
+]
