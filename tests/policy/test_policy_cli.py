@@ -69,7 +69,8 @@ def test_check_of_a_good_file_shows_where_each_label_may_go() -> None:
 
 def test_check_prints_warnings_apart_from_the_result() -> None:
     result = run("check", TEAM)
-    assert f"{TEAM}:8:3: warning: provider 'house' is not installed, so 'own-dc' is unavailable." in result.stderr
+    missing = "provider 'house' needs directory: and trust:, so 'own-dc' is unavailable."
+    assert f"{TEAM}:8:3: warning: {missing}" in result.stderr
     assert "warning" not in result.stdout
 
 
@@ -161,6 +162,23 @@ def test_explain_shows_every_recipient_and_why() -> None:
     assert "openai partner deny rule 'partner-never' denies 'health': No contract covers it" in lines
     assert "rule 'house-not-for-minors' denies 'health' (user.age_band is not known, so it counts)" in result.stdout
     assert "rule 'house-health-on-call' does not count: user.clearance and user.on_call are not known" in result.stdout
+
+
+def test_explain_says_where_only_a_development_authority_vouches(tmp_path: Path) -> None:
+    """Such a recipient proves nothing of its machines, and nobody should take it for one that does."""
+    (tmp_path / "root.json").write_text("{}")
+    file = tmp_path / "policy.yaml"
+    file.write_text(
+        "version: 1\nlabels: {unclassified: {}}\nunknown: unclassified\nrecipients:\n"
+        "  lab: {ring: house, provider: house, model: m, directory: 'http://127.0.0.1:1',"
+        " trust: root.json, min_tier: software-dev}\n  own: {ring: house, provider: house, model: m,"
+        " directory: 'https://house.example.com', trust: root.json}\nflow:\n"
+        "  - {id: all, allow: {labels: '*', to: [house]}}\nroute:\n  - {id: all, prefer: [lab, own]}\n"
+    )
+    shown = run("explain", str(file), "--label", "unclassified")
+    assert [line.split()[0] for line in shown.stdout.splitlines() if "house DEVELOPMENT" in line] == ["lab"]
+    assert document(run("explain", str(file), "--label", "unclassified", "--json"))["development"] == ["lab"]
+    assert "'lab' is DEVELOPMENT" in run("check", str(file)).stderr
 
 
 def test_explain_shows_where_consent_is_needed() -> None:

@@ -21,6 +21,8 @@ def recipients_in_vain(document: Document, reach: Reach) -> Iterator[tuple[Posit
         at = document.places.get(f"recipients.{name}", NOWHERE)
         if recipient.url is not None and is_open(recipient.url):
             yield at, f"what is sent to {quoted(name)} can be read on the way there. Write https:// in its url."
+        for message in _attested(recipient):
+            yield at, message
         if name not in routed:
             yield at, f"recipient {quoted(name)} is in no route, so nothing is ever sent to it."
         elif not document.allowing(recipient):
@@ -29,6 +31,19 @@ def recipients_in_vain(document: Document, reach: Reach) -> Iterator[tuple[Posit
             yield at, f"recipient {quoted(name)} is in a route, but flow denies everything that would reach it."
         for message in _undeclared(recipient, document):
             yield at, message
+
+
+def _attested(recipient: Recipient) -> Iterator[str]:
+    """What keeps machines from being verified, or the verification from meaning much."""
+    given = {"directory": recipient.directory, "trust": recipient.trust}
+    missing = [f"{name}:" for name, value in given.items() if value is None]
+    if recipient.provider == "house" and missing:
+        yield f"provider 'house' needs {' and '.join(missing)}, so {quoted(recipient.name)} is unavailable."
+    if recipient.development:
+        yield (
+            f"{quoted(recipient.name)} is DEVELOPMENT: whoever holds a development key vouches for its machines."
+            " Write min_tier: apple-mda for machines that prove what they are."
+        )
 
 
 def _undeclared(recipient: Recipient, document: Document) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import pytest
 
@@ -76,6 +76,14 @@ class Subject(metaclass=Sealed):
         """What plays the provider's backend, not started; `None` for a provider that needs no network."""
         return None
 
+    def recipient_fields(self, backend: Backend | None) -> Mapping[str, Any]:
+        """More that the policy says of the recipients, by the names of `Recipient`'s fields; plain JSON values.
+
+        It takes the place of what the kit says by itself, its `ring` and `url` too.
+        """
+        del backend
+        return {}
+
     # ------------------------------------------------------------------ what the kit does with it
     @classmethod
     def setup_class(cls) -> None:
@@ -86,7 +94,7 @@ class Subject(metaclass=Sealed):
             fail(f"the manifest of {cls.provider.__name__} names hosts: define backend(), so that it can be tested")
         if cls._kit_backend is not None:
             cls._kit_backend.__enter__()
-        bench = new_bench(author, cls._kit_backend)
+        bench = new_bench(author, cls._kit_backend, author.recipient_fields(cls._kit_backend))
         type.__setattr__(cls, "bench", bench)
 
     _kit_backend: ClassVar[Backend | None] = None
@@ -115,8 +123,8 @@ class Subject(metaclass=Sealed):
             self.bench.drop()
 
 
-def new_bench(author: Subject, backend: Backend | None) -> Bench:
-    """The bench of what `author` says."""
+def new_bench(author: Subject, backend: Backend | None, fields: Mapping[str, Any]) -> Bench:
+    """The bench of what `author` says; `fields` are those of its recipients."""
     settings = author.settings or (LOCAL_SETTINGS if backend is None else Settings())
     return Bench(
         author.make,
@@ -126,6 +134,7 @@ def new_bench(author: Subject, backend: Backend | None) -> Bench:
             None if backend is None else backend.url,
             capabilities=author.capabilities,
             options=author.recipient_options,
+            fields=fields,
         ),
         backend=backend,
         options=author.options,

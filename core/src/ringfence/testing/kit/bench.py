@@ -99,7 +99,7 @@ class Bench:
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        return self._opened_for(lambda one: replace(one, url=url))
+        return self._opened_for(lambda one: replace(one, **{"directory" if one.directory else "url": url}))
 
     def without_secret(self) -> AbstractAsyncContextManager[Opened]:
         """Another provider, for whose recipients the policy names no key."""
@@ -228,10 +228,11 @@ def recipients_for(
     *,
     capabilities: frozenset[str] | None,
     options: Mapping[str, JsonValue],
+    fields: Mapping[str, Any],
 ) -> Iterator[Recipient]:
-    """A recipient for each kind of request that has a model: on the device, or at `url`."""
+    """A recipient for each kind of request that has a model: on the device, or at `url`; `fields` say otherwise."""
     for kind, model in models.items():
-        yield Recipient(
+        plain = Recipient(
             name=f"kit-{kind}",
             ring="device" if url is None else "partner",
             provider=provider,
@@ -241,6 +242,7 @@ def recipients_for(
             capabilities=capabilities,
             options=options,
         )
+        yield replace(plain, **fields)
 
 
 def policy_of(given: Iterable[Recipient]) -> Policy:

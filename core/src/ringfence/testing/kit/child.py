@@ -127,7 +127,7 @@ def watch(task: dict[str, Any]) -> dict[str, Any]:
     for name in task["class"].split("."):
         cls = getattr(cls, name)
     _mark_transport(under_way)
-    answered = _ask(cls(), task["url"])
+    answered = _ask(cls(), task["url"], task["fields"])
     return {"outside": outside, "error": answered}
 
 
@@ -148,12 +148,12 @@ def _mark_transport(under_way: list[int]) -> None:
     Guard.handle_async_request = marked  # type: ignore[method-assign]
 
 
-def _ask(author: Any, url: str | None) -> str | None:
+def _ask(author: Any, url: str | None, fields: dict[str, Any]) -> str | None:
     """The error of the plain request, if there was one; what comes of the others does not matter here."""
     from ringfence.testing.kit.base import new_bench  # noqa: PLC0415
     from ringfence.testing.kit.material import KINDS  # noqa: PLC0415
 
-    bench = new_bench(author, None if url is None else Elsewhere(url))
+    bench = new_bench(author, None if url is None else Elsewhere(url), fields)
     try:
         plain = bench.outcome(bench.asking()).error
         bench.outcome(bench.asking(stream=False))

@@ -20,6 +20,7 @@ HOOKS = frozenset(
         "xfail",
         "make",
         "backend",
+        "recipient_fields",
     }
 )
 """What a conformance class may define beside tests of its own."""

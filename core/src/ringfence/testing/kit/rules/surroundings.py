@@ -70,6 +70,7 @@ class SurroundingRules(Subject):
                 **_place(type(self)),
                 "class": type(self).__qualname__,
                 "url": None if backend is None else backend.url,
+                "fields": dict(type(self)().recipient_fields(backend)),
             },
             dict.fromkeys(PROXIES, "http://127.0.0.1:9"),
         )
