@@ -16,7 +16,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-MEMBERS = ["./providers/mlx", "./providers/openai", "./providers/gemini", "./plugins/detectors"]
+MEMBERS = [
+    "./providers/mlx",
+    "./providers/openai",
+    "./providers/gemini",
+    "./providers/house",
+    "./plugins/house-node",
+    "./plugins/detectors",
+]
 
 
 @dataclass
