@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
@@ -27,9 +28,9 @@ class EngineSettings:
     (`engine/limits.py`); `served_model` is its own name for the model, where that is another.
 
     `capabilities` say what the model can do; `None` takes what is known of the engine: what the worker says of the
-    model, of `mlx_lm` no tools and no schemas, since it enforces neither. `context_tokens` bounds prompt and answer of a
-    server, which may know no bound of its own. `concurrency` is how many answers are made side by side. `options` are
-    those of the provider `mlx`.
+    model; of a server text alone, and of `vllm` schemas too. `context_tokens` bounds prompt and answer of a server,
+    which may know no bound of its own. `concurrency` is how many answers are made side by side. `options` are those of
+    the provider `mlx`.
 
     `start_timeout_s` is how long a start may take until the first token. A server that gave no event for
     `probe_every_s` is asked for one token, and has `probe_timeout_s` for it.
@@ -115,8 +116,7 @@ def _command_fault(settings: EngineSettings) -> tuple[str, str] | None:
 
 
 def _caches_nothing(command: tuple[str, ...]) -> bool:
-    following = dict(zip(command, command[1:], strict=False))
-    return following.get(_CACHE_SIZE) == "0" or f"{_CACHE_SIZE}=0" in command
+    return (_CACHE_SIZE, "0") in pairwise(command) or f"{_CACHE_SIZE}=0" in command
 
 
 __all__ = ["EngineKind", "EngineServer", "EngineSettings"]

@@ -1,0 +1,172 @@
+"""An answer as the OpenAI API has it: `chat.completion`, or the events of a stream of `chat.completion.chunk`.
+
+The source is the SDK's own types (openai/types/chat); `reasoning_content` is what compatible servers add, and
+`adjustments`, which is ours, says what was not honoured as asked. INVARIANT: `cached_tokens` is never told: it says
+what was asked before.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import msgspec
+
+from ringfence.errors import ProtocolViolated, RingfenceError
+from ringfence.response import (
+    Event,
+    FinishReason,
+    ReasoningDelta,
+    Response,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallStart,
+    Usage,
+)
+from ringfence_house_node.api.drawing import Drawing
+from ringfence_house_node.api.faults import fault_of
+
+HEAD_AFTER_S = 10.0
+"""A stream begins after so long without an event: until then a failure still has a status of its own."""
+
+_SIGN_EVERY_S = 15.0
+"""How often a silent stream says that it is alive."""
+
+_SIGN = b": \n\n"
+_DONE = b"data: [DONE]\n\n"
+
+_FINISHES: dict[FinishReason, str] = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "content_filter": "content_filter",
+    # In a stream the text has gone out before it is known to be a refusal; this is the nearest that the API can say.
+    "refusal": "content_filter",
+}
+
+_encode = msgspec.json.Encoder().encode
+
+
+def finish_of(response: Response[None]) -> str:
+    """Why the answer ended, in the API's words.
+
+    Raises:
+        ProtocolViolated: it did not end as an answer does.
+    """
+    # INVARIANT 9: what ended for no reason that is known never passes for a complete answer.
+    found = _FINISHES.get(response.finish_reason)
+    if found is None:
+        raise ProtocolViolated("the engine ended the answer for no known reason", phase="mid_stream")
+    return found
+
+
+def _event(data: Any) -> bytes:
+    return b"data: " + _encode(data) + b"\n\n"
+
+
+class ChatAnswer:
+    """One answer of `model` in the making."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._id = f"chatcmpl-{secrets.token_hex(12)}"
+        self._created = int(time.time())
+        self._calls: dict[int, int] = {}
+        """The number of a call by the index of its part."""
+
+    async def stream(
+        self, drawing: Drawing, item: Event | Response[None] | None, *, include_usage: bool, of_a_server: bool
+    ) -> AsyncGenerator[bytes, None]:
+        """The events, each whole; `item` was drawn already. The first is empty, so that the generator can be begun.
+
+        A failure is the last event. INVARIANT: only a complete answer ends with `[DONE]`.
+        """
+        try:
+            yield b""
+            yield self._chunk({"role": "assistant", "content": ""})
+            while not isinstance(item, Response):
+                delta = None if item is None else self._delta(item)
+                if delta is not None:
+                    yield self._chunk(delta)
+                elif item is None:
+                    yield _SIGN
+                item = await drawing.next(_SIGN_EVERY_S)
+            yield self._chunk({}, finish_of(item), item)
+            if include_usage:
+                yield _event({**self._head("chat.completion.chunk"), "choices": [], "usage": usage_of(item.usage)})
+            yield _DONE
+        except RingfenceError as error:
+            yield b"data: " + fault_of(error, of_a_server=of_a_server).body() + b"\n\n"
+        finally:
+            await drawing.aclose()
+
+    def whole(self, response: Response[None]) -> bytes:
+        """The answer at once.
+
+        Raises:
+            ProtocolViolated: it did not end as an answer does.
+        """
+        refusal = response.text if response.finish_reason == "refusal" else None
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": None if refusal is not None else response.text or None,
+            "refusal": refusal,
+        }
+        if thought := "".join(part.text for part in response.reasoning):
+            message["reasoning_content"] = thought
+        if response.tool_calls:
+            message["tool_calls"] = [
+                {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+                for call in response.tool_calls
+            ]
+        finish_reason = "stop" if refusal is not None else finish_of(response)
+        choice = {"index": 0, "message": message, "finish_reason": finish_reason, "logprobs": None}
+        head = self._head("chat.completion")
+        return _encode({**head, "choices": [choice], "usage": usage_of(response.usage), **_adjusted(response)})
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        return {"id": self._id, "object": kind, "created": self._created, "model": self._model}
+
+    def _chunk(
+        self, delta: dict[str, Any], finish_reason: str | None = None, response: Response[None] | None = None
+    ) -> bytes:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+        adjusted = {} if response is None else _adjusted(response)
+        return _event({**self._head("chat.completion.chunk"), "choices": [choice], **adjusted})
+
+    def _delta(self, event: Event) -> dict[str, Any] | None:
+        """What one event adds to the message; `None` for nothing."""
+        match event:
+            case TextDelta(text=text):
+                return {"content": text}
+            case ReasoningDelta(text=text):
+                return {"reasoning_content": text}
+            case ToolCallStart():
+                number = self._calls[event.index] = len(self._calls)
+                function = {"name": event.name, "arguments": ""}
+                return {"tool_calls": [{"index": number, "id": event.id, "type": "function", "function": function}]}
+            case ToolCallDelta():
+                more = {"index": self._calls[event.index], "function": {"arguments": event.arguments}}
+                return {"tool_calls": [more]}
+            case _:
+                return None
+
+
+def usage_of(usage: Usage) -> dict[str, Any]:
+    """The tokens; what the engine does not say is 0."""
+    into, out = usage.input_tokens or 0, usage.output_tokens or 0
+    found: dict[str, Any] = {"prompt_tokens": into, "completion_tokens": out, "total_tokens": into + out}
+    if usage.reasoning_tokens is not None:
+        found["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
+    return found
+
+
+def _adjusted(response: Response[None]) -> dict[str, Any]:
+    """What was not honoured as asked (invariant 6)."""
+    made = [{"setting": one.setting, "action": one.action, "detail": one.detail} for one in response.adjustments]
+    return {"adjustments": made} if made else {}
+
+
+__all__ = ["HEAD_AFTER_S", "ChatAnswer", "finish_of", "usage_of"]
