@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,10 +51,12 @@ class Cluster:
         engine: Engine,
         balanced: bool = True,
         options: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
         on_wait: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.state = folder / "state"
         self.logs = folder / "logs"
+        self._environment = dict(environment or {})
         self._on_wait = on_wait
         self._stack = ExitStack()
         self.node_addresses: tuple[Address, ...] = ((LOOPBACK, free_port()), (LOOPBACK, free_port()))
@@ -122,14 +124,22 @@ class Cluster:
             str(port),
             *arguments,
         ]
-        return Background(name, command, log=self.logs / f"{name}.log", ready_url=f"http://{LOOPBACK}:{port}/readyz")
+        return Background(
+            name,
+            command,
+            log=self.logs / f"{name}.log",
+            ready_url=f"http://{LOOPBACK}:{port}/readyz",
+            environment=self._environment,
+        )
 
     def _directory(self) -> Background:
         port = str(self.directory_address[1])
         nodes = [text for address in self.node_addresses for text in ("--node", _url(address))]
         command = [_script("ringfence-node"), "directory", "--state", str(self.state), "--port", port, *nodes]
         ready = f"{_url(self.directory_address)}/readyz"
-        return Background("directory", command, log=self.logs / "directory.log", ready_url=ready)
+        return Background(
+            "directory", command, log=self.logs / "directory.log", ready_url=ready, environment=self._environment
+        )
 
     def _balancer(self) -> Background:
         named = zip(("NODE_A", "NODE_B"), self.node_addresses, strict=True)
@@ -139,7 +149,7 @@ class Cluster:
             [haproxy() or HAPROXY, "-db", "-f", str(CONFIGURATION)],
             log=self.logs / "balancer.log",
             ready_url=f"{self.url}/.well-known/ringfence/house/evidence",
-            environment={name: f"{host}:{port}" for name, (host, port) in addresses.items()},
+            environment=self._environment | {name: f"{host}:{port}" for name, (host, port) in addresses.items()},
         )
 
 

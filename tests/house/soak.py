@@ -45,6 +45,8 @@ class Soak:
 
     requests: int = 10_000
     at_once: int = 8
+    pace_s: float = 0.0
+    """Between one question and the next of the same asker."""
     key_life_s: int = 6
     kill_every_s: float = 40.0
     reset_every_s: float = 5.0
@@ -94,6 +96,7 @@ async def _asker(
     assistant: AsyncAssistant, numbers: Iterator[int], plan: Soak, tally: Tally, on_answer: Callable[[], None]
 ) -> None:
     for number in numbers:
+        await asyncio.sleep(plan.pace_s)
         question = _question(number, plan.seed)
         try:
             async with asyncio.timeout(LOST_S):

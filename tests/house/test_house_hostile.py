@@ -100,7 +100,6 @@ async def test_an_answer_that_was_touched_is_never_taken_for_whole(
     assert CANARY.encode() not in balancer.recorded()
     if isinstance(error, StreamBroken):
         assert ANSWER.startswith(error.partial_text)
-        assert error.partial_text != ANSWER or "after" in attack.name
 
 
 async def both_nodes_asked(balancer: HostileBalancer, policy: str) -> None:

@@ -1,0 +1,82 @@
+"""What time does to a house: keys rotate, evidence ends, nodes die, a balancer breaks connections."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from examples.house.asking import AT_ONCE, policy_text
+from examples.house.attacks import ON_EVIDENCE
+from examples.house.cluster import Cluster
+from examples.house.hostile_balancer import FAITHFUL, OHTTP, HostileBalancer
+from tests.house.soak import ECHO, MODEL, Soak, house, soak
+
+from ringfence import AsyncAssistant, ProviderError
+from ringfence.policy import read_policy
+
+KEY_LIFE_S = 6
+
+
+@pytest.fixture(scope="module")
+def hasty() -> Iterator[Cluster]:
+    """Nodes whose keys live for seconds."""
+    with house(KEY_LIFE_S) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def front(hasty: Cluster) -> Iterator[HostileBalancer]:
+    with HostileBalancer(directory=hasty.directory_address, nodes=hasty.node_addresses) as balancer:
+        yield balancer
+
+
+async def asked_until(assistant: AsyncAssistant, until_s: float) -> None:
+    while time.monotonic() < until_s:
+        await assistant.respond("again")
+        await asyncio.sleep(0.2)
+
+
+async def test_keys_rotate_under_load_and_nobody_notices(hasty: Cluster) -> None:
+    calm = Soak(requests=300, at_once=2, kill_every_s=0, reset_every_s=0, balancer_every_s=0, pace_s=0.05)
+    tally = await soak(calm, hasty)
+    assert tally.errors == {}
+    assert tally.faults == {}
+    assert tally.right == calm.requests
+    assert len(tally.nodes) > 2, "no key was followed by another"
+
+
+async def test_a_directory_that_is_gone_is_missed_when_the_evidence_ends(
+    hasty: Cluster, front: HostileBalancer
+) -> None:
+    policy = read_policy(policy_text(model=MODEL, url=front.url, trust=hasty.trust))
+    gone = next(attack for attack in ON_EVIDENCE if attack.name == "has no directory")
+    async with AsyncAssistant(policy, audit=False, retry=AT_ONCE) as assistant:
+        assert (await assistant.respond("first")).text == f"{ECHO}first"
+        front.attack = replace(gone, releases=gone.evidence)
+        began = time.monotonic()
+        # What was verified is good until its end.
+        assert (await assistant.respond("second")).text == f"{ECHO}second"
+        with pytest.raises(ProviderError) as failed:
+            await asked_until(assistant, began + 60)
+        sent = len(front.seen(OHTTP))
+        with pytest.raises(ProviderError):
+            await assistant.respond("canary-quokka")
+        # Fails closed: nothing is sealed for a node that was verified once upon a time.
+        assert len(front.seen(OHTTP)) == sent
+        assert "canary" not in str(failed.value)
+        front.attack = FAITHFUL
+        assert (await assistant.respond("third")).text == f"{ECHO}third"
+
+
+async def test_two_hundred_requests_through_what_breaks(hasty: Cluster) -> None:
+    rough = Soak(requests=200, at_once=4, kill_every_s=4, reset_every_s=1.5, balancer_every_s=6, pace_s=0.1)
+    tally = await soak(rough, hasty)
+    assert tally.faults == {}
+    assert tally.holds, tally.errors
+    assert tally.right + tally.errors.total() == rough.requests
+    assert tally.right > rough.requests * 0.8
+    assert tally.done["nodes killed"] > 0
+    assert tally.done["connections reset"] > 0
