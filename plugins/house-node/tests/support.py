@@ -13,6 +13,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import h2.config
+import h2.connection
+import h2.events
 import httpx2
 
 from ringfence_house.attestation.claims import ReleaseClaim
@@ -180,6 +183,8 @@ class Sealed:
 
     body: bytes
     opener: ResponseOpener
+    again: ResponseOpener
+    """For a second answer."""
     edges: tuple[int, ...] = ()
     """Where its chunks end."""
 
@@ -236,13 +241,13 @@ class House:
         for start in range(0, len(plain), chunk):
             body += sealer.seal(plain[start : start + chunk])
             edges.append(len(body))
-        return Sealed(body=body + sealer.finish(), opener=sealer.opener(), edges=tuple(edges))
+        return Sealed(body=body + sealer.finish(), opener=sealer.opener(), again=sealer.opener(), edges=tuple(edges))
 
     async def post(self, body: bytes, **headers: str | None) -> httpx2.Response:
         """Posts what may be no sealed request at all."""
         given: dict[str, str | None] = {
             "content-type": names.REQUEST_TYPE,
-            names.NODE_HEADER: self.kid,
+            names.NODE_HEADER: self.kid if self.node.ring.current else None,
             **{name.replace("_", "-"): value for name, value in headers.items()},
         }
         kept = {name: value for name, value in given.items() if value is not None}
@@ -255,6 +260,56 @@ class House:
     async def metric(self, name: str) -> float:
         text = (await self.http.get(self.admin_url + "/metrics")).text
         return float(next(line.split()[-1] for line in text.splitlines() if line.startswith(name)))
+
+
+class Connection:
+    """A connection that speaks HTTP/2 from the first byte, stream by stream: httpx2 cannot reset one."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+        self._ended: set[int] = set()
+
+    @classmethod
+    @asynccontextmanager
+    async def to(cls, house: House) -> AsyncGenerator[Connection, None]:
+        host, _, port = house.url.removeprefix("http://").partition(":")
+        connection = cls(*await asyncio.open_connection(host, int(port)))
+        connection._h2.initiate_connection()
+        try:
+            yield connection
+        finally:
+            connection._writer.close()
+            await connection._writer.wait_closed()
+
+    async def post(self, body: bytes, *, end: bool = True) -> int:
+        """Sends a request, of which `end` says whether it is all; returns its stream."""
+        stream = self._h2.get_next_available_stream_id()
+        pseudo = {":method": "POST", ":path": names.OHTTP_PATH, ":scheme": "http", ":authority": "localhost"}
+        self._h2.send_headers(stream, [*pseudo.items(), ("content-type", names.REQUEST_TYPE)])
+        self._h2.send_data(stream, body, end_stream=end)
+        await self._flush()
+        return stream
+
+    async def reset(self, stream: int) -> None:
+        self._h2.reset_stream(stream, 8)
+        await self._flush()
+
+    async def end_of(self, stream: int) -> None:
+        """Returns when the answer to a stream has ended."""
+        async with asyncio.timeout(20):
+            while stream not in self._ended:
+                data = await self._reader.read(65_536)
+                assert data, "the connection was closed"
+                for event in self._h2.receive_data(data):
+                    if isinstance(event, h2.events.StreamEnded):
+                        self._ended.add(event.stream_id)
+                await self._flush()
+
+    async def _flush(self) -> None:
+        self._writer.write(self._h2.data_to_send())
+        await self._writer.drain()
 
 
 def opened(response: httpx2.Response, opener: ResponseOpener) -> Inner:

@@ -1,0 +1,211 @@
+"""Turns, queue, shares, bodies: what a node does when more is asked than it takes on."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from pathlib import Path
+
+import pytest
+from support import Connection, Gate, House, ScriptedService, opened, served, until
+
+from ringfence.errors import InvalidRequest
+from ringfence_house.protocol import names
+from ringfence_house_node.server.callers import read_callers
+from ringfence_house_node.server.limits import Limits
+
+TOKENS = {"alice": "token-of-alice", "bob": "token-of-bob"}
+
+
+def as_tenant(house: House, tenant: str) -> asyncio.Task[object]:
+    return asyncio.create_task(house.ask(fields=house.fields(ringfence_tenant=tenant)))
+
+
+async def queued(house: House, tenants: str) -> list[asyncio.Task[object]]:
+    """One request of each tenant in turn, each in the queue before the next is sent."""
+    tasks = []
+    for tenant in tenants:
+        before = house.node.admission.waiting
+        tasks.append(as_tenant(house, tenant))
+        await until(lambda before=before: house.node.admission.waiting > before)
+    return tasks
+
+
+async def test_callers_take_turns_whoever_came_first(tmp_path: Path) -> None:
+    gate = Gate()
+    limits = Limits(concurrency=1, queue=10, share=1.0)
+    async with served(tmp_path, ScriptedService(script=gate), limits=limits) as house:
+        running = as_tenant(house, "a")
+        await gate.holds(1)
+        waiting = await queued(house, "aaaabc")
+        gate.open.set()
+        await asyncio.gather(running, *waiting)
+
+    by_tenant = {tenant: letter for letter, tenant in zip("abc", dict.fromkeys(gate.order), strict=True)}
+    assert "".join(by_tenant[tenant] for tenant in gate.order) == "aabcaaa"
+
+
+async def test_no_more_run_at_once_than_there_are_seats(tmp_path: Path) -> None:
+    gate = Gate()
+    async with served(tmp_path, ScriptedService(script=gate), limits=Limits(concurrency=2)) as house:
+        tasks = [as_tenant(house, "a") for _ in range(5)]
+        await until(lambda: (house.node.admission.running, house.node.admission.waiting) == (2, 3))
+        assert gate.entered == 2
+        gate.open.set()
+        await asyncio.gather(*tasks)
+
+    assert len(house.service.calls) == 5
+
+
+async def test_a_full_queue_refuses_inside_with_the_load(tmp_path: Path) -> None:
+    gate = Gate()
+    limits = Limits(concurrency=1, queue=2, queue_s=7, share=1.0)
+    async with served(tmp_path, ScriptedService(script=gate), limits=limits) as house:
+        running = as_tenant(house, "a")
+        await gate.holds(1)
+        waiting = await queued(house, "bc")
+        inner = await house.ask()
+        gate.open.set()
+        await asyncio.gather(running, *waiting)
+
+    assert (inner.status, inner.code, inner.whole) == (503, "full", True)
+    assert (inner.fields[names.LOAD_FIELD], inner.fields["retry-after"]) == ("1.00", "7")
+
+
+async def test_who_waits_too_long_is_refused_inside(tmp_path: Path) -> None:
+    gate = Gate()
+    limits = Limits(concurrency=1, queue_s=0.1)
+    async with served(tmp_path, ScriptedService(script=gate), limits=limits) as house:
+        running = as_tenant(house, "a")
+        await gate.holds(1)
+        inner = await house.ask()
+        gate.open.set()
+        await running
+
+    assert (inner.status, inner.code) == (503, "full")
+    assert len(house.service.calls) == 1
+
+
+async def test_one_caller_holds_its_share_of_the_queue_and_no_more(tmp_path: Path) -> None:
+    gate = Gate()
+    limits = Limits(concurrency=1, queue=4, share=0.5)
+    async with served(tmp_path, ScriptedService(script=gate), limits=limits) as house:
+        running = as_tenant(house, "a")
+        await gate.holds(1)
+        waiting = await queued(house, "aa")
+        over = await house.ask(fields=house.fields(ringfence_tenant="a"))
+        waiting += await queued(house, "b")
+        gate.open.set()
+        await asyncio.gather(running, *waiting)
+
+    assert (over.status, over.code, over.whole) == (429, "over_share", True)
+    assert "retry-after" in over.fields
+
+
+async def test_who_leaves_the_queue_takes_no_seat(tmp_path: Path) -> None:
+    gate = Gate()
+    async with served(tmp_path, ScriptedService(script=gate), limits=Limits(concurrency=1)) as house:
+        running = as_tenant(house, "a")
+        await gate.holds(1)
+        [left] = await queued(house, "b")
+        left.cancel()
+        await until(lambda: house.node.admission.waiting == 0)
+        gate.open.set()
+        await running
+        await until(lambda: house.node.admission.running == 0)
+
+        assert len(house.service.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("authorization", "status"),
+    [
+        ("Bearer token-of-alice", 200),
+        ("bearer token-of-bob", 200),
+        ("Bearer token-of-carol", 401),
+        ("Basic token-of-alice", 401),
+        ("Bearer", 401),
+        (None, 401),
+    ],
+)
+async def test_where_callers_are_named_a_stranger_is_refused_inside(
+    tmp_path: Path, authorization: str | None, status: int
+) -> None:
+    path = tmp_path / "callers"
+    lines = [f"{name} {hashlib.sha256(token.encode()).hexdigest()}" for name, token in TOKENS.items()]
+    path.write_text("# who may ask\n" + "\n".join(lines) + "\n")
+    async with served(tmp_path, callers=read_callers(path)) as house:
+        inner = await house.ask(fields=house.fields(authorization=authorization))
+
+    assert (inner.status, len(house.service.calls)) == (status, status == 200)
+
+
+@pytest.mark.parametrize("line", ["alice token-of-alice", "alice", f"alice {'A' * 64}", f"a b {'0' * 64}"])
+def test_a_line_of_the_callers_file_that_is_wrong_is_not_quoted(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "callers"
+    path.write_text(f"bob {'0' * 64}\n{line}\n")
+
+    with pytest.raises(InvalidRequest, match="line 2") as refused:
+        read_callers(path)
+    assert "alice" not in str(refused.value)
+
+
+async def test_two_callers_of_one_tenant_field_share_no_tenant(tmp_path: Path) -> None:
+    path = tmp_path / "callers"
+    path.write_text("\n".join(f"{name} {hashlib.sha256(token.encode()).hexdigest()}" for name, token in TOKENS.items()))
+    async with served(tmp_path, callers=read_callers(path)) as house:
+        for token in TOKENS.values():
+            await house.ask(fields=house.fields(authorization=f"Bearer {token}", ringfence_tenant="t"))
+
+    assert len({call.tenant for call in house.service.calls}) == 2
+
+
+@pytest.mark.parametrize("http2", [False, True], ids=["http/1.1", "http/2"])
+async def test_a_body_that_is_too_long_is_refused(tmp_path: Path, http2: bool) -> None:
+    async with served(tmp_path, limits=Limits(body_bytes=100_000), http2=http2) as house:
+        response = await house.post(house.seal(b"x" * 200_000, chunk=16_384).body)
+        after = await house.ask()
+
+    assert response.status_code == 413
+    assert after.whole
+
+
+async def test_bodies_that_hold_all_the_room_leave_none_for_another(tmp_path: Path) -> None:
+    gate = Gate()
+    limits = Limits(bodies_bytes=150_000)
+    async with served(tmp_path, ScriptedService(script=gate), limits=limits) as house:
+        first = asyncio.create_task(house.ask(b"x" * 100_000))
+        await gate.holds(1)
+        refused = await house.post(house.seal(b"x" * 100_000).body)
+        gate.open.set()
+        await first
+        sealed = house.seal(b"x" * 100_000)
+        after = opened(await house.post(sealed.body), sealed.opener)
+
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    assert after.whole
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(tmp_path: Path) -> None:
+    async with (
+        served(tmp_path, limits=Limits(body_s=0.2)) as house,
+        Connection.to(house) as connection,
+    ):
+        stream = await connection.post(house.seal().body[:100], end=False)
+        await connection.end_of(stream)
+
+        assert await house.metric('ringfence_node_requests_total{outcome="not_taken"}') == 1
+
+
+async def test_a_refusal_waits_for_the_end_of_the_body_so_that_the_connection_lives(tmp_path: Path) -> None:
+    gate = Gate()
+    async with served(tmp_path, ScriptedService(script=gate)) as house, Connection.to(house) as connection:
+        kept = await connection.post(house.seal().body)
+        await gate.holds(1)
+        for _ in range(3):
+            refused = await connection.post(b"no request of ours" * 900)
+            await connection.end_of(refused)
+        gate.open.set()
+        await connection.end_of(kept)
+
+    assert house.service.ended == ["whole"]
