@@ -12,7 +12,7 @@ from ringfence_house.protocol.names import MAX_NODES
 DEFAULT_TIER: Final[Tier] = "apple-mda"
 """What a node has to show where the policy asks for nothing less."""
 
-_KNOWN = ("min_nodes",)
+_KNOWN = ("min_nodes", "extended_sampling")
 
 
 class OptionFault(Exception):
@@ -30,6 +30,7 @@ class HouseOptions:
 
     `directory` is the base URL without a slash at its end, `trust` the file of the first root, `trust_digest` its
     SHA-256 in lower-case hex when the policy was read. With fewer than `min_nodes` verified machines nothing is sent.
+    `extended_sampling`: whether the engine takes `top_k`, `min_p` and `repetition_penalty`, as the shipped one does.
     """
 
     directory: str
@@ -37,6 +38,7 @@ class HouseOptions:
     trust_digest: str | None
     min_tier: Tier
     min_nodes: int
+    extended_sampling: bool
 
 
 def read_options(recipient: Recipient) -> HouseOptions:
@@ -63,6 +65,7 @@ def read_options(recipient: Recipient) -> HouseOptions:
         trust_digest=None if recipient.trust_digest is None else recipient.trust_digest.removeprefix("sha256:"),
         min_tier=_tier(recipient.min_tier),
         min_nodes=_min_nodes(recipient.options.get("min_nodes", 1)),
+        extended_sampling=_switch(recipient.options.get("extended_sampling", True)),
     )
 
 
@@ -81,6 +84,12 @@ def _min_nodes(given: object) -> int:
     if not 1 <= given <= MAX_NODES:
         raise OptionFault(f"the option 'min_nodes' of house is from 1 to {MAX_NODES}", "min_nodes: 2")
     return int(given)
+
+
+def _switch(given: object) -> bool:
+    if not isinstance(given, bool):
+        raise OptionFault("the option 'extended_sampling' of house is true or false", "extended_sampling: false")
+    return given
 
 
 __all__ = ["DEFAULT_TIER", "HouseOptions", "OptionFault", "read_options"]

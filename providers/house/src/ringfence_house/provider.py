@@ -44,8 +44,6 @@ if TYPE_CHECKING:
 _INNER_URL = "https://house.ringfence.invalid/v1"
 """Where the inner request goes: nowhere that can be looked up (`names.AUTHORITY`)."""
 
-_INNER_OPTIONS = {"api": "chat", "extended_sampling": True}
-
 
 def closed_error() -> Closed:
     """The provider is closed, or was never opened."""
@@ -279,7 +277,7 @@ def _inner_recipient(recipient: Recipient) -> Recipient:
         model=recipient.model,
         url=_INNER_URL,
         secret=recipient.secret,
-        options=_INNER_OPTIONS,
+        options={"api": "chat", "extended_sampling": recipient.options.get("extended_sampling", True)},
     )
 
 

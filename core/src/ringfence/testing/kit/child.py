@@ -133,10 +133,16 @@ def watch(task: dict[str, Any]) -> dict[str, Any]:
 
 def _mark_transport(under_way: list[int]) -> None:
     from ringfence.transport.guard import Guard  # noqa: PLC0415  (brings httpx2)
+    from ringfence.transport.public import PublicGuard  # noqa: PLC0415
 
-    send = Guard.handle_async_request
+    for guard in (Guard, PublicGuard):
+        _mark(guard, under_way)
 
-    async def marked(self: Guard, request: Any) -> Any:
+
+def _mark(guard: Any, under_way: list[int]) -> None:
+    send = guard.handle_async_request
+
+    async def marked(self: Any, request: Any) -> Any:
         token = _in_transport.set(True)
         under_way[0] += 1
         try:
@@ -145,7 +151,7 @@ def _mark_transport(under_way: list[int]) -> None:
             under_way[0] -= 1
             _in_transport.reset(token)
 
-    Guard.handle_async_request = marked  # type: ignore[method-assign]
+    guard.handle_async_request = marked
 
 
 def _ask(author: Any, url: str | None, fields: dict[str, Any]) -> str | None:
