@@ -30,14 +30,14 @@ def _changed(change: Callable[[Sealed], Iterable[bytes]]) -> Hook:
 def cut_after(count: int) -> Attack:
     """The answer ends after its chunk number `count`, as if it were whole."""
     name = f"ends the answer after chunk {count}"
-    return Attack(name=name, sealed=_changed(lambda sealed: list(sealed)[: 1 + count]))
+    return Attack(name=name, sealed=_changed(lambda sealed: list(sealed)[:-1][: 1 + count]))
 
 
 def broken_after(count: int) -> Attack:
     """The connection breaks there."""
 
     async def attack(turn: Turn) -> Reply:
-        return reply(*list(await turn.sealed())[: 1 + count], ending="reset")
+        return reply(*list(await turn.sealed())[:-1][: 1 + count], ending="reset")
 
     return Attack(name=f"resets the connection after chunk {count}", sealed=attack)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from examples.house.hostile_balancer import EVIDENCE
 from examples.house.processes import LOOPBACK, Background, free_port
 from examples.house.wire import Address
 
@@ -136,7 +137,7 @@ class Cluster:
         port = str(self.directory_address[1])
         nodes = [text for address in self.node_addresses for text in ("--node", _url(address))]
         command = [_script("ringfence-node"), "directory", "--state", str(self.state), "--port", port, *nodes]
-        ready = f"{_url(self.directory_address)}/readyz"
+        ready = f"{_url(self.directory_address)}{EVIDENCE}"
         return Background(
             "directory", command, log=self.logs / "directory.log", ready_url=ready, environment=self._environment
         )
@@ -148,7 +149,7 @@ class Cluster:
             "balancer",
             [haproxy() or HAPROXY, "-db", "-f", str(CONFIGURATION)],
             log=self.logs / "balancer.log",
-            ready_url=f"{self.url}/.well-known/ringfence/house/evidence",
+            ready_url=f"{self.url}{EVIDENCE}",
             environment=self._environment | {name: f"{host}:{port}" for name, (host, port) in addresses.items()},
         )
 

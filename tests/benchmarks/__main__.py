@@ -18,7 +18,7 @@ from rich.table import Table
 from tests.benchmarks.chart import write_chart
 from tests.benchmarks.row import Row, shown
 from tests.benchmarks.setting import Setting
-from tests.benchmarks.suite import CORE, MODEL, measure, model_is_here
+from tests.benchmarks.suite import CORE, HOUSE, MODEL, measure, model_is_here
 
 METHOD = (
     "Times of the core are CPU time of the process, medians of rounds that take turns (the least in brackets); other "
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    groups = [*CORE, *MODEL]
+    groups = [*CORE, *MODEL, *HOUSE]
     parser.add_argument("--only", action="append", choices=groups, metavar="NAME", help=f"one of {', '.join(groups)}")
     parser.add_argument("--quick", action="store_true", help="few rounds: whether every row runs, not how fast")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")

@@ -22,6 +22,7 @@ CORE: Final = MappingProxyType(
         "partners": "tests.benchmarks.partners:rows",
         "audit": "tests.benchmarks.auditing:rows",
         "detectors": "tests.benchmarks.detection:rows",
+        "house-codec": "tests.benchmarks.house_codec:rows",
         "memory": "tests.benchmarks.memory:rows",
     }
 )
@@ -37,11 +38,21 @@ MODEL: Final = MappingProxyType(
 )
 """What runs the embedded model."""
 
+HOUSE: Final = MappingProxyType(
+    {
+        "house-verify": "tests.benchmarks.house_costs:verify_rows",
+        "house": "tests.benchmarks.house_calls:call_rows",
+        "house-memory": "tests.benchmarks.house_calls:memory_rows",
+        "house-model": "tests.benchmarks.house_calls:model_rows",
+    }
+)
+"""What the house ring costs, with nodes of its own; measured when asked for."""
+
 
 def measure(names: list[str], setting: Setting) -> Iterator[tuple[str, list[Row]]]:
     """The rows of each group, as they are done."""
     for name in names:
-        module, _, function = {**CORE, **MODEL}[name].partition(":")
+        module, _, function = {**CORE, **MODEL, **HOUSE}[name].partition(":")
         yield name, cast("Measure", getattr(import_module(module), function))(setting)
 
 
