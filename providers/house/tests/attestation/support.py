@@ -96,6 +96,7 @@ def certificate(
     end: float = NOW + 365 * DAY,
     values: Mapping[str, bytes] | None = None,
     key_usage: bool = True,
+    may_issue: bool | None = None,
     critical: bool = False,
 ) -> x509.Certificate:
     first = datetime.fromtimestamp(start, UTC)
@@ -103,7 +104,8 @@ def certificate(
     draft = draft.not_valid_before(first).not_valid_after(first + timedelta(seconds=end - start))
     draft = draft.add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
     if key_usage:
-        usage = x509.KeyUsage(not ca, False, False, False, False, ca, ca, False, False)
+        issues = ca if may_issue is None else may_issue
+        usage = x509.KeyUsage(not ca, False, False, False, False, issues, ca, False, False)
         draft = draft.add_extension(usage, critical=True)
     for oid, value in (values or {}).items():
         extension = x509.UnrecognizedExtension(x509.ObjectIdentifier(oid), value)
@@ -183,9 +185,19 @@ REFERENCE: Final = Reference(
 
 
 def reference(*, release: Release = RELEASE, device: Device = DEVICE, expires_at: float = NOW + DAY) -> Reference:
-    return Reference(
-        releases={release.id: release}, devices={device.serial: device}, expires_at=expires_at, version=8
-    )
+    return Reference(releases={release.id: release}, devices={device.serial: device}, expires_at=expires_at, version=8)
+
+
+def _same_bytes(data: bytes) -> bytes:
+    return data
+
+
+def _same_text(text: str) -> str:
+    return text
+
+
+def _same_document(document: dict[str, object]) -> object:
+    return document
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,13 +212,13 @@ class Draft:
     claims: Mapping[str, object] = field(default_factory=dict[str, object])
     config: bytes = field(default_factory=key_config)
     header: bytes = b'{"alg":"ES256","typ":"eat+jwt"}'
-    payload: Callable[[bytes], bytes] = staticmethod(lambda payload: payload)
-    sign: Callable[[Key, bytes], bytes] = staticmethod(sign_es256)
-    token: Callable[[str], str] = staticmethod(lambda token: token)
+    payload: Callable[[bytes], bytes] = _same_bytes
+    sign: Callable[[Key, bytes], bytes] = sign_es256
+    token: Callable[[str], str] = _same_text
     jwk: Mapping[str, str] | None = None
     type: str = "apple-mda"
-    document: Callable[[dict[str, object]], object] = staticmethod(lambda document: document)
-    encoded: Callable[[bytes], bytes] = staticmethod(lambda encoded: encoded)
+    document: Callable[[dict[str, object]], object] = _same_document
+    encoded: Callable[[bytes], bytes] = _same_bytes
 
     def leaf_values(self) -> dict[str, bytes]:
         good: dict[str, bytes | None] = {

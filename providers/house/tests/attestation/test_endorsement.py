@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -77,7 +76,7 @@ def test_a_leaf_that_does_not_say_good_is_refused(draft: Draft, words: str) -> N
 
 @pytest.mark.parametrize("second", [b"\x02\x01\x00", b"\x02\x01\x01"], ids=["good again", "bad"])
 def test_a_leaf_that_says_a_value_twice_is_refused(second: bytes) -> None:
-    twice = replace(GOOD, x5c=lambda values: (APPLE.leaf_that_says_twice(values, SIP, second), der(APPLE.issuer)))
+    twice = Draft(x5c=lambda values: (APPLE.leaf_that_says_twice(values, SIP, second), der(APPLE.issuer)))
 
     with pytest.raises(EvidenceRefused) as caught:
         twice.verify()
@@ -88,7 +87,7 @@ def test_a_leaf_that_says_a_value_twice_is_refused(second: bytes) -> None:
 def test_the_leaf_that_says_twice_is_otherwise_sound() -> None:
     """The same bytes, exchanged for an OID nobody reads: so it is the second value that is refused above."""
     other = "1.2.840.113635.100.8.13.7"
-    draft = replace(GOOD, x5c=lambda values: (APPLE.leaf_that_says_twice(values, other, b""), der(APPLE.issuer)))
+    draft = Draft(x5c=lambda values: (APPLE.leaf_that_says_twice(values, other, b""), der(APPLE.issuer)))
 
     assert draft.verify().tier == "apple-mda"
 
@@ -110,6 +109,12 @@ def _issued_by_a_leaf(values: Mapping[str, bytes]) -> Sequence[bytes]:
 def _issued_by_one_that_may_not(values: Mapping[str, bytes]) -> Sequence[bytes]:
     key = new_key(ec.SECP384R1())
     issuer = certificate("issuer", key, APPLE.ROOT, APPLE.root_key, ca=True, key_usage=False)
+    return der(certificate("device", new_key(), "issuer", key, ca=False, values=values)), der(issuer)
+
+
+def _issued_against_the_usage(values: Mapping[str, bytes]) -> Sequence[bytes]:
+    key = new_key(ec.SECP384R1())
+    issuer = certificate("issuer", key, APPLE.ROOT, APPLE.root_key, ca=True, may_issue=False)
     return der(certificate("device", new_key(), "issuer", key, ca=False, values=values)), der(issuer)
 
 
@@ -139,22 +144,23 @@ def _byte_flipped(values: Mapping[str, bytes]) -> Sequence[bytes]:
 @pytest.mark.parametrize(
     "draft",
     [
-        pytest.param(replace(GOOD, x5c=_same_name), id="another root of the same name"),
-        pytest.param(replace(GOOD, x5c=_leaf_of_a_stranger), id="a leaf of another issuer of the same name"),
-        pytest.param(replace(GOOD, x5c=_issued_by_a_leaf), id="issued by a leaf"),
-        pytest.param(replace(GOOD, x5c=_issued_by_one_that_may_not), id="issued without the usage to issue"),
-        pytest.param(replace(GOOD, x5c=_leaf_that_is_an_authority), id="a leaf that is an authority"),
-        pytest.param(replace(GOOD, x5c=_one_too_many), id="an extra certificate"),
-        pytest.param(replace(GOOD, x5c=_one_beside_the_path), id="a certificate beside the path"),
-        pytest.param(replace(GOOD, x5c=lambda values: (APPLE.leaf(values),)), id="the intermediate missing"),
-        pytest.param(replace(GOOD, x5c=lambda values: (der(APPLE.issuer), APPLE.leaf(values))), id="wrong order"),
-        pytest.param(replace(GOOD, x5c=lambda _: ()), id="no certificate"),
-        pytest.param(replace(GOOD, x5c=lambda _: (b"", b"junk")), id="no certificates but bytes"),
-        pytest.param(replace(GOOD, x5c=_expired_issuer), id="the intermediate expired"),
-        pytest.param(replace(GOOD, x5c=_byte_flipped), id="another serial than was signed"),
-        pytest.param(replace(GOOD, leaf={"end": NOW - 1}), id="the leaf expired"),
-        pytest.param(replace(GOOD, leaf={"start": NOW + 30, "end": NOW + DAY}), id="the leaf not valid yet"),
-        pytest.param(replace(GOOD, leaf={"critical": True}), id="critical extensions nobody accounts for"),
+        pytest.param(Draft(x5c=_same_name), id="another root of the same name"),
+        pytest.param(Draft(x5c=_leaf_of_a_stranger), id="a leaf of another issuer of the same name"),
+        pytest.param(Draft(x5c=_issued_by_a_leaf), id="issued by a leaf"),
+        pytest.param(Draft(x5c=_issued_by_one_that_may_not), id="issued by one of no usage"),
+        pytest.param(Draft(x5c=_issued_against_the_usage), id="issued by one that may not issue"),
+        pytest.param(Draft(x5c=_leaf_that_is_an_authority), id="a leaf that is an authority"),
+        pytest.param(Draft(x5c=_one_too_many), id="an extra certificate"),
+        pytest.param(Draft(x5c=_one_beside_the_path), id="a certificate beside the path"),
+        pytest.param(Draft(x5c=lambda values: (APPLE.leaf(values),)), id="the intermediate missing"),
+        pytest.param(Draft(x5c=lambda values: (der(APPLE.issuer), APPLE.leaf(values))), id="wrong order"),
+        pytest.param(Draft(x5c=lambda _: ()), id="no certificate"),
+        pytest.param(Draft(x5c=lambda _: (b"", b"junk")), id="no certificates but bytes"),
+        pytest.param(Draft(x5c=_expired_issuer), id="the intermediate expired"),
+        pytest.param(Draft(x5c=_byte_flipped), id="another serial than was signed"),
+        pytest.param(Draft(leaf={"end": NOW - 1}), id="the leaf expired"),
+        pytest.param(Draft(leaf={"start": NOW + 30, "end": NOW + DAY}), id="the leaf not valid yet"),
+        pytest.param(Draft(leaf={"critical": True}), id="critical extensions nobody accounts for"),
     ],
 )
 def test_a_chain_that_is_no_path_to_the_pinned_root_is_refused(draft: Draft) -> None:
@@ -165,15 +171,15 @@ def test_a_chain_that_is_no_path_to_the_pinned_root_is_refused(draft: Draft) -> 
 
 
 def test_posture_counts_for_eight_days_from_the_start_of_the_leaf() -> None:
-    draft = replace(GOOD, leaf={"start": NOW - 8 * DAY + 10, "end": NOW + 30 * DAY})
+    draft = Draft(leaf={"start": NOW - 8 * DAY + 10, "end": NOW + 30 * DAY})
 
     assert draft.verify().expires_at == NOW + 10
     with pytest.raises(EvidenceRefused, match="8 days"):
-        replace(GOOD, leaf={"start": NOW - 8 * DAY, "end": NOW + 30 * DAY}).verify()
+        Draft(leaf={"start": NOW - 8 * DAY, "end": NOW + 30 * DAY}).verify()
 
 
 def test_a_development_chain_offered_as_apples_is_refused() -> None:
     with pytest.raises(EvidenceRefused, match="no valid path") as caught:
-        replace(GOOD, x5c=_same_name).verify(verifiers=VERIFIERS)
+        Draft(x5c=_same_name).verify(verifiers=VERIFIERS)
 
     assert caught.value.check == "endorsement"

@@ -33,7 +33,7 @@ class DevelopmentAttestor:
         os_version: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`serial` is 8 to 20 upper-case letters and digits; `os_version` is what this system says where it is absent."""
+        """`serial` is 8 to 20 upper-case letters and digits; `os_version` is by default what this system says."""
         self.serial = serial
         self._ca = ca
         self._key = key

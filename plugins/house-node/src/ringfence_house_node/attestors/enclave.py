@@ -1,13 +1,13 @@
 """The attestation key in the Secure Enclave of a Mac, through Apple's Security framework.
 
-Not run in our tests: they have no Mac. The calls are those of Apple's "Protecting keys with the Secure Enclave"; all that
-stands around them is tested with a double of the framework. The process must be signed with a keychain access group, or
-the system refuses to keep the key (errSecMissingEntitlement).
+Not run in our tests: they have no Mac. The calls are those of Apple's "Protecting keys with the Secure Enclave"; all
+that stands around them is tested with a double of the framework. The process must be signed with a keychain access
+group, or the system refuses to keep the key (errSecMissingEntitlement).
 """
 
 from __future__ import annotations
 
-import sys
+import platform
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Final
@@ -63,7 +63,7 @@ class EnclaveKey:
 
 
 def _framework() -> Any:
-    if sys.platform != "darwin":
+    if platform.system() != "Darwin":
         raise Unavailable(
             "the secure enclave is there on a mac only",
             reason="wrong_platform",

@@ -43,13 +43,12 @@ def verify_chain(x5c: Sequence[bytes], roots: Sequence[x509.Certificate], now: f
 def _policy(roots: Sequence[x509.Certificate], now: float) -> PolicyBuilder:
     # The web's defaults ask for names and usages that device leaves lack; what makes a CA a CA stays.
     authorities = ExtensionPolicy.permit_all().require_present(x509.BasicConstraints, Criticality.CRITICAL, None)
-    authorities = authorities.require_present(x509.KeyUsage, Criticality.CRITICAL, _signs_certificates)
+    authorities = authorities.require_present(x509.KeyUsage, Criticality.AGNOSTIC, _signs_certificates)
     leaves = ExtensionPolicy.permit_all().may_be_present(x509.BasicConstraints, Criticality.AGNOSTIC, _is_no_authority)
     return (
         PolicyBuilder()
         .store(Store(list(roots)))
         .time(datetime.fromtimestamp(now, UTC).replace(tzinfo=None))
-        .max_chain_depth(1)
         .extension_policies(ca_policy=authorities, ee_policy=leaves)
     )
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 from base64 import b64decode, b64encode, urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from typing import NoReturn
-
-_BASE64URL = re.compile(rb"[A-Za-z0-9_-]*")
 
 
 def canonical(document: object) -> bytes:
@@ -53,12 +50,10 @@ def from_base64url(text: str) -> bytes:
     Raises:
         ValueError: it has padding, a foreign character or stray bits.
     """
-    encoded = text.encode("utf-8", "surrogatepass")
-    if _BASE64URL.fullmatch(encoded) is None:
-        raise ValueError("no base64url")
-    data = urlsafe_b64decode(encoded + b"=" * (-len(encoded) % 4))
+    data = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    # Python skips what is no base64, so what it read must read as it was written.
     if to_base64url(data) != text:
-        raise ValueError("stray bits")
+        raise ValueError("another spelling")
     return data
 
 
@@ -70,7 +65,7 @@ def from_base64(text: str) -> bytes:
     """
     data = b64decode(text, validate=True)
     if b64encode(data).decode("ascii") != text:
-        raise ValueError("stray bits")
+        raise ValueError("another spelling")
     return data
 
 
