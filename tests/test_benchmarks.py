@@ -15,7 +15,7 @@ from tests.benchmarks.chart import write_chart
 from tests.benchmarks.row import Bar, Row, shown
 
 ROOT = Path(__file__).parents[1]
-GROUPS = {"import", "decide", "prove", "call", "sync", "audit", "partners", "detectors", "memory"}
+GROUPS = {"import", "decide", "prove", "call", "sync", "audit", "partners", "detectors", "house-codec", "memory"}
 
 
 @pytest.fixture(scope="module")
