@@ -40,11 +40,14 @@ class Outcome:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Fuzzes each target in turn, and prints a table; 1 if one broke, 2 if there is no fuzzer."""
     given = _parser().parse_args(arguments)
-    console = Console()
+    console, progress = Console(), Console(stderr=True)
     if find_spec("atheris") is None:
         console.print("atheris, the fuzzer, is not installed; try: pip install atheris", highlight=False)
         return 2
-    outcomes = [_fuzz(name, given.runs, given.keep) for name in given.only or TARGETS]
+    outcomes: list[Outcome] = []
+    for name in given.only or TARGETS:
+        outcomes.append(_fuzz(name, given.runs, given.keep))
+        progress.print(f"[dim]fuzzed {name}[/dim]", highlight=False)
     table = Table("target", "runs", "coverage", "s", "outcome")
     for outcome in outcomes:
         table.add_row(*outcome.as_row)
