@@ -44,7 +44,14 @@ class DevelopmentAttestor:
 
     @classmethod
     def open(
-        cls, ca_folder: Path, key_file: Path, *, serial: str, ueid: str, clock: Callable[[], float] = time.time
+        cls,
+        ca_folder: Path,
+        key_file: Path,
+        *,
+        serial: str,
+        ueid: str,
+        os_version: str | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> DevelopmentAttestor:
         """An attestor whose CA and key are kept in files, made now where there are none.
 
@@ -57,7 +64,7 @@ class DevelopmentAttestor:
             raise _unusable((error.strerror or "unknown reason").lower(), ca_folder) from None
         except ValueError as error:
             raise _unusable(str(error), ca_folder) from None
-        return cls(ca, key, serial=serial, ueid=ueid, clock=clock)
+        return cls(ca, key, serial=serial, ueid=ueid, os_version=os_version, clock=clock)
 
     def issue(
         self,
