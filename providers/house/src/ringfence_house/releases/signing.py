@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -80,9 +81,7 @@ def new_root(keys: Mapping[str, SSlibKey], now: float) -> Root:
 
 def with_key_replaced(root: Root, name: str, key: SSlibKey, now: float) -> Root:
     """The next root, in which `key` stands for the one called `name`."""
-    from ringfence_house.releases.vendor import Root  # noqa: PLC0415
-
-    following = Root.from_dict(root.to_dict())
+    following = deepcopy(root)
     role = _role_of(name)
     for key_id in root.roles[role].keyids:
         if name_of(root.keys[key_id]) == name:
@@ -93,9 +92,7 @@ def with_key_replaced(root: Root, name: str, key: SSlibKey, now: float) -> Root:
 
 def renewed_root(root: Root, now: float) -> Root:
     """The next root, with the same keys."""
-    from ringfence_house.releases.vendor import Root  # noqa: PLC0415
-
-    return _renewed(Root.from_dict(root.to_dict()), now)
+    return _renewed(deepcopy(root), now)
 
 
 def new_targets(documents: Mapping[str, bytes], version: int, now: float) -> Targets:

@@ -1,0 +1,271 @@
+"""`ringfence house`: what an operator types, what comes out, and what a client then reads."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ringfence.cli.root import root
+from ringfence_house.releases.faults import Missing
+from ringfence_house.releases.measure import measure
+from ringfence_house.releases.reader import ReleaseReader
+from ringfence_house.releases.reference import Device, Reference
+
+DIGEST = "ab" * 32
+FACTS = ["--model", "smol", "--code-sha256", DIGEST, "--model-sha256", DIGEST, "--config-sha256", DIGEST]
+
+
+class Desk:
+    """Where an operator stands: `releases` and `keys` lie in the current folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def type(self, *words: str, exits: int = 0) -> Result:
+        result = CliRunner().invoke(root, ["house", *words])
+        assert result.exit_code == exits, result.output
+        return result
+
+    def json(self, *words: str, exits: int = 0) -> Any:
+        """The one document on stdout."""
+        return json.loads(self.type(*words, "--json", exits=exits).stdout)
+
+    def read(self) -> Reference:
+        """What a client reads."""
+
+        def fetch(path: str) -> bytes:
+            try:
+                return (self.folder / "releases" / path).read_bytes()
+            except FileNotFoundError:
+                raise Missing from None
+
+        trust = (self.folder / "releases" / "metadata" / "1.root.json").read_bytes()
+        return ReleaseReader(trust, self.folder / "state", fetch).refresh(time.time())
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("desk")
+    words = ["house", "keys", "init", str(folder / "keys"), "--repository", str(folder / "releases")]
+    assert CliRunner().invoke(root, words).exit_code == 0
+    return folder
+
+
+@pytest.fixture
+def desk(begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    shutil.copytree(begun, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return Desk(tmp_path)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+
+
+# ---------------------------------------------------------------- keys
+
+
+def test_keys_lie_with_whoever_holds_them(desk: Desk) -> None:
+    found = sorted(str(path.relative_to(desk.folder / "keys")) for path in (desk.folder / "keys").rglob("*.pem"))
+    assert found == [
+        "first/root-1.pem",
+        "first/targets-1.pem",
+        "publishing/snapshot-1.pem",
+        "publishing/timestamp-1.pem",
+        "second/root-2.pem",
+        "second/targets-2.pem",
+        "spare/root-3.pem",
+    ]
+
+
+def test_init_says_where_everything_is(desk: Desk) -> None:
+    found = desk.json("keys", "init", "keys2", "--repository", "releases2")
+    assert found["trust"] == "releases2/metadata/1.root.json"
+    assert Path(found["trust"]).exists()
+    assert set(found["expires"]) == {"root", "targets", "snapshot", "timestamp"}
+    assert all(Path(path).exists() for path in found["keys"].values())
+
+
+def test_init_shows_no_key(desk: Desk) -> None:
+    result = desk.type("keys", "init", "keys3", "--repository", "releases3")
+    secrets = [path.read_text().splitlines()[1] for path in Path("keys3").rglob("*.pem")]
+    assert len(secrets) == 7
+    assert not any(secret in result.output for secret in secrets)
+
+
+def test_init_goes_over_nothing(desk: Desk) -> None:
+    before = files(desk.folder)
+    assert "there is a repository in releases already" in desk.type("keys", "init", "keys4", exits=1).stderr
+    assert (
+        "there are keys in keys already" in desk.type("keys", "init", "keys", "--repository", "other", exits=1).stderr
+    )
+    assert files(desk.folder) == before
+
+
+# ---------------------------------------------------------------- releases
+
+
+def test_a_release_is_added_and_read(desk: Desk) -> None:
+    words = ("release", "add", "r1", *FACTS, "--context-tokens", "8192", "--capability", "tools", "--min-os", "14.4")
+    added = desk.json(*words, "--from", "2026-01-01", "--until", "2099-01-01")
+    assert added["release"]["state"] == "serves"
+    assert added["log"]["size"] == 1
+    found = desk.read().releases["r1"]
+    assert (found.code, found.model, found.min_os, found.context_tokens) == (DIGEST, "smol", "14.4", 8192)
+    assert (found.not_before, found.not_after) == (1767225600, 4070908800)
+    assert found.capabilities == {"tools"}
+
+
+def test_measures_are_taken_of_what_is_there(desk: Desk) -> None:
+    Path("code").mkdir()
+    Path("code/node.py").write_text("1")
+    Path("weights").mkdir()
+    Path("weights/model.safetensors").write_bytes(b"2")
+    Path("node.toml").write_text("3")
+    measured = ("--code", "code", "--model-folder", "weights", "--config", "node.toml")
+    desk.type("release", "add", "r1", "--model", "smol", *measured, "--context-tokens", "10")
+    found = desk.read().releases["r1"]
+    assert found.code == measure(Path("code"))
+    assert found.model_digest == measure(Path("weights"))
+    assert found.config == measure(Path("node.toml"))
+    assert found.capabilities == {"text"}
+    assert found.not_after - found.not_before == 90 * 86_400
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([*FACTS[:2], *FACTS[4:]], "a release needs either --code or --code-sha256"),
+        ([*FACTS, "--code", "."], "a release needs either --code or --code-sha256"),
+        ([*FACTS[:4], *FACTS[6:]], "a release needs either --model-folder or --model-sha256"),
+        ([*FACTS, "--capability", "flying"], "'flying' is not one of"),
+        ([*FACTS, "--until", "soon"], "'soon' does not match the format"),
+        ([*FACTS[:2], "--code", "nowhere", *FACTS[4:]], "'nowhere' does not exist"),
+    ],
+)
+def test_wrong_usage_is_said(desk: Desk, words: Sequence[str], said: str) -> None:
+    before = files(desk.folder)
+    result = desk.type("release", "add", "r1", "--context-tokens", "10", *words, exits=2)
+    assert said in result.stderr
+    assert files(desk.folder) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["a b", *FACTS], "not of its form"),
+        (["r1", *FACTS[:2], "--code-sha256", "short", *FACTS[4:]], "code is not of its form"),
+        (["r1", *FACTS, "--until", "2001-01-01"], "ends before it begins"),
+    ],
+)
+def test_what_no_release_may_be_is_refused(desk: Desk, words: Sequence[str], said: str) -> None:
+    before = files(desk.folder)
+    assert said in desk.type("release", "add", "--context-tokens", "10", *words, exits=1).stderr
+    assert files(desk.folder) == before
+
+
+def test_a_release_is_listed_and_revoked(desk: Desk) -> None:
+    assert "no releases yet" in desk.type("release", "list").stderr
+    desk.type("release", "add", "r1", *FACTS, "--context-tokens", "10")
+    desk.type("release", "add", "r2", *FACTS, "--context-tokens", "10", "--from", "2090-01-01", "--until", "2099-01-01")
+    assert desk.json("release", "revoke", "r1")["release"]["state"] == "revoked"
+    listed = desk.json("release", "list")
+    assert {one["id"]: one["state"] for one in listed["releases"]} == {"r1": "revoked", "r2": "to come"}
+    assert listed["log"]["size"] == 2
+    table = desk.type("release", "list").stdout.splitlines()
+    assert table[0].split()[:3] == ["release", "state", "model"]
+    assert table[1].split()[:3] == ["r1", "revoked", "smol"]
+    assert desk.read().releases["r1"].revoked
+
+
+def test_a_release_that_is_not_there_is_not_revoked(desk: Desk) -> None:
+    error = desk.json("release", "revoke", "r9", exits=1)["error"]
+    assert error["type"] == "ReleasesFault"
+    assert "no release 'r9'" in error["message"]
+
+
+# ---------------------------------------------------------------- inventory
+
+
+def test_a_machine_is_added_listed_and_revoked(desk: Desk) -> None:
+    assert "the inventory is empty" in desk.type("inventory", "list").stderr
+    desk.type("inventory", "add", "C02A", "--ueid", "u1")
+    assert desk.read().devices == {"C02A": Device(serial="C02A", ueid="u1")}
+    desk.type("inventory", "revoke", "C02A")
+    assert desk.read().devices["C02A"].revoked
+    assert desk.json("inventory", "list") == {"machines": [{"serial": "C02A", "ueid": "u1", "revoked": True}]}
+    assert "C02A    revoked  u1" in desk.type("inventory", "list").stdout
+
+
+# ---------------------------------------------------------------- signing
+
+
+def test_a_missing_second_key_is_said_and_nothing_is_written(desk: Desk) -> None:
+    shutil.move("keys/second", "elsewhere")
+    before = files(desk.folder / "releases")
+    result = desk.type("inventory", "add", "C02A", "--ueid", "u1", exits=1)
+    assert "error: signing the targets takes 2 keys, and keys holds 1 of them" in result.stderr
+    assert "try: --keys FOLDER for each folder with: targets-2" in result.stderr
+    assert files(desk.folder / "releases") == before
+    desk.type("inventory", "add", "C02A", "--ueid", "u1", "--keys", "keys", "--keys", "elsewhere")
+    assert "C02A" in desk.read().devices
+
+
+def test_the_machine_publishes_with_its_own_keys_alone(desk: Desk) -> None:
+    shutil.move("keys/publishing", "machine")
+    shutil.rmtree("keys")
+    found = desk.json("publish", "--keys", "machine")
+    assert found["due"] == []
+    desk.type("sign", "--keys", "machine", exits=1)
+    assert desk.read()
+
+
+def test_publishing_warns_in_the_last_week_and_fails_after_it(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = time.time()
+    monkeypatch.setattr(time, "time", lambda: real + 25 * 86_400)
+    assert desk.json("publish")["due"] == ["targets"]
+    assert "two people must run 'ringfence house sign'" in desk.type("publish").stderr
+    monkeypatch.setattr(time, "time", lambda: real + 31 * 86_400)
+    desk.type("publish", exits=1)
+    desk.type("sign")
+    assert desk.json("publish")["due"] == []
+    assert desk.read()
+
+
+def test_a_key_is_replaced_and_clients_follow(desk: Desk) -> None:
+    desk.read()
+    found = desk.json("keys", "rotate", "targets-1", "--into", "new")
+    assert Path(found["file"]).exists()
+    desk.type("inventory", "add", "C02A", "--ueid", "u1", exits=1)
+    desk.type("inventory", "add", "C02A", "--ueid", "u1", "--keys", "keys", "--keys", "new")
+    assert "C02A" in desk.read().devices
+
+
+def test_a_key_that_nobody_has_is_not_replaced(desk: Desk) -> None:
+    assert "no key is called 'mine'" in desk.type("keys", "rotate", "mine", "--into", "new", exits=1).stderr
+    assert not Path("new").exists()
+
+
+@pytest.mark.parametrize("words", [["release", "list"], ["inventory", "list"], ["publish"], ["sign"]])
+def test_without_a_repository_the_way_to_begin_is_said(desk: Desk, words: list[str]) -> None:
+    shutil.rmtree("releases")
+    result = desk.type(*words, exits=1)
+    assert "error: there is no repository in releases" in result.stderr
+    assert "try: ringfence house keys init" in result.stderr
+
+
+@pytest.mark.parametrize("words", [[], ["keys"], ["release", "add"], ["inventory", "add"], ["publish"], ["sign"]])
+def test_every_command_has_help(words: list[str]) -> None:
+    assert "Usage:" in CliRunner().invoke(root, ["house", *words, "--help"]).stdout
+
+
+def test_a_name_cannot_drive_the_terminal(desk: Desk) -> None:
+    result = desk.type("release", "revoke", "\x1b[2Jr", exits=1)
+    assert "\x1b" not in result.stderr
