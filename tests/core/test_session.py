@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.support import Acting, assistant, drain, policy, until
 
@@ -183,7 +183,6 @@ async def test_each_session_is_a_tenant_of_its_own() -> None:
 
 
 # ------------------------------------------------------------------ labels
-@settings(max_examples=60, deadline=None)
 @given(turns=st.lists(st.tuples(st.sets(st.sampled_from(NAMES)), st.booleans()), min_size=1, max_size=5))
 def test_the_high_water_mark_never_falls(turns: list[tuple[set[str], bool]]) -> None:
     script = [Script(events=()) if fails else Script() for _, fails in turns]

@@ -143,7 +143,7 @@ def test_what_these_failures_are_tried_on_works_where_nothing_fails(tmp_path: Pa
 WORDS = [match.span() for match in re.finditer(r"[a-z]+", POLICY)]
 
 
-@law(60)
+@law(30)
 @given(word=st.sampled_from(WORDS), letter=st.sampled_from("qz"))
 def test_invariant_1_a_word_that_is_misspelt_once_never_lets_more_through(word: tuple[int, int], letter: str) -> None:
     _, end = word
@@ -205,7 +205,7 @@ bad_detectors: st.SearchStrategy[Detector | None] = st.one_of(
 )
 
 
-@law(60)
+@law(30)
 @given(bad=bad_detectors, text=st.text(max_size=40), labels=st.sampled_from(((), ("public",))))
 def test_invariant_1_a_detector_that_fails_lets_nothing_through(
     bad: Detector | None, text: str, labels: tuple[str, ...]
@@ -228,7 +228,7 @@ ALLOW = FlowRule(id="all", effect="allow", labels=None, to=frozenset({"device", 
 DENY = FlowRule(id="deny", effect="deny", labels=None, to=frozenset({"device", "house", "partner"}))
 
 
-@law(60)
+@law(30)
 @given(
     when=st.sampled_from(NOT_TRUE),
     effect=st.sampled_from(("allow", "deny", "nothing allows", "label is not covered")),
@@ -269,7 +269,7 @@ class Untruthful:
         return True
 
 
-@law(40)
+@law(20)
 @given(
     answer=st.one_of(st.none(), st.just(False), st.just(1), st.text(), st.builds(Untruthful), st.just(broken_person))
 )

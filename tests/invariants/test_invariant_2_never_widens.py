@@ -82,7 +82,7 @@ def partly(document: Document, random: Random) -> Document:
     return replace(document, flow=(replace(first, labels=frozenset(random.sample(LABELS, 2))), *others))
 
 
-@law(60)
+@law(30)
 @given(
     worlds,
     flow_rules("deny"),
@@ -109,7 +109,7 @@ def test_invariant_2_one_more_label_deny_or_layer_never_widens(
         assert set(reached(narrowed, asked_then, fates)) <= allowed(before)
 
 
-@law(40)
+@law(20)
 @given(worlds)
 def test_invariant_2_order_of_flow_rules_never_matters(drawn: World) -> None:
     rules, random = drawn
@@ -120,7 +120,7 @@ def test_invariant_2_order_of_flow_rules_never_matters(drawn: World) -> None:
     assert reached(shuffled, asked, fates) == reached(document, asked, fates)
 
 
-@law(40)
+@law(20)
 @given(worlds)
 def test_invariant_2_a_deny_beats_every_allow(drawn: World) -> None:
     rules, random = drawn

@@ -64,7 +64,7 @@ def facts_found(asked: Asked) -> frozenset[str]:
     return frozenset({"contact"} if MAIL.search(asked.text) else ())
 
 
-@law(150)
+@law(60)
 @given(worlds)
 def test_invariant_3_whoever_gets_anything_was_allowed_exactly_that(drawn: World) -> None:
     rules, random = drawn

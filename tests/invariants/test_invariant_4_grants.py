@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.support import CANARY, NO_WAIT, ONCE, Acting, assistant, drain, policy, records, until
 
@@ -301,7 +301,6 @@ _RINGS = {"d1": "device"}
 _kinds = st.sampled_from(["answers", "absent", "busy", "fails", "breaks"]).map(_Outcome)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     order=st.permutations(_NAMES),
     prefer_count=st.integers(1, 4),

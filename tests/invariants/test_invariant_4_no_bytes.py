@@ -159,7 +159,7 @@ ACTIONS: dict[str, Callable[[Mischief, Request, Grant], Awaitable[None]]] = {
 FAIR = {"inside", "twice"}
 
 
-@law(60)
+@law(30)
 @given(actions=st.lists(st.sampled_from(sorted(ACTIONS)), max_size=4))
 def test_invariant_4_whatever_a_provider_tries_one_request_leaves_under_each_grant(
     actions: list[str], engine: Engine
@@ -189,7 +189,7 @@ def test_invariant_4_whatever_a_provider_tries_one_request_leaves_under_each_gra
         assert len(engine.sent) == 2, "what is fair leaves, so the rest was not stopped by chance"
 
 
-@law(80)
+@law(20)
 @given(worlds)
 def test_invariant_4_every_send_spends_a_grant_of_its_own(drawn: World) -> None:
     rules, random = drawn

@@ -83,7 +83,7 @@ PLANNERS: dict[str, Planner] = {
 }
 
 
-@law(60)
+@law(30)
 @given(values=given_settings)
 @pytest.mark.parametrize("provider", PLANNERS)
 def test_invariant_6_no_setting_is_dropped_whatever_it_comes_with(provider: str, values: dict[str, Any]) -> None:
@@ -111,7 +111,7 @@ def job(plan: Plan[object]) -> object:
     return getattr(plan.native, "body", plan.native)
 
 
-@law(40)
+@law(20)
 @given(told=st.lists(st.sampled_from(NAMES), max_size=4), stream=st.booleans())
 def test_invariant_6_what_a_provider_adjusted_is_told(told: list[str], stream: bool) -> None:
     adjustments = tuple(Adjustment(setting=name, action="ignored", detail="not here") for name in told)
@@ -129,7 +129,7 @@ def test_invariant_6_what_a_provider_adjusted_is_told(told: list[str], stream: b
     assert set(response.receipt.adjustments) == set(told)
 
 
-@law(40)
+@law(20)
 @given(values=given_settings)
 def test_invariant_6_settings_reach_a_provider_as_they_were_given(values: dict[str, Any]) -> None:
     provider, settings = ScriptedProvider("x"), Settings(**values)

@@ -128,7 +128,7 @@ class Raising(ScriptedProvider):
             self._at("while it ends")
 
 
-@law(120)
+@law(50)
 @given(place=st.sampled_from(PLACES), error=errors, close=st.booleans())
 def test_invariant_7_nothing_shows_what_a_plugin_raised(
     place: str,

@@ -43,7 +43,7 @@ def grown(events: Sequence[Event], kind: type, index: int) -> str:
     return "".join(getattr(delta, "arguments", "") or getattr(delta, "text", "") for delta in deltas)
 
 
-@law(80)
+@law(20)
 @given(drawn=answers, redact=st.booleans())
 def test_invariant_8_streamed_equals_whole(drawn: list[Part], redact: bool) -> None:
     async def both() -> None:
@@ -69,7 +69,7 @@ def test_invariant_8_streamed_equals_whole(drawn: list[Part], redact: bool) -> N
     run(both())
 
 
-@law(80)
+@law(20)
 @given(drawn=answers, redact=st.booleans(), share=st.floats(0, 1))
 def test_invariant_8_closing_cancels_wherever_it_happens(
     drawn: list[Part],

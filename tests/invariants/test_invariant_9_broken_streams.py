@@ -91,7 +91,7 @@ how_broken = st.fixed_dictionaries(
 )
 
 
-@law(90)
+@law(40)
 @given(drawn=parts, case=how_broken)
 def test_invariant_9_a_broken_stream_never_passes_for_a_complete_answer(
     drawn: list[Part], case: dict[str, Any]
@@ -137,7 +137,7 @@ def test_invariant_9_a_broken_stream_never_passes_for_a_complete_answer(
     run(check())
 
 
-@law(60)
+@law(30)
 @given(case=how_broken)
 def test_invariant_9_a_broken_object_is_never_an_output_and_never_continued(case: dict[str, Any]) -> None:
     how: Broken = case["how"]
@@ -157,7 +157,7 @@ def test_invariant_9_a_broken_object_is_never_an_output_and_never_continued(case
     run(check())
 
 
-@law(40)
+@law(20)
 @given(drawn=parts, case=how_broken, again=st.floats(0, 1))
 def test_invariant_9_a_stream_that_breaks_twice_fails(drawn: list[Part], case: dict[str, Any], again: float) -> None:
     async def check() -> None:

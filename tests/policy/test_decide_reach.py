@@ -20,7 +20,7 @@ def has_cel(when: Condition | None) -> bool:
     return when is not None and any(isinstance(found, Cel) for found in matchers(when))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.one_of(documents(), open_documents()), requests())
 def test_where_a_label_may_go_is_what_decisions_say(document: Document, request: Facts) -> None:
     plain = replace(

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from random import Random
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.policy import drawn_policies as drawn
 
@@ -70,7 +70,6 @@ def moving(before: Document, after: Document, random: Random) -> Iterable[str]:
         yield from (name for name in drawn.RINGS_OF if further(was, now, name, parts))
 
 
-@settings(max_examples=80, deadline=None)
 @given(st.integers(0, 2**32))
 def test_a_recipient_that_only_narrows_gets_no_request_that_it_did_not_get_before(seed: int) -> None:
     random = Random(seed)
@@ -81,7 +80,6 @@ def test_a_recipient_that_only_narrows_gets_no_request_that_it_did_not_get_befor
     assert set(moving(before, after, random)) <= outward
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32))
 def test_a_file_beside_itself_only_narrows(seed: int) -> None:
     random = Random(seed)
@@ -91,7 +89,6 @@ def test_a_file_beside_itself_only_narrows(seed: int) -> None:
     assert not any(row.narrower for row in comparison.rows)
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32))
 def test_one_more_deny_and_one_layer_more_only_narrow(seed: int) -> None:
     random = Random(seed)

@@ -252,7 +252,6 @@ def test_a_profile_that_cannot_be_used_lets_nothing_load(tmp_path: Path, data: b
         load_policy(path)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200), st.sampled_from([b"", b"{", b"[", b"bplist00", b"<?xml ", b"0\x82"]))
 def test_no_bytes_make_a_profile_raise_anything_but_faults(data: bytes, start: bytes) -> None:
     found = Faults()
@@ -301,7 +300,7 @@ def cel_stub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cel_conditions, "compile_cel", compiled)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(documents(), requests(), st.lists(profiles(), min_size=1, max_size=3))
 @pytest.mark.usefixtures("cel_stub")
 def test_a_profile_never_widens_a_decision(document: Document, request: Facts, given_profiles: list[bytes]) -> None:

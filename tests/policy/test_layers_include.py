@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ringfence.errors import PolicyInvalid, PolicyNotReadable
@@ -161,7 +161,6 @@ CONSENTS = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
 @given(CONSENTS, CONSENTS)
 def test_the_stricter_of_two_consents_is_no_wider_than_either(one: ConsentRule, other: ConsentRule) -> None:
     both = stricter(one, other)
@@ -177,7 +176,6 @@ def test_the_stricter_of_two_consents_is_no_wider_than_either(one: ConsentRule, 
 STATED = st.dictionaries(st.sampled_from(["partner", "house", "openai", "gemini"]), CONSENTS)
 
 
-@settings(max_examples=100, deadline=None)
 @given(STATED, STATED)
 def test_no_recipient_is_asked_about_less_strictly_because_of_a_layer(
     own: dict[str, ConsentRule], stated: dict[str, ConsentRule]

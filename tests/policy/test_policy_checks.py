@@ -81,7 +81,7 @@ def every_request() -> Iterator[Facts]:
 REQUESTS = tuple(every_request())
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(conditions())
 def test_what_can_be_true_is_what_some_request_makes_true(condition: Condition) -> None:
     test = compile_condition(condition, FACTS)

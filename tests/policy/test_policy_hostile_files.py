@@ -86,7 +86,7 @@ def check_no_partner(policy: Policy) -> None:
             assert all(step.ring != "partner" or "consent" in step.obligations for step in decision.plan)
 
 
-hostile = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hostile = settings(suppress_health_check=[HealthCheck.too_slow])
 
 
 @hostile

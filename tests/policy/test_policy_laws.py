@@ -53,7 +53,7 @@ from ringfence.policy.document import Document, FlowRule, RouteRule
 ONE_MORE = flow_rules("allow", layers=("one-more",), always=True)
 """What a layer that allows much brings."""
 
-law = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+law = settings(suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -109,7 +109,7 @@ def assert_narrower(after: Decision, before: Decision) -> None:
 # ---------------------------------------------------------------- what a decision says
 
 
-@settings(law, max_examples=200)
+@settings(law, max_examples=3 * law.max_examples)
 @given(st.one_of(documents(), open_documents()), requests())
 def test_a_decision_is_what_the_text_says(document: Document, request: Facts) -> None:
     decision = decide(document, request)
@@ -120,7 +120,7 @@ def test_a_decision_is_what_the_text_says(document: Document, request: Facts) ->
     assert decision.outcome == ("deny" if not plan else "ask" if "consent" in first else "allow")
 
 
-@settings(law, max_examples=80)
+@law
 @given(documents(), requests(), st.lists(ranges(4), min_size=1, max_size=5))
 def test_bounds_that_are_looked_up_are_the_bounds_that_are_written(
     document: Document, request: Facts, limits: list[Any]
@@ -160,7 +160,7 @@ def test_invariant_the_file_itself_must_allow_whatever_a_layer_does(document: Do
     assert allowed(decide(replace(document, flow=elsewhere), request)) == frozenset()
 
 
-@settings(law, max_examples=80)
+@law
 @given(documents(), requests())
 def test_invariant_every_label_is_covered_in_every_layer_by_an_allow_that_is_true(
     document: Document, request: Facts
@@ -172,7 +172,7 @@ def test_invariant_every_label_is_covered_in_every_layer_by_an_allow_that_is_tru
             assert set(verdict.rules) == {rule.id for rule in allows if labels_of(rule) & request.labels}
 
 
-@settings(law, max_examples=80)
+@law
 @given(documents(), requests())
 def test_invariant_a_deny_that_is_true_or_not_evaluable_refuses(document: Document, request: Facts) -> None:
     for name, verdict in decide(document, request).recipients.items():
@@ -258,7 +258,7 @@ def test_invariant_one_more_deny_never_widens(document: Document, request: Facts
     assert_narrower(decide(more(document, deny), request), decide(document, request))
 
 
-@settings(law, max_examples=80)
+@law
 @given(st.one_of(documents(), open_documents()), requests(), st.sampled_from((*LABELS, "undeclared")))
 def test_invariant_one_more_label_never_widens(document: Document, request: Facts, label: str) -> None:
     # A route may read labels, so that one more changes the order; flow may not.
@@ -271,7 +271,7 @@ def test_invariant_one_more_label_never_widens(document: Document, request: Fact
     assert allowed(labelled) <= allowed(decide(document, request))
 
 
-@settings(law, max_examples=80)
+@law
 @given(
     st.one_of(documents(), open_documents()),
     requests(),
@@ -281,7 +281,7 @@ def test_invariant_one_more_layer_never_widens(document: Document, request: Fact
     assert_narrower(decide(more(document, *layer), request), decide(document, request))
 
 
-@settings(law, max_examples=80)
+@law
 @given(st.one_of(documents(), open_documents()), requests(), flow_rules("allow"))
 def test_invariant_one_more_allow_takes_no_obligation_away(document: Document, request: Facts, allow: FlowRule) -> None:
     before, after = decide(document, request), decide(more(document, allow), request)
@@ -292,7 +292,7 @@ def test_invariant_one_more_allow_takes_no_obligation_away(document: Document, r
             assert REDACTIONS.index(dict(steps[step.recipient].redact)[label]) >= REDACTIONS.index(kind)
 
 
-@settings(law, max_examples=80)
+@law
 @given(st.one_of(documents(), open_documents()), requests(), st.data())
 def test_invariant_consent_or_redaction_on_an_allow_moves_nothing_and_weakens_nothing(
     document: Document, request: Facts, data: st.DataObject
@@ -320,7 +320,7 @@ def test_invariant_no_partner_is_planned_without_consent(document: Document, req
 # ---------------------------------------------------------------- invariant 3: routing cannot weaken privacy
 
 
-@settings(law, max_examples=80)
+@law
 @given(st.one_of(documents(), open_documents()), requests())
 def test_invariant_route_stays_inside_flow(document: Document, request: Facts) -> None:
     decision = decide(document, request)
@@ -359,7 +359,7 @@ def test_invariant_a_route_changes_no_verdict_and_no_obligation(
 # ---------------------------------------------------------------- a refusal gives every reason
 
 
-@settings(law, max_examples=80)
+@law
 @given(documents(), requests())
 def test_a_refusal_lists_every_deny_that_fires_and_every_label_that_is_missing(
     document: Document, request: Facts
@@ -374,7 +374,7 @@ def test_a_refusal_lists_every_deny_that_fires_and_every_label_that_is_missing(
             assert verdict.missing == ()
 
 
-@settings(law, max_examples=80)
+@law
 @given(documents(), requests())
 def test_removing_a_listed_deny_changes_the_verdict_or_another_listed_reason_stands(
     document: Document, request: Facts
@@ -391,7 +391,7 @@ def test_removing_a_listed_deny_changes_the_verdict_or_another_listed_reason_sta
                 assert (left.rules, left.missing) == (others, verdict.missing)
 
 
-@settings(law, max_examples=80)
+@law
 @given(documents(), requests())
 def test_covering_what_is_missing_leaves_exactly_the_denies(document: Document, request: Facts) -> None:
     for name, verdict in decide(document, request).recipients.items():
@@ -407,7 +407,7 @@ def test_covering_what_is_missing_leaves_exactly_the_denies(document: Document, 
             assert left.rules == verdict.rules
 
 
-@settings(law, max_examples=80)
+@law
 @given(documents(), requests())
 def test_a_refusal_names_every_allow_that_nearly_covered(document: Document, request: Facts) -> None:
     for name, verdict in decide(document, request).recipients.items():
@@ -435,7 +435,7 @@ OUTCOMES = ("deny", "ask", "allow")
 """From the narrowest to the widest."""
 
 
-@settings(law, max_examples=80)
+@law
 @given(st.one_of(documents(), open_documents()), requests(), st.sampled_from(sorted(TOOLS)))
 def test_a_tool_gets_what_the_text_says(document: Document, request: Facts, tool: str) -> None:
     verdict = policy_of(document).tool_verdict(tool, request)
@@ -444,7 +444,7 @@ def test_a_tool_gets_what_the_text_says(document: Document, request: Facts, tool
     assert list(verdict.redact) == sorted(verdict.redact)
 
 
-@settings(law, max_examples=80)
+@law
 @given(
     st.one_of(documents(), open_documents()),
     requests(),

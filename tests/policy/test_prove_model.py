@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from random import Random
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.policy import drawn_policies as drawn
 
@@ -89,7 +89,6 @@ class Asked:
         return tuple(name for name in planned(rule) if self.allowed(self._model.recipient(recipients[name])))
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32))
 def test_the_proof_and_the_interpreter_agree_on_every_request(seed: int) -> None:
     random = Random(seed)

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.policy import drawn_policies as drawn
 
@@ -192,7 +192,6 @@ def within(number: Any, bounds: Range) -> Any:
     return z3.And(*held, *([number <= bounds.max] if bounds.max is not None else []))
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.integers(0, 2**32))
 def test_z3_proves_and_refutes_the_same_invariants_and_knows_no_request_with_fewer_labels(seed: int) -> None:
     random = Random(seed)

@@ -27,7 +27,7 @@ from ringfence.receipt import Receipt
 
 DAY_S = 86_400
 KEEP_S = 30 * DAY_S
-LAW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+LAW = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 class Clock:

@@ -17,7 +17,7 @@ from ringfence.privacy.audit.files import HEAD_BYTES, HEAD_FILE, KEY_FILE, RECOR
 from ringfence.receipt import Receipt
 
 COUNT = 6
-LAW = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+LAW = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture

@@ -281,7 +281,7 @@ def _tool_result(text: str, labels: frozenset[str]) -> Part:
 PARTS: st.SearchStrategy[Part] = st.one_of(
     *(st.builds(make, TEXTS, LABELS) for make in (_text_part, _file_part, _image_part, _tool_result))
 )
-LAW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+LAW = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @LAW

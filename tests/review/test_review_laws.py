@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain, combinations, product
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ringfence.policy import Decision, Facts, Policy, Recipient
@@ -91,7 +91,6 @@ def outcome(policy: Policy, request: Facts) -> object:
     return decision.plan, decision.outcome, policy.tool_verdict("calendar", request)
 
 
-@settings(max_examples=300, deadline=None)
 @given(policies())
 def test_a_rule_said_to_change_nothing_changes_nothing(document: Document) -> None:
     sentences = [message for _, message in rules_in_vain(document)]
@@ -104,7 +103,6 @@ def test_a_rule_said_to_change_nothing_changes_nothing(document: Document) -> No
         assert [outcome(whole, one) for one in EVERY] == [outcome(less, one) for one in EVERY], gone
 
 
-@settings(max_examples=200, deadline=None)
 @given(policies())
 def test_a_way_is_what_requests_with_the_label_alone_come_to(document: Document) -> None:
     policy = in_force(document)
