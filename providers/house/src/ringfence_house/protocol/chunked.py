@@ -9,7 +9,7 @@ complete is known only from `end()`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from secrets import token_bytes
 from typing import TYPE_CHECKING, Final
 
@@ -51,13 +51,13 @@ class _Sealer(ABC):
 
     def seal(self, data: bytes) -> bytes:
         """The wire bytes of `data`, as chunks that are not the last; of nothing, no chunk."""
-        return self._begin() + b"".join(self._chunk(piece) for piece in _pieces(data))
+        return self._begin() + b"".join(map(self._chunk, _pieces(data)))
 
     def finish(self, data: bytes = b"") -> bytes:
         """The wire bytes of `data`, of which the last chunk is the final one. Nothing can be sealed after it."""
         begun = self._begin()
         self._finished = True
-        *before, last = list(_pieces(data)) or [b""]
+        *before, last = _pieces(data) or [b""]
         return begun + b"".join(map(self._chunk, before)) + varint(0) + self._seal(last, _FINAL)
 
     def _begin(self) -> bytes:
@@ -227,8 +227,8 @@ def _info(header: bytes) -> bytes:
     return _REQUEST_LABEL + b"\0" + header
 
 
-def _pieces(data: bytes) -> Iterator[bytes]:
-    return (data[start : start + MAX_CHUNK_BYTES] for start in range(0, len(data), MAX_CHUNK_BYTES))
+def _pieces(data: bytes) -> list[bytes]:
+    return [data[start : start + MAX_CHUNK_BYTES] for start in range(0, len(data), MAX_CHUNK_BYTES)]
 
 
 __all__ = ["RequestOpener", "RequestSealer", "ResponseOpener", "ResponseSealer"]

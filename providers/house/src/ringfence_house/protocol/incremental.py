@@ -99,14 +99,13 @@ class Incremental(ABC, Generic[PartT]):
             yield
 
     def _varint(self) -> Reading[int]:
-        first = (yield from self._take(1))[0]
-        size = 1 << (first >> 6)
-        value = first & 0x3F
-        if size > 1:
-            value = value << (8 * size - 8) | int.from_bytes((yield from self._take(size - 1)), "big")
-            # A longer form than needed would be a second spelling of the same message.
-            if len(varint(value)) != size:
-                raise ProtocolFault("a length is not in its shortest form")
+        if not self._buffer:
+            yield from self._wait_for(1)
+        size = 1 << (self._buffer[0] >> 6)
+        value = int.from_bytes((yield from self._take(size)), "big") & ((1 << (8 * size - 2)) - 1)
+        # A longer form than needed would be a second spelling of the same message.
+        if size > 1 and len(varint(value)) != size:
+            raise ProtocolFault("a length is not in its shortest form")
         return value
 
 
