@@ -26,7 +26,8 @@ from providers.house.tests.attestation.support import (
 from ringfence_house.attestation.development import SoftwareDev
 from ringfence_house.attestation.node import Tier
 from ringfence_house.attestation.refusal import CHECKS, EvidenceRefused
-from ringfence_house.attestation.verify import examine, verify, verify_directory
+from ringfence_house.attestation.report import Check, Examined, claimed, examine
+from ringfence_house.attestation.verify import verify, verify_directory
 from ringfence_house.releases.reference import Reference, Release
 
 OTHER = DIGEST["other"]
@@ -204,12 +205,36 @@ def test_an_attackers_copy_of_a_kid_does_not_bring_the_node_down() -> None:
     assert _verified([GOOD, forged]) == ([DEVICE.serial], ["endorsement"])
 
 
-def test_the_report_lists_every_check_in_order() -> None:
-    checks, node = examine(GOOD.evidence(), reference(), VERIFIERS, min_tier="apple-mda", model=RELEASE.model, now=NOW)
+def _examined(*drafts: Draft) -> list[Examined]:
+    evidence = [draft.evidence() for draft in drafts]
+    return examine(evidence, _fleet(), VERIFIERS, min_tier="apple-mda", model=None, now=NOW)
 
-    assert [check.name for check in checks] == list(CHECKS[:-1])
-    assert {check.verdict for check in checks} == {"passed"}
-    assert node is not None
+
+def test_the_report_lists_every_check_in_order() -> None:
+    (found,) = _examined(GOOD)
+
+    assert tuple(check.name for check in found.checks) == CHECKS
+    assert {check.verdict for check in found.checks} == {"passed"}
+    assert found.node is not None
+
+
+def test_the_report_shows_doubles() -> None:
+    other = replace(with_values(serial=SECOND.encode()), config=GOOD.config)
+
+    found = _examined(GOOD, other, Draft())
+
+    assert [each.node is None for each in found] == [True, True, False]
+    assert found[0].checks[-1] == Check(name="duplicate", verdict="failed", detail="another device offers the same key")
+
+
+def test_what_is_claimed_can_be_shown_without_any_trust() -> None:
+    stranger = Draft(type="unheard-of", x5c=lambda _: ())
+
+    found = claimed(stranger.evidence(), NOW)
+
+    assert (found.type, found.claims.release["id"], found.claims.ueid) == ("unheard-of", RELEASE.id, DEVICE.ueid)
+    with pytest.raises(EvidenceRefused):
+        claimed(Draft(config=b"").evidence(), NOW)
 
 
 ONE_FAULT_EACH = [
@@ -227,15 +252,14 @@ ONE_FAULT_EACH = [
 
 @pytest.mark.parametrize(("draft", "failed"), ONE_FAULT_EACH, ids=[failed for _, failed in ONE_FAULT_EACH])
 def test_the_report_says_which_check_failed_and_what_was_not_reached(draft: Draft, failed: str) -> None:
-    checks, node = examine(draft.evidence(), reference(), VERIFIERS, min_tier="apple-mda", model=None, now=NOW)
+    (found,) = _examined(draft)
 
-    names = list(CHECKS[:-1])
-    place = names.index(failed)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    assert node is None
-    assert [check.name for check in checks] == names
-    assert [check.verdict for check in checks[:place]] == ["passed"] * place
-    assert checks[place].verdict == "failed"
-    assert {check.verdict for check in checks[place + 1 :]} == {"not reached"}
+    place = [str(name) for name in CHECKS].index(failed)
+    assert found.node is None
+    assert tuple(check.name for check in found.checks) == CHECKS
+    assert [check.verdict for check in found.checks[:place]] == ["passed"] * place
+    assert found.checks[place].verdict == "failed"
+    assert {check.verdict for check in found.checks[place + 1 :]} == {"not reached"}
 
 
 def test_a_refusal_holds_nothing_of_what_was_refused() -> None:

@@ -10,6 +10,7 @@ from typing import Final, TypedDict, cast
 from ringfence_house.attestation.refusal import EvidenceRefused
 from ringfence_house.attestation.strict import from_base64url
 from ringfence_house.protocol.names import CLOCK_SKEW_S, MAX_TOKEN_LIFE_S, PROFILE
+from ringfence_house.releases.documents import DIGEST, ID, UEID
 
 DEBUG_ON: Final = "enabled"
 DEBUG_OFF: Final = "disabled-since-boot"
@@ -19,8 +20,6 @@ DEBUG_STATES: Final = frozenset(
 """RFC 9711, 4.2.9, as JSON writes them."""
 
 NONCE: Final = re.compile(r"[A-Za-z0-9_-]{16,64}")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _OPAQUE = re.compile(r"[A-Za-z0-9_-]{16,128}")
 _NAMES = frozenset(
     {"eat_profile", "iat", "nbf", "exp", "ueid", "rf_ohttp", "rf_release", "rf_boot", "dbgstat", "eat_nonce"}
@@ -68,7 +67,7 @@ def read_claims(claims: Mapping[str, object], now: float, nonce: str | None) -> 
     return Claims(
         issued_at=issued_at,
         expires_at=expires_at,
-        ueid=_text(claims, "ueid", _NAME),
+        ueid=_text(claims, "ueid", UEID),
         key_config=_bytes(claims, "rf_ohttp"),
         release=_release(claims["rf_release"]),
         debug=debug == DEBUG_ON,
@@ -91,8 +90,8 @@ def _times(claims: Mapping[str, object], now: float) -> tuple[int, int]:
 def _release(value: object) -> ReleaseClaim:
     found = cast("dict[str, object]", value) if isinstance(value, dict) else {}
     _require(found.keys() == {"id", "code", "model", "config"}, "the claim rf_release is malformed")
-    code, model, config = (_text(found, name, _DIGEST) for name in ("code", "model", "config"))
-    return ReleaseClaim(id=_text(found, "id", _NAME), code=code, model=model, config=config)
+    code, model, config = (_text(found, name, DIGEST) for name in ("code", "model", "config"))
+    return ReleaseClaim(id=_text(found, "id", ID), code=code, model=model, config=config)
 
 
 def _text(values: Mapping[str, object], name: str, pattern: re.Pattern[str]) -> str:

@@ -1,36 +1,19 @@
-"""From bytes that anybody may have sent to a node that a request may be sealed for.
-
-The order is that of the protocol: what is cheap and what everything else rests on comes first. `verify` and `examine`
-run the same steps, so a report cannot say anything that the client does not do.
-"""
+"""From bytes that anybody may have sent to nodes that a request may be sealed for."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from hmac import compare_digest
-from typing import Literal
 
-from ringfence_house.attestation.claims import Claims, ReleaseClaim, read_claims
-from ringfence_house.attestation.endorsement import Endorsement, EndorsementVerifier
-from ringfence_house.attestation.evidence import Evidence, parse_directory, parse_evidence
-from ringfence_house.attestation.issue import freshness_of
-from ringfence_house.attestation.node import TIERS, Tier, VerifiedNode
-from ringfence_house.attestation.refusal import CHECKS, CheckName, EvidenceRefused
-from ringfence_house.attestation.token import open_token, public_key, spki_of
-from ringfence_house.protocol.faults import ProtocolFault
-from ringfence_house.protocol.keyconfig import KeyConfig, parse_key_config
-from ringfence_house.releases.reference import Device, Reference, Release
+from ringfence_house.attestation.checks import check_evidence
+from ringfence_house.attestation.endorsement import EndorsementVerifier
+from ringfence_house.attestation.evidence import parse_directory
+from ringfence_house.attestation.node import Tier, VerifiedNode
+from ringfence_house.attestation.refusal import EvidenceRefused
+from ringfence_house.releases.reference import Reference
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One check of one node's evidence, and how it ended."""
-
-    name: CheckName
-    verdict: Literal["passed", "failed", "not reached"]
-    detail: str
+DOUBLE = "another device offers the same key"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +48,7 @@ def verify(
     Raises:
         EvidenceRefused: any check failed; nothing may be sealed for this node.
     """
-    return _verify(
+    return check_evidence(
         evidence,
         reference,
         verifiers,
@@ -75,33 +58,6 @@ def verify(
         nonce=nonce,
         passed=lambda _name, _detail: None,
     )
-
-
-def examine(
-    evidence: bytes,
-    reference: Reference,
-    verifiers: Sequence[EndorsementVerifier],
-    *,
-    min_tier: Tier,
-    model: str | None,
-    now: float,
-    nonce: str | None = None,
-) -> tuple[list[Check], VerifiedNode | None]:
-    """Every check that `verify` makes, and the node if all passed. Never raises for what the evidence holds."""
-    checks: list[Check] = []
-    node: VerifiedNode | None = None
-
-    def passed(name: CheckName, detail: str) -> None:
-        checks.append(Check(name=name, verdict="passed", detail=detail))
-
-    try:
-        node = _verify(
-            evidence, reference, verifiers, min_tier=min_tier, model=model, now=now, nonce=nonce, passed=passed
-        )
-    except EvidenceRefused as refusal:
-        checks.append(Check(name=refusal.check, verdict="failed", detail=refusal.sentence))
-    left = CHECKS[len(checks) : CHECKS.index("duplicate")]
-    return [*checks, *(Check(name=name, verdict="not reached", detail="") for name in left)], node
 
 
 def verify_directory(
@@ -125,134 +81,20 @@ def verify_directory(
             nodes.append(verify(evidence, reference, verifiers, min_tier=min_tier, model=None, now=now))
         except EvidenceRefused as refusal:
             refused.append(refusal)
-    single, doubles = _without_doubles(nodes)
-    wanted = tuple(node for node in single if model is None or node.release.model == model)
-    return Verified(nodes=wanted, refused=(*refused, *doubles))
+    doubles = doubles_of(nodes)
+    refused += [EvidenceRefused("duplicate", DOUBLE) for node in nodes if node.kid in doubles]
+    latest = {node.kid: node for node in sorted(nodes, key=lambda node: node.expires_at) if node.kid not in doubles}
+    wanted = tuple(node for node in latest.values() if model is None or node.release.model == model)
+    return Verified(nodes=wanted, refused=tuple(refused))
 
 
-def _without_doubles(nodes: Sequence[VerifiedNode]) -> tuple[list[VerifiedNode], list[EvidenceRefused]]:
-    by_kid: defaultdict[str, list[VerifiedNode]] = defaultdict(list)
-    for node in nodes:
-        by_kid[node.kid].append(node)
-    kept: list[VerifiedNode] = []
-    refused: list[EvidenceRefused] = []
-    for same in by_kid.values():
-        # INVARIANT: one key, one device. Which of two devices holds it cannot be told, so neither is used.
-        if len({node.serial for node in same}) > 1:
-            refused += [EvidenceRefused("duplicate", "another device offers the same key")] * len(same)
-        else:
-            kept.append(max(same, key=lambda node: node.expires_at))
-    return kept, refused
+def doubles_of(nodes: Sequence[VerifiedNode]) -> frozenset[str]:
+    """The `kid`s that more than one device offers.
+
+    INVARIANT: one key, one device. Which of two devices holds a key cannot be told, so neither is used.
+    """
+    offers = Counter(kid for kid, _ in {(node.kid, node.serial) for node in nodes})
+    return frozenset(kid for kid, devices in offers.items() if devices > 1)
 
 
-def _verify(
-    data: bytes,
-    reference: Reference,
-    verifiers: Sequence[EndorsementVerifier],
-    *,
-    min_tier: Tier,
-    model: str | None,
-    now: float,
-    nonce: str | None,
-    passed: Callable[[CheckName, str], None],
-) -> VerifiedNode:
-    evidence = parse_evidence(data)
-    passed("form", f"{len(data)} bytes")
-    verifier = _verifier_of(evidence, verifiers, min_tier)
-    passed("type", verifier.type)
-    endorsement = verifier.verify(evidence.x5c, now)
-    passed("endorsement", f"serial {endorsement.serial}, macOS {endorsement.os_version}")
-    key = public_key(evidence.ak)
-    # INVARIANT: the endorser vouched for this very key; without this link any genuine Mac's chain would do.
-    if not compare_digest(endorsement.freshness, freshness_of(spki_of(key))):
-        raise EvidenceRefused("binding", "the endorsement is of another attestation key")
-    passed("binding", "the endorsed key is the one that signs")
-    opened = open_token(evidence.eat, key)
-    passed("signature", "by the attestation key")
-    claims = read_claims(opened, now, nonce)
-    _require_no_debugging(claims, endorsement)
-    passed("claims", f"{claims.expires_at - now:.0f} s left")
-    config = _key_config(claims)
-    passed("key", f"kid {config.kid}")
-    release = _release(claims.release, reference, now)
-    _require_system(endorsement.os_version, release)
-    passed("release", f"{release.id}, {release.model}")
-    device = _device(endorsement, claims, reference.devices)
-    passed("device", f"serial {device.serial}")
-    if model is not None and release.model != model:
-        raise EvidenceRefused("model", "the node serves another model")
-    passed("model", release.model)
-    return VerifiedNode(
-        kid=config.kid,
-        key_config=config,
-        digest=evidence.digest,
-        tier=endorsement.tier,
-        serial=device.serial,
-        release=release,
-        issued_at=claims.issued_at,
-        expires_at=min(claims.expires_at, endorsement.expires_at, release.not_after, reference.expires_at),
-    )
-
-
-def _verifier_of(evidence: Evidence, verifiers: Sequence[EndorsementVerifier], min_tier: Tier) -> EndorsementVerifier:
-    if evidence.endorsement not in TIERS:
-        raise EvidenceRefused("type", "the endorsement is of a type that is not known here")
-    if TIERS.index(evidence.endorsement) < TIERS.index(min_tier):
-        raise EvidenceRefused("type", f"the endorsement is {evidence.endorsement}, and {min_tier} is asked for")
-    for verifier in verifiers:
-        if verifier.type == evidence.endorsement:
-            return verifier
-    raise EvidenceRefused("type", f"there is nothing here to verify an endorsement of type {evidence.endorsement} with")
-
-
-def _require_no_debugging(claims: Claims, endorsement: Endorsement) -> None:
-    if claims.debug and endorsement.tier != "software-dev":
-        raise EvidenceRefused("claims", "the node says that it can be debugged")
-
-
-def _key_config(claims: Claims) -> KeyConfig:
-    try:
-        return parse_key_config(claims.key_config)
-    except ProtocolFault:
-        raise EvidenceRefused("key", "the key configuration is not exactly one, of the one suite allowed") from None
-
-
-def _release(claim: ReleaseClaim, reference: Reference, now: float) -> Release:
-    if now >= reference.expires_at:
-        raise EvidenceRefused("release", "the list of releases has expired")
-    release = reference.releases.get(claim["id"])
-    if release is None:
-        raise EvidenceRefused("release", "the release is not in the list")
-    if (release.code, release.model_digest, release.config) != (claim["code"], claim["model"], claim["config"]):
-        raise EvidenceRefused("release", "the node runs something else than the release it names")
-    if release.revoked:
-        raise EvidenceRefused("release", "the release was revoked")
-    if not release.not_before <= now < release.not_after:
-        raise EvidenceRefused("release", "the release is not allowed yet, or no more")
-    return release
-
-
-def _require_system(version: str, release: Release) -> None:
-    if release.min_os is not None and _numbers(version) < _numbers(release.min_os):
-        raise EvidenceRefused("release", f"the release needs macOS {release.min_os}, and the device has {version}")
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    numbers = [int(part) for part in version.split(".")]
-    while numbers and numbers[-1] == 0:  # 14.4 and 14.4.0 are the same version
-        numbers.pop()
-    return tuple(numbers)
-
-
-def _device(endorsement: Endorsement, claims: Claims, devices: Mapping[str, Device]) -> Device:
-    device = devices.get(endorsement.serial)
-    if device is None:
-        raise EvidenceRefused("device", "the device is not in the inventory")
-    if device.revoked:
-        raise EvidenceRefused("device", "the device was revoked")
-    if device.ueid != claims.ueid:
-        raise EvidenceRefused("device", "the device calls itself by another ueid than the inventory does")
-    return device
-
-
-__all__ = ["Check", "Verified", "examine", "verify", "verify_directory"]
+__all__ = ["DOUBLE", "Verified", "doubles_of", "verify", "verify_directory"]
