@@ -198,8 +198,8 @@ def test_an_answer_of_known_length_cut_at_any_byte_is_truncated() -> None:
         pytest.param(known(kind=4), id="unknown framing"),
         pytest.param(b"\x40\x01" + known()[1:], id="framing in two bytes"),
         pytest.param(known(head=b"\x40\x64" + b"\0" + b"\0"), id="status 0 after an informational one"),
-        pytest.param(known(head=varint(99)), id="status 99"),
-        pytest.param(known(head=varint(600)), id="status 600"),
+        pytest.param(known(head=varint(99) + b"\0" + varint(200)), id="status 99"),
+        pytest.param(known(head=varint(600) + b"\0" + varint(200)), id="status 600"),
         pytest.param(known(head=b"\x80\0\0\xc8"), id="status in four bytes"),
         pytest.param(known(fields=lines((b"A", b"b"))), id="upper-case name"),
         pytest.param(known(fields=lines((b":status", b"200"))), id="pseudo-field"),
@@ -319,6 +319,13 @@ def test_fields_up_to_the_limit_pass_and_no_further() -> None:
 def test_what_does_not_end_is_refused(data: bytes) -> None:
     with pytest.raises(TooLong):
         ResponseDecoder().feed(data)
+
+
+def test_trailers_have_a_limit_of_their_own() -> None:
+    content = bytes(2 * MAX_FIELDS_BYTES)
+    trailers = lines((b"a", b"b" * 1000))
+    data = known(rest=varint(len(content)) + content + varint(len(trailers)) + trailers)
+    assert read(data) == (ResponseHead(status=200, fields=()), content)
 
 
 def test_a_request_over_the_limit_is_refused_in_both_directions() -> None:
