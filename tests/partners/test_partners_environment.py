@@ -30,19 +30,14 @@ from ringfence import AsyncAssistant, Policy
 from ringfence.testing import ScriptedProvider
 
 async def main():
-    policy, streamed, audit = sys.argv[1], sys.argv[2] == "streamed", sys.argv[3]
+    policy, how, audit = sys.argv[1], sys.argv[2], sys.argv[3]
+    texts = []
     async with AsyncAssistant(Path(policy), audit=audit, consent=lambda asked: True) as asked:
-        if streamed:
+        if how == "both":
             async with asked.stream("Hello there", labels=["public"]) as stream:
-                response = await stream.response()
-        else:
-            response = await asked.respond("Hello there", labels=["public"])
-    print(json.dumps({"text": response.text, "recipient": response.receipt.recipient, "vendors": vendors()}))
-
-def vendors():
-    watched = ("openai", "google.genai", "httpx2", "aiohttp", "pydantic", "ringfence_openai", "ringfence_gemini",
-               "ringfence_mlx", "genai_prices", "msgspec")
-    return [name for name in watched if name in sys.modules]
+                texts.append((await stream.response()).text)
+        texts.append((await asked.respond("Hello there", labels=["public"])).text)
+    print(json.dumps({"texts": texts}))
 
 asyncio.run(main())
 """
@@ -184,30 +179,30 @@ def hostile(trap: Trap, tmp_path: Path) -> dict[str, str]:
     return {**proxies, **named, **rest}
 
 
-@pytest.mark.parametrize("how", ["streamed", "whole"])
 @pytest.mark.parametrize("api", APIS)
-def test_the_environment_leads_nowhere(server: PartnerServer, trap: Trap, tmp_path: Path, api: Api, how: str) -> None:
+def test_the_environment_leads_nowhere(server: PartnerServer, trap: Trap, tmp_path: Path, api: Api) -> None:
+    """Neither a stream nor a whole answer."""
     double = backend(api, server)
-    double.play(Scene(text=("From", " the policy's", " url.")))
+    double.play(*[Scene(text=("From", " the policy's", " url."))] * 2)
     policy = tmp_path / "policy.yaml"
     policy.write_text(policy_text({"first": at(api, server)}))
     environment = hostile(trap, tmp_path)
-    answer = run(ASK, str(policy), how, str(tmp_path / "audit"), cwd=tmp_path, **environment)
-    assert answer["text"] == "From the policy's url."
+    answer = run(ASK, str(policy), "both", str(tmp_path / "audit"), cwd=tmp_path, **environment)
+    assert answer["texts"] == ["From the policy's url."] * 2
     assert trap.caught == []
-    (seen,) = double.seen()
     header, key = ("x-goog-api-key", GEMINI_KEY) if api == "gemini" else ("authorization", f"Bearer {OPENAI_KEY}")
-    assert seen.headers[header] == key
-    said = "\n".join((*seen.headers, *seen.headers.values(), seen.path, seen.query, seen.body.decode())).lower()
-    assert "evil" not in said
-    assert str(trap.port) not in said
+    streamed, whole = double.seen()
+    for seen in (streamed, whole):
+        assert seen.headers[header] == key
+        said = "\n".join((*seen.headers, *seen.headers.values(), seen.path, seen.query, seen.body.decode())).lower()
+        assert "evil" not in said
+        assert str(trap.port) not in said
     kept = [path for path in (tmp_path / "audit").rglob("*") if path.is_file()]
     assert kept
     assert not any("evil" in path.read_text() for path in kept)
 
 
-@pytest.mark.parametrize("where", ["writable", "missing"])
-@pytest.mark.parametrize("api", ["responses", "gemini"])
+@pytest.mark.parametrize(("api", "where"), [("responses", "writable"), ("gemini", "missing")])
 def test_the_file_for_tls_keys_is_not_opened(server: PartnerServer, tmp_path: Path, api: Api, where: str) -> None:
     """The core takes care of it when it imports aiohttp; where the file cannot be opened, the import itself fails."""
     backend(api, server).play(Scene(text=("Hello",)))
@@ -215,7 +210,7 @@ def test_the_file_for_tls_keys_is_not_opened(server: PartnerServer, tmp_path: Pa
     policy.write_text(policy_text({"first": at(api, server)}))
     file = tmp_path / ("keys.log" if where == "writable" else "missing/keys.log")
     answer = run(ASK, str(policy), "whole", str(tmp_path / "audit"), cwd=tmp_path, SSLKEYLOGFILE=str(file))
-    assert answer["text"] == "Hello"
+    assert answer["texts"] == ["Hello"]
     assert not file.exists()
 
 
@@ -228,7 +223,7 @@ def test_the_vendors_own_key_does_not_go_to_another_url(server: PartnerServer, t
     assert "secret" not in named
     policy.write_text(policy_text({"first": named, "local": DEVICE}))
     keys = {name: f"{name}-evil" for name in ("OPENAI_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY", "OPENAI_ADMIN_KEY")}
-    code = ASK.replace("        if streamed:", "        if False:").replace(
+    code = ASK.replace(
         "asyncio.run(main())",
         "try:\n    asyncio.run(main())\nexcept ringfence.RingfenceError as error:\n"
         "    print(json.dumps({'error': type(error).__name__, 'shown': str(error)}))",
