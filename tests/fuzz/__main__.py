@@ -82,7 +82,7 @@ def _fuzz(name: str, runs: int, keep: Path | None) -> Outcome:
 
 
 def _what_broke(done: subprocess.CompletedProcess[str], folder: Path, keep: Path | None, name: str) -> str:
-    found = [file for file in folder.iterdir() if file.is_file()]
+    found = [file for file in folder.iterdir() if file.is_file() and file.name != "words"]
     for file in found:
         if keep is not None:
             keep.mkdir(parents=True, exist_ok=True)

@@ -24,9 +24,16 @@ def main(name: str, runs: int, folder: Path) -> None:
     for number, seed in enumerate(target.seeds):
         target.run(seed)
         (corpus / f"seed-{number}").write_bytes(seed)
+    words = folder / "words"
+    words.write_text("".join(f'"{_escaped(word)}"\n' for word in target.words))
     limits = [f"-max_len={MAX_BYTES}", f"-timeout={LONGEST_S}", f"-rss_limit_mb={MEMORY_MB}"]
-    atheris.Setup([sys.argv[0], f"-runs={runs}", f"-artifact_prefix={folder}/", *limits, str(corpus)], target.run)
+    options = [f"-runs={runs}", f"-artifact_prefix={folder}/", f"-dict={words}", *limits]
+    atheris.Setup([sys.argv[0], *options, str(corpus)], target.run)
     atheris.Fuzz()
+
+
+def _escaped(word: bytes) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in word)
 
 
 if __name__ == "__main__":

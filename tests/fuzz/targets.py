@@ -6,7 +6,9 @@ and raises for anything else.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import pairwise
@@ -28,15 +30,21 @@ from ringfence_house.protocol.names import MAX_FIELDS_BYTES
 
 Fields: TypeAlias = list[tuple[bytes, bytes]]
 _FIELDS: Final[Fields] = [(b"content-type", b"application/json"), (b"date", b"Sun, 22 Nov 2026 10:00:00 GMT")]
+_JSON: Final = (
+    *(b'"v":1', b'"v":true', b'"v":1.0', b'"eat":""', b'"ak":{}', b'"type":""', b'"nodes":[]'),
+    *(b'"x5c":[]', b'"x5c":["AA=="]', b'"x5c":[1]', b"null", b"{}", b"[]", b",", b"[[[[[[[[", b'{"a":{"a":{"a":'),
+    *(b"1e999", b"NaN", b"-0", rb'"\ud800"', rb'"\u0000"', "é".encode()),
+)
 _PIECES: Final = (b'data: {"choices":[]}\n\n', b": padding\n", b"data: [DONE]\n\n")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """`run` takes the bytes; `seeds` are valid ones, which the fuzzer changes."""
+    """`run` takes the bytes; `seeds` are valid ones, which the fuzzer changes, also by putting in `words`."""
 
     run: Callable[[bytes], None]
     seeds: tuple[bytes, ...]
+    words: tuple[bytes, ...] = ()
 
 
 def request() -> Target:
@@ -108,14 +116,15 @@ def evidence() -> Target:
     module, refused = _attestation()
 
     def run(data: bytes) -> None:
-        try:
-            read = module.parse_evidence(data)
-        except refused:
-            return
-        written = module.make_evidence(read.eat, read.ak, read.endorsement, read.x5c)
-        _must(written.encoded == data and written.digest == read.digest, "evidence has two spellings")
+        for spelling in _spellings(data):
+            try:
+                read = module.parse_evidence(spelling)
+            except refused:
+                continue
+            written = module.make_evidence(read.eat, read.ak, read.endorsement, read.x5c)
+            _must(written.encoded == spelling and written.digest == read.digest, "evidence has two spellings")
 
-    return Target(run=run, seeds=tuple(_evidence(module)))
+    return Target(run=run, seeds=tuple(_evidence(module)), words=_JSON)
 
 
 def directory() -> Target:
@@ -123,14 +132,15 @@ def directory() -> Target:
     module, refused = _attestation()
 
     def run(data: bytes) -> None:
-        try:
-            for each in module.parse_directory(data):
-                module.parse_evidence(each)
-        except refused:
-            return
+        for spelling in _spellings(data):
+            try:
+                for each in module.parse_directory(spelling):
+                    module.parse_evidence(each)
+            except refused:
+                continue
 
     ones = list(_evidence(module))
-    return Target(run=run, seeds=(module.make_directory(ones), module.make_directory(ones[:1])))
+    return Target(run=run, seeds=(module.make_directory(ones), module.make_directory(ones[:1])), words=_JSON)
 
 
 TARGETS: Final[dict[str, Callable[[], Target]]] = {
@@ -201,6 +211,13 @@ def _answers() -> Iterator[bytes]:
 def _attestation() -> tuple[Any, type[Exception]]:
     module = import_module("ringfence_house.attestation.evidence")
     return module, import_module("ringfence_house.attestation.refusal").EvidenceRefused
+
+
+def _spellings(data: bytes) -> Iterator[bytes]:
+    """The bytes, and where they are JSON at all, that in the spelling of evidence, so that the shape is tried too."""
+    yield data
+    with suppress(ValueError, RecursionError):
+        yield json.dumps(json.loads(data), sort_keys=True, separators=(",", ":")).encode()
 
 
 def _evidence(module: Any) -> Iterator[bytes]:
