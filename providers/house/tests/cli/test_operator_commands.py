@@ -123,18 +123,13 @@ def test_a_release_is_added_and_read(desk: Desk) -> None:
     assert found.capabilities == {"tools"}
 
 
-def test_measures_are_taken_of_what_is_there(desk: Desk) -> None:
-    Path("code").mkdir()
-    Path("code/node.py").write_text("1")
+def test_a_model_is_measured_as_its_node_measures_it(desk: Desk) -> None:
     Path("weights").mkdir()
     Path("weights/model.safetensors").write_bytes(b"2")
-    Path("node.toml").write_text("3")
-    measured = ("--code", "code", "--model-folder", "weights", "--config", "node.toml")
-    desk.type("release", "add", "r1", "--model", "smol", *measured, "--context-tokens", "10")
+    words = [*FACTS[:4], *FACTS[6:], "--model-folder", "weights", "--context-tokens", "10"]
+    desk.type("release", "add", "r1", *words)
     found = desk.read().releases["r1"]
-    assert found.code == measure(Path("code"))
     assert found.model_digest == measure(Path("weights"))
-    assert found.config == measure(Path("node.toml"))
     assert found.capabilities == {"text"}
     assert found.not_after - found.not_before == 90 * 86_400
 
@@ -142,12 +137,12 @@ def test_measures_are_taken_of_what_is_there(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([*FACTS[:2], *FACTS[4:]], "a release needs either --code or --code-sha256"),
-        ([*FACTS, "--code", "."], "a release needs either --code or --code-sha256"),
-        ([*FACTS[:4], *FACTS[6:]], "a release needs either --model-folder or --model-sha256"),
+        ([*FACTS[:2], *FACTS[4:]], "missing option '--code-sha256'"),
+        ([*FACTS, "--model-folder", "."], "a release needs either --model-sha256 or --model-folder"),
+        ([*FACTS[:4], *FACTS[6:]], "a release needs either --model-sha256 or --model-folder"),
         ([*FACTS, "--capability", "flying"], "'flying' is not one of"),
         ([*FACTS, "--until", "soon"], "'soon' does not match the format"),
-        ([*FACTS[:2], "--code", "nowhere", *FACTS[4:]], "'nowhere' does not exist"),
+        ([*FACTS, "--model-folder", "nowhere"], "'nowhere' does not exist"),
     ],
 )
 def test_wrong_usage_is_said(desk: Desk, words: Sequence[str], said: str) -> None:

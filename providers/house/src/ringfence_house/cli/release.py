@@ -35,12 +35,12 @@ def release() -> None:
 @release.command()
 @click.argument("release_id", metavar="ID")
 @click.option("--model", required=True, metavar="NAME", help="The name under which clients ask for it.")
-@click.option("--code", type=_PATH, metavar="PATH", help="Measure the node's code: a file or a folder.")
-@click.option("--code-sha256", metavar="HEX", help="… or its measure, as a node prints it.")
-@click.option("--model-folder", type=_PATH, metavar="PATH", help="Measure the model.")
-@click.option("--model-sha256", metavar="HEX", help="… or its measure.")
-@click.option("--config", type=_PATH, metavar="FILE", help="Measure the node's configuration.")
-@click.option("--config-sha256", metavar="HEX", help="… or its measure.")
+@click.option(
+    "--code-sha256", required=True, metavar="HEX", help="The code's measure, as `ringfence-node measure` prints."
+)
+@click.option("--config-sha256", required=True, metavar="HEX", help="The configuration's measure, from there too.")
+@click.option("--model-sha256", metavar="HEX", help="The model's measure, from there too …")
+@click.option("--model-folder", type=_PATH, metavar="PATH", help="… or measured now: a file or a folder.")
 @click.option("--context-tokens", type=click.IntRange(min=1), required=True, metavar="N", help="The model's context.")
 @click.option(
     "--capability",
@@ -59,12 +59,10 @@ def add(
     *,
     release_id: str,
     model: str,
-    code: Path | None,
-    code_sha256: str | None,
-    model_folder: Path | None,
+    code_sha256: str,
+    config_sha256: str,
     model_sha256: str | None,
-    config: Path | None,
-    config_sha256: str | None,
+    model_folder: Path | None,
     context_tokens: int,
     capabilities: Sequence[str],
     start: datetime | None,
@@ -76,7 +74,8 @@ def add(
 ) -> None:
     """Lets nodes serve the release ID, and publishes that.
 
-    Its facts never change afterwards: another build, model, configuration or time is another release.
+    `ringfence-node measure`, with the options of the node, prints three of the options of this command. The facts of a
+    release never change afterwards: another build, model, configuration or time is another release.
     """
     from ringfence_house.releases.reference import Release  # noqa: PLC0415
 
@@ -85,9 +84,9 @@ def add(
     added = Release(
         id=release_id,
         model=model,
-        code=_measure("code", code, code_sha256),
-        model_digest=_measure("model-folder", model_folder, model_sha256, digest_option="model-sha256"),
-        config=_measure("config", config, config_sha256),
+        code=code_sha256.lower(),
+        model_digest=_of_model(model_sha256, model_folder),
+        config=config_sha256.lower(),
         not_before=now if start is None else _time(start),
         not_after=now + 90 * _DAY_S if end is None else _time(end),
         capabilities=frozenset(capabilities or ("text",)),
@@ -135,13 +134,12 @@ def revoke(*, release_id: str, keys: tuple[Path, ...], folder: Path, as_json: bo
     shared.tell(repository, f"no node may serve {release_id} any more", document, as_json=as_json)
 
 
-def _measure(option: str, path: Path | None, digest: str | None, *, digest_option: str | None = None) -> str:
+def _of_model(digest: str | None, path: Path | None) -> str:
     """The measure that was given, or that of `path`; one of the two."""
     from ringfence_house.releases.measure import measure  # noqa: PLC0415
 
-    other = digest_option or f"{option}-sha256"
     if (path is None) == (digest is None):
-        raise Misuse(f"a release needs either --{option} or --{other}", way_out="one of the two")
+        raise Misuse("a release needs either --model-sha256 or --model-folder", way_out="one of the two")
     return measure(path) if path is not None else str(digest).lower()
 
 
