@@ -79,6 +79,11 @@ def claimed(evidence: bytes, now: float) -> Claimed:
     return Claimed(kid=kid, type=found.endorsement, digest=found.digest, claims=claims)
 
 
+def unseen(sentence: str) -> Examined:
+    """Of a node that gave no evidence to examine."""
+    return _ended([Check(name="form", verdict="failed", detail=sentence)], None)
+
+
 def _examine(
     evidence: bytes,
     reference: Reference,
@@ -101,6 +106,10 @@ def _examine(
         )
     except EvidenceRefused as refusal:
         checks.append(Check(name=refusal.check, verdict="failed", detail=refusal.sentence))
+    return _ended(checks, node)
+
+
+def _ended(checks: Sequence[Check], node: VerifiedNode | None) -> Examined:
     left = (Check(name=name, verdict="not reached", detail="") for name in CHECKS[len(checks) :])
     return Examined(checks=(*checks, *left), node=node)
 
@@ -118,4 +127,4 @@ def _with_doubles(examined: Examined, doubles: frozenset[str]) -> Examined:
     return replace(examined, checks=(*examined.checks[:-1], last), node=None if double else examined.node)
 
 
-__all__ = ["Check", "Claimed", "Examined", "claimed", "examine"]
+__all__ = ["Check", "Claimed", "Examined", "claimed", "examine", "unseen"]
