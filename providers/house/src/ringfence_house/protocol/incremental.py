@@ -54,8 +54,7 @@ class Incremental(ABC, Generic[PartT]):
         Raises:
             ProtocolFault: they are not allowed, or an earlier fault or the end went before.
         """
-        self._buffer += data
-        return self._advance()
+        return self._advance(data)
 
     def end(self) -> list[PartT]:
         """The parts that only the end of the bytes completes.
@@ -65,12 +64,13 @@ class Incremental(ABC, Generic[PartT]):
             ProtocolFault: the last part is not allowed, or an earlier fault or the end went before.
         """
         self._ended = True
-        return self._advance()
+        return self._advance(b"")
 
-    def _advance(self) -> list[PartT]:
+    def _advance(self, data: bytes) -> list[PartT]:
         # INVARIANT: a reader runs out once, at a proper end; nothing is read after that, nor after a fault.
         if self._over:
             raise ProtocolFault("the message was over, or broken, before")
+        self._buffer += data
         try:
             next(self._reading)
         except StopIteration:
