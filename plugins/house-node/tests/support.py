@@ -34,7 +34,10 @@ from ringfence_house_node.server.serving import Address, Server, bind
 from ringfence_house_node.service import Answer, Call, Readiness
 
 MODEL = "test-model"
-RELEASE: ReleaseClaim = {"id": "r1", **{name: sha256(name.encode()).hexdigest() for name in ("code", "model", "config")}}  # type: ignore[typeddict-item]
+RELEASE: ReleaseClaim = {
+    "id": "r1",
+    **{name: sha256(name.encode()).hexdigest() for name in ("code", "model", "config")},
+}  # type: ignore[typeddict-item]
 CANARY = "canary-7f3a prompt nobody may see"
 
 Script = Callable[[Call], AsyncGenerator[bytes, None]]
@@ -123,9 +126,7 @@ class DevAttestor:
     def __init__(self, folder: Path) -> None:
         self._key = FileKey.open(folder / "ak.key")
         ca = DevelopmentCa.open(folder / "ca", time.time())
-        self._x5c = ca.issue_leaf(
-            self._key.spki(), serial=self.serial, udid="udid", os_version="15.0", now=time.time()
-        )
+        self._x5c = ca.issue_leaf(self._key.spki(), serial=self.serial, udid="udid", os_version="15.0", now=time.time())
         self.broken = False
 
     def issue(
@@ -192,7 +193,9 @@ class Sealed:
 class House:
     """A node that is served, and a client of it."""
 
-    def __init__(self, node: Node, service: ScriptedService, url: str, admin_url: str, http: httpx2.AsyncClient) -> None:
+    def __init__(
+        self, node: Node, service: ScriptedService, url: str, admin_url: str, http: httpx2.AsyncClient
+    ) -> None:
         self.node = node
         self.service = service
         self.url = url

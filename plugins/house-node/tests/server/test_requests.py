@@ -130,7 +130,13 @@ async def test_a_replayed_request_is_answered_once(house: House) -> None:
 
 @pytest.mark.parametrize(
     ("offset_s", "code"),
-    [(-600, "date_out_of_window"), (-125, "date_out_of_window"), (125, "date_out_of_window"), (-100, None), (100, None)],
+    [
+        (-600, "date_out_of_window"),
+        (-125, "date_out_of_window"),
+        (125, "date_out_of_window"),
+        (-100, None),
+        (100, None),
+    ],
 )
 async def test_a_request_counts_only_near_its_date(house: House, offset_s: int, code: str | None) -> None:
     inner = await house.ask(fields=house.fields(date=formatdate(time.time() + offset_s, usegmt=True)))
@@ -170,7 +176,9 @@ async def test_what_the_fields_say_must_hold_here(
     assert refused(house, inner) == (status, code)
 
 
-@pytest.mark.parametrize("name", ["date", names.EVIDENCE_FIELD, names.EXPECT_FIELD, names.TENANT_FIELD, "authorization"])
+@pytest.mark.parametrize(
+    "name", ["date", names.EVIDENCE_FIELD, names.EXPECT_FIELD, names.TENANT_FIELD, "authorization"]
+)
 async def test_a_field_that_comes_twice_is_refused(house: House, name: str) -> None:
     fields = house.fields(ringfence_tenant="t", authorization="Bearer x")
     twice = [*fields, next(field for field in fields if field[0] == name.encode())]

@@ -7,6 +7,7 @@ import logging
 import time
 from pathlib import Path
 
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,8 +22,6 @@ from ringfence_house_node.server.releases import releases_route
 
 LOG = logging.getLogger("ringfence_house_node")
 ACCESS = logging.getLogger("ringfence_house_node.access")
-
-_METRICS_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 
 
 def public_app(node: Node, *, releases: Path | None = None) -> ASGIApp:
@@ -50,7 +49,7 @@ def admin_app(node: Node) -> ASGIApp:
         return Response(json.dumps(document), 503 if obstacles else 200, media_type="application/json")
 
     async def metrics(_: Request) -> Response:
-        return Response(node.metrics.text(), headers={"content-type": _METRICS_TYPE})
+        return Response(node.metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
 
     routes = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
     return Quiet(Starlette(routes=routes))

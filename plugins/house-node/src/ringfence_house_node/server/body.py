@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from typing import Self
 
 from starlette.types import Receive
 
@@ -49,7 +50,7 @@ class Body:
         self._held = 0
         self._ended = False
 
-    def __enter__(self) -> Body:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -138,9 +138,7 @@ class _Exchange:
             await self._fault(InnerFault(429, "over_share", message, retry_after_s=over.retry_after_s))
         except Full as full:
             self._outcome = "full"
-            await self._fault(
-                InnerFault(503, "full", "the node is full", retry_after_s=full.retry_after_s), load=1.0
-            )
+            await self._fault(InnerFault(503, "full", "the node is full", retry_after_s=full.retry_after_s), load=1.0)
 
     def _checked(self) -> tuple[Call, str]:
         """The call, and by whom; each check of house-protocol, in order."""

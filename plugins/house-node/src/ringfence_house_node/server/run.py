@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from ringfence_house_node.server.app import admin_app, public_app
 from ringfence_house_node.server.node import Node
 from ringfence_house_node.server.serving import Bound, Server, Signals, first_of, leave_no_core
+
+LOG = logging.getLogger("ringfence_house_node")
 
 _LOOK_EVERY_S = 0.05
 SIGNALLED = 128
@@ -36,6 +40,7 @@ async def run_node(
         meanwhile: What runs beside it until the end.
     """
     leave_no_core()
+    asyncio.get_running_loop().set_exception_handler(_only_the_type)
     signals = Signals()
     async with signals():
         await asyncio.to_thread(node.ring.rotate)
@@ -49,9 +54,16 @@ async def run_node(
     return SIGNALLED + signals.number if signals.number == signal.SIGINT else 0
 
 
+def _only_the_type(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    # INVARIANT: the words of an exception that nobody took may hold what was asked; they are not logged.
+    LOG.error("the event loop reports: %s", type(context.get("exception")).__name__)
+
+
 def _starting(node: Node, on_ready: Callable[[], None]) -> Callable[[], Coroutine[object, object, None]]:
     async def start() -> None:
         await node.service.start()
+        if node.obstacles():
+            LOG.warning("takes no requests yet: %s", ", ".join(node.obstacles()))
         while node.obstacles():  # noqa: ASYNC110  (a service has a state, not an event)
             await asyncio.sleep(_LOOK_EVERY_S)
         on_ready()

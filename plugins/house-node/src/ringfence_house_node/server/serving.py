@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 
 from ringfence.errors import InvalidRequest
 
-LOG = logging.getLogger("ringfence_house_node")
+SERVER_LOG = logging.getLogger("ringfence_house_node.hypercorn")
 
 _KEEP_ALIVE_S = 30
 """Longer than clients and balancers keep a connection, so that it is they who close it."""
@@ -107,10 +107,10 @@ class Server:
 def _config(bound: Bound) -> Config:
     config = Config()
     config.bind = [f"fd://{bound.socket.detach()}"]
-    config.errorlog = LOG
+    config.errorlog = SERVER_LOG
+    SERVER_LOG.setLevel(logging.WARNING)
     config.accesslog = None
     config.backlog = _BACKLOG
-    config.loglevel = "WARNING"
     config.include_server_header = False
     config.graceful_timeout = _CLOSING_S
     config.keep_alive_timeout = _KEEP_ALIVE_S

@@ -1,0 +1,168 @@
+"""The directory of a house: what its nodes say of themselves, side by side, and the release repository.
+
+It verifies nothing, and nobody believes it: a client checks every piece of evidence and every signature itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from ringfence.cli import terminal
+from ringfence.cli.options import json_option
+from ringfence_house.attestation.evidence import make_directory, parse_directory
+from ringfence_house.attestation.refusal import EvidenceRefused
+from ringfence_house.protocol import names
+from ringfence_house_node.server.app import Quiet
+from ringfence_house_node.server.listening import address_of, listening_options
+from ringfence_house_node.server.logs import log_to_stderr
+from ringfence_house_node.server.releases import releases_route
+from ringfence_house_node.server.serving import Bound, Server, Signals, bind, first_of
+
+if TYPE_CHECKING:
+    import httpx2
+
+LOG = logging.getLogger("ringfence_house_node")
+
+MISSES = 3
+"""A node that did not answer so often in a row is left out."""
+_TIMEOUT_S = 5.0
+
+
+@dataclass
+class _Known:
+    evidence: tuple[bytes, ...] = ()
+    missed: int = 0
+
+
+@dataclass
+class Directory:
+    """The evidence of nodes by their base URLs, asked for again and again."""
+
+    nodes: Sequence[str]
+    every_s: float
+    _known: dict[str, _Known] = field(default_factory=dict[str, _Known], init=False)
+
+    def document(self) -> bytes | None:
+        """The same bytes for every caller until a node says something new; `None` while no node is known."""
+        found = [each for url in self.nodes for each in self._known.get(url, _Known()).evidence]
+        return make_directory(found[: names.MAX_NODES]) if found else None
+
+    async def keep(self) -> None:
+        """Asks every node, for ever."""
+        import httpx2  # noqa: PLC0415  (only a directory is a client)
+
+        async with httpx2.AsyncClient(trust_env=False, timeout=_TIMEOUT_S, follow_redirects=False) as client:
+            while True:
+                await asyncio.gather(*(self._ask(client, url) for url in self.nodes))
+                await asyncio.sleep(self.every_s)
+
+    async def _ask(self, client: httpx2.AsyncClient, url: str) -> None:
+        import httpx2  # noqa: PLC0415
+
+        known = self._known.setdefault(url, _Known())
+        try:
+            found = parse_directory(await _read(client, url + names.EVIDENCE_PATH))
+            # One node cannot make the directory longer than clients read.
+            known.evidence, known.missed = tuple(each for each in found if len(each) <= names.MAX_EVIDENCE_BYTES), 0
+        except (httpx2.HTTPError, httpx2.InvalidURL, EvidenceRefused) as error:
+            known.missed += 1
+            if known.missed == MISSES:
+                LOG.warning("node %d gives no evidence: %s", self.nodes.index(url) + 1, type(error).__name__)
+                known.evidence = ()
+
+
+async def _read(client: httpx2.AsyncClient, url: str) -> bytes:
+    """A document, no longer than a directory may be."""
+    content = b""
+    async with client.stream("GET", url) as response:
+        response.raise_for_status()
+        async for piece in response.aiter_bytes():
+            content += piece
+            if len(content) > names.MAX_DIRECTORY_BYTES:
+                raise EvidenceRefused("form", "the directory is too long")
+    return content
+
+
+def directory_app(directory: Directory, releases: Path | None) -> ASGIApp:
+    """Serves the evidence and the repository, and nothing else."""
+
+    async def evidence(_: Request) -> Response:
+        document = directory.document()
+        if document is None:
+            return Response("no node is known now\n", 503, {"retry-after": "1"}, media_type="text/plain")
+        return Response(document, headers={"cache-control": "no-cache"}, media_type="application/json")
+
+    routes = [Route(names.EVIDENCE_PATH, evidence)]
+    if releases is not None:
+        routes.append(releases_route(releases))
+    return Quiet(Starlette(routes=routes))
+
+
+async def run_directory(directory: Directory, *, releases: Path | None, public: Bound) -> int:
+    """Serves until a signal, and returns the exit code: 0 after SIGTERM, 130 after Ctrl-C."""
+    signals = Signals()
+    async with signals():
+        server = Server(directory_app(directory, releases), public)
+        keeping = asyncio.create_task(directory.keep())
+        try:
+            await first_of(signals.asked, server.task, keeping)
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, server.close(), return_exceptions=True)
+    return 128 + signals.number if signals.number == signal.SIGINT else 0
+
+
+@click.command()
+@click.option(
+    "--node", "nodes", multiple=True, required=True, metavar="URL", help="A node's base URL; may be repeated."
+)
+@click.option(
+    "--releases",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help="The release repository, to be served as it is.",
+)
+@click.option("--every", "every_s", type=click.FloatRange(min=0.1), default=5.0, show_default=True, help="Seconds.")
+@listening_options
+@json_option("One line of JSON on stdout when it listens.")
+def directory(
+    *,
+    nodes: tuple[str, ...],
+    releases: Path | None,
+    every_s: float,
+    host: str,
+    port: int,
+    certificate: Path | None,
+    key: Path | None,
+    behind_proxy: bool,
+    as_json: bool,
+) -> None:
+    """Asks nodes what they say of themselves, and serves that to clients beside the releases.
+
+    It verifies nothing and need not be trusted: clients check all of it.
+    """
+    address = address_of(host=host, port=port, certificate=certificate, key=key, behind_proxy=behind_proxy)
+    public = bind(address)
+    log_to_stderr(access=False)
+    url = public.url
+    if as_json:
+        terminal.write_json({"ready": True, "url": url})
+    terminal.say(f"directory of {len(nodes)} nodes at {url}")
+    kept = Directory(nodes=[node.rstrip("/") for node in nodes], every_s=every_s)
+    raise SystemExit(asyncio.run(run_directory(kept, releases=releases, public=public)))
+
+
+__all__ = ["Directory", "directory", "directory_app", "run_directory"]

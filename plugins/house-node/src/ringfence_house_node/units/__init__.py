@@ -1,0 +1,1 @@
+"""Units of the system's own supervisors, as data."""
