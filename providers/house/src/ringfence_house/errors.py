@@ -8,12 +8,12 @@
     └── StreamBroken
         └── StreamTruncated      the answer ended before its authenticated end, or was altered
 
-What stands outside of the encryption is a hint that anybody in between can give: it never becomes more than one of these.
+What stands outside of the encryption is a hint that anybody in between can give: it becomes one of these and no more.
 """
 
 from __future__ import annotations
 
-from ringfence.errors import ConnectFailed, ProviderError, StreamBroken
+from ringfence.errors import Closed, ConnectFailed, ProviderError, StreamBroken
 
 
 class HouseProtocolError(ProviderError):
@@ -32,4 +32,9 @@ class StreamTruncated(StreamBroken):
     """The answer did not come to its authenticated end: it was cut or altered on its way, or its node died."""
 
 
-__all__ = ["HouseProtocolError", "NodeUnavailable", "StreamTruncated"]
+def closed_error() -> Closed:
+    """The provider is closed, or was never opened."""
+    return Closed("the provider house is closed", way_out="open it, or a new assistant")
+
+
+__all__ = ["HouseProtocolError", "NodeUnavailable", "StreamTruncated", "closed_error"]

@@ -72,10 +72,10 @@ def read_options(recipient: Recipient) -> HouseOptions:
 def _tier(given: str | None) -> Tier:
     if given is None:
         return DEFAULT_TIER
-    found = next((tier for tier in TIERS if tier == given), None)
-    if found is None:
-        raise OptionFault("min_tier of a house is none that there is", f"min_tier: one of {', '.join(TIERS)}")
-    return found
+    for tier in TIERS:
+        if tier == given:
+            return tier
+    raise OptionFault("min_tier of a house is none that there is", f"min_tier: one of {', '.join(TIERS)}")
 
 
 def _min_nodes(given: object) -> int:

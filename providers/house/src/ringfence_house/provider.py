@@ -32,6 +32,7 @@ from ringfence.recipient import Recipient
 from ringfence.registry import load_manifest
 from ringfence.request import Request
 from ringfence.response import Finish, ProviderEvent, Usage
+from ringfence_house.errors import closed_error
 from ringfence_openai.provider import OpenAIProvider
 
 if TYPE_CHECKING:
@@ -43,11 +44,6 @@ if TYPE_CHECKING:
 
 _INNER_URL = "https://house.ringfence.invalid/v1"
 """Where the inner request goes: nowhere that can be looked up (`names.AUTHORITY`)."""
-
-
-def closed_error() -> Closed:
-    """The provider is closed, or was never opened."""
-    return Closed("the provider house is closed", way_out="open it, or a new assistant")
 
 
 @dataclass(slots=True)
@@ -225,7 +221,7 @@ class HouseProvider(Provider):
             return made
 
     def _sealing(self, inner: Recipient) -> httpx2.AsyncClient:
-        """The client that the provider `openai` gets, for whichever recipient: the grant says into which house it goes."""
+        """The client that the provider `openai` gets for any recipient: the grant says into which house it goes."""
         del inner
         if self._client is None:
             import httpx2  # noqa: PLC0415  (with what seals, on first use)

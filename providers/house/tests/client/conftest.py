@@ -6,8 +6,8 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-
 from providers.house.tests.client.support import WORDS, saying
+
 from ringfence_house.testing import HouseServer, Script
 
 

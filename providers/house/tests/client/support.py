@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self, cast
 
 from ringfence import AsyncAssistant, Response, Retry
 from ringfence.errors import RingfenceError
@@ -67,7 +67,7 @@ class Client:
             retry=Retry(attempts=attempts, wait_s=0),
         )
 
-    async def __aenter__(self) -> Client:
+    async def __aenter__(self) -> Self:
         await self._assistant.__aenter__()
         return self
 
@@ -77,9 +77,10 @@ class Client:
     async def ask(self, text: str = PROMPT, **options: Any) -> Asked:
         """What comes of a request; an error is part of it."""
         try:
-            return Asked(response=await self._assistant.respond(text, **options), error=None)
+            response = cast("Response[Any]", await self._assistant.respond(text, **options))
         except RingfenceError as error:
             return Asked(response=None, error=error, partial=getattr(error, "partial_text", ""))
+        return Asked(response=response, error=None)
 
     @property
     def assistant(self) -> AsyncAssistant:
@@ -105,8 +106,6 @@ def whole(change: Callable[[list[bytes]], Sequence[bytes]]) -> Callable[[Pieces]
             yield piece
 
     return changed
-
-
 
 
 __all__ = ["PROMPT", "TEXT", "WORDS", "Asked", "Client", "Pieces", "ask", "nothing_left", "refusing", "saying", "whole"]

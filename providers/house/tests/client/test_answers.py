@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 import pytest
-
 from providers.house.tests.client.support import PROMPT, TEXT, WORDS, Client, Pieces, ask, refusing, saying, whole
+
 from ringfence.errors import (
     AuthenticationFailed,
     ConnectFailed,

@@ -6,8 +6,8 @@ from email.utils import parsedate_to_datetime
 from time import time
 
 import pytest
-
 from providers.house.tests.client.support import PROMPT, TEXT, WORDS, Client, ask, saying
+
 from ringfence.errors import GateError
 from ringfence.recipient import Secret
 from ringfence_house.protocol.bhttp import BinaryRequest

@@ -1,4 +1,4 @@
-"""The public files of a house: evidence and releases. Fetched without a grant, since nothing of a request is in them."""
+"""The public files of a house: evidence and releases. Fetched without a grant: nothing of a request is in them."""
 
 from __future__ import annotations
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import reduce
 from hashlib import sha256
+from operator import and_
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -17,8 +19,8 @@ from ringfence_house.client.directory import Directory
 from ringfence_house.client.looking import Demands, Lookout
 from ringfence_house.client.nodes import Nodes
 from ringfence_house.client.sealing import attestation_of
-from ringfence_house.protocol.names import OHTTP_PATH
 from ringfence_house.options import HouseOptions, OptionFault, read_options
+from ringfence_house.protocol.names import OHTTP_PATH
 
 if TYPE_CHECKING:
     from ringfence.provider import ProviderContext
@@ -32,7 +34,7 @@ class House:
     """One recipient, ready to be asked. Made without sending anything. `clock` gives Unix time.
 
     Raises:
-        OptionFault: the policy declares it in a way that cannot be used, or its file of trust is not that of the policy.
+        OptionFault: the policy declares it so that it cannot be used, or its file of trust is not that of the policy.
     """
 
     def __init__(
@@ -69,7 +71,7 @@ class House:
             ProviderError: no node proved what it is.
         """
         releases = [node.release for node in await self.nodes.ready()]
-        capabilities = frozenset.intersection(*(release.capabilities for release in releases))
+        capabilities = reduce(and_, (release.capabilities for release in releases))
         return ModelCard(
             name=self.recipient.model,
             context_tokens=min(release.context_tokens for release in releases),

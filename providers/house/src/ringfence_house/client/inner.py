@@ -45,7 +45,9 @@ def inner_request(request: httpx2.Request, node: VerifiedNode, *, tenant: str | 
         fields = _fields(request, node, tenant, now)
         return encode_request("POST", "https", AUTHORITY, path, fields, request.content, PAD_REQUEST_BYTES)
     except TooLong:
-        raise InvalidRequest("the request is longer than a house takes", way_out="fewer or smaller attachments") from None
+        raise InvalidRequest(
+            "the request is longer than a house takes", way_out="fewer or smaller attachments"
+        ) from None
 
 
 def _fields(request: httpx2.Request, node: VerifiedNode, tenant: str | None, now: float) -> list[Field]:

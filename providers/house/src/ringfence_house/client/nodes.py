@@ -11,11 +11,13 @@ from contextvars import Context
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from ringfence.errors import Closed, describe
+from ringfence.errors import describe
 from ringfence_house.client.looking import Found, LookFailed, still_allowed
 from ringfence_house.client.standing import Standing
+from ringfence_house.errors import closed_error
 
 if TYPE_CHECKING:
+    from ringfence.errors import Closed
     from ringfence_house.attestation.node import VerifiedNode
 
 _EARLIEST, _LATEST = 0.5, 0.8
@@ -26,11 +28,6 @@ _LEAST_S: Final = 1.0
 
 _MOST_S: Final = 60.0
 """The longest wait after looks that failed."""
-
-
-def closed_error() -> Closed:
-    """The provider is closed, or was never opened."""
-    return Closed("the provider house is closed", way_out="open it, or a new assistant")
 
 
 class Nodes:
@@ -204,4 +201,4 @@ class Nodes:
         self._wake(closed_error)
 
 
-__all__ = ["Nodes", "closed_error"]
+__all__ = ["Nodes"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any, Final
+from typing import Final, cast
 
 import httpx2
 
@@ -72,10 +72,10 @@ async def _is_key_problem(response: httpx2.Response) -> bool:
                 data += piece
                 if len(data) > _MAX_PROBLEM_BYTES:
                     return False
-        said: Any = json.loads(data)
+        said: object = json.loads(data)
     except (TimeoutError, httpx2.TransportError, ValueError, RecursionError):
         return False
-    return isinstance(said, dict) and said.get("type") == KEY_PROBLEM  # pyright: ignore[reportUnknownMemberType]
+    return isinstance(said, dict) and cast("dict[str, object]", said).get("type") == KEY_PROBLEM
 
 
 def media_type(response: httpx2.Response) -> str:

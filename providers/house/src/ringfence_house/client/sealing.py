@@ -74,7 +74,7 @@ class Asked(Protocol):
 
 
 class SealingTransport(httpx2.AsyncBaseTransport):
-    """Sends each request to one node of the house that its grant is for, sealed, as one POST through the guarded client.
+    """Sends each request, sealed, to one node of the house that its grant is for: one POST through the guarded client.
 
     `began` is told the answer of each grant, so that its end can be waited for. `secret` keys the names of tenants.
     """

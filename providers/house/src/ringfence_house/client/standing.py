@@ -1,4 +1,4 @@
-"""What was learned of nodes by asking them: how full they are, which did not answer, which lost their key. Plain data."""
+"""What was learned of nodes by asking them: how full they are, which did not answer, which lost their key."""
 
 from __future__ import annotations
 

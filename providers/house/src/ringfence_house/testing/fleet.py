@@ -94,7 +94,7 @@ class Machine:
 
 
 class Fleet:
-    """Machines that serve `releases`, the first unless said otherwise, and the repository that lets them, in `folder`."""
+    """Machines that serve the first of `releases`, and the repository that lets them; all its files are in `folder`."""
 
     def __init__(
         self,

@@ -72,16 +72,14 @@ class HouseServer:
 
     def recipient(self, **fields: Any) -> Recipient:
         """A recipient in this house, as a policy would declare it."""
-        return Recipient(
-            **{
-                "name": "house",
-                "ring": "house",
-                "provider": "house",
-                "model": self.fleet.releases[0].model,
-                **self.recipient_fields(),
-                **fields,
-            }
-        )
+        declared: dict[str, Any] = {
+            "name": "house",
+            "provider": "house",
+            "model": self.fleet.releases[0].model,
+            **self.recipient_fields(),
+            **fields,
+        }
+        return Recipient(**declared)
 
     def recipient_fields(self) -> dict[str, Any]:
         """The fields of a recipient that lead here."""
@@ -190,14 +188,10 @@ class HouseServer:
         if outside is not None:
             return await _say(wire, outside)
         if machine is None or opened is None or sealer is None:
-            return await _say(
-                wire, Outside(status=400, media_type="application/problem+json", body=_KEY_PROBLEM)
-            )
+            return await _say(wire, Outside(status=400, media_type="application/problem+json", body=_KEY_PROBLEM))
         return await self._answered(wire, machine, opened, sealer)
 
-    async def _answered(
-        self, wire: Wire, machine: Machine, opened: BinaryRequest, sealer: ResponseSealer
-    ) -> bool:
+    async def _answered(self, wire: Wire, machine: Machine, opened: BinaryRequest, sealer: ResponseSealer) -> bool:
         inside: Inside | None = self.script.inside(opened, machine) if self.script.inside else None
         load = self.script.load(machine) if self.script.load else None
         pieces = sealed_pieces(self._engine.answer(opened, inside), sealer, load)
