@@ -77,7 +77,6 @@ class Incremental(ABC, Generic[PartT]):
             self._over = self._finished = True
         except BaseException:
             self._over, self._finished = True, False
-            self._buffer.clear()
             raise
         parts = self._parts.copy()
         self._parts.clear()
