@@ -91,7 +91,8 @@ def test_lives_are_those_that_are_told() -> None:
 
 
 def test_every_link_leads_somewhere() -> None:
-    anchors = {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in re.findall(r"^#+ (.+)$", TEXT, re.MULTILINE)}
+    headings = re.findall(r"^#+ (.+)$", TEXT, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
     for target in re.findall(r"\]\(([^)]+)\)", TEXT):
         file, _, anchor = target.partition("#")
         assert (GUIDE.parent / file).exists() if file else anchor in anchors, target

@@ -32,4 +32,8 @@ def other_house(tmp_path: Path) -> House:
 @pytest.fixture(autouse=True)
 def _disk_at_ease(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test here cuts the power, and a busy disk makes every publication slow."""
-    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+    def fsync(_: int) -> None:
+        return
+
+    monkeypatch.setattr(os, "fsync", fsync)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -22,6 +23,9 @@ from ringfence_house.releases.vendor import Metadata, Root, Snapshot, Targets, T
 NOW = time.time()
 DAY = 86_400
 BOTH = ("targets-1", "targets-2")
+
+Change: TypeAlias = Callable[[dict[str, Any]], object]
+"""A change of a document in JSON."""
 
 
 def release(name: str, **facts: object) -> Release:

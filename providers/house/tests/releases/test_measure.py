@@ -37,34 +37,37 @@ def _rename(folder: Path) -> None:
     (folder / "a.py").rename(folder / "c.py")
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda folder: (folder / "a.py").write_text("other"),
-        lambda folder: (folder / "new.py").write_text(""),
-        lambda folder: (folder / "a.py").unlink(),
-        _rename,
-        lambda folder: (folder / "inner" / "b.py").rename(folder / "b.py"),
-    ],
-    ids=["content", "one more", "one less", "renamed", "moved"],
-)
+CHANGES: list[Callable[[Path], object]] = [
+    lambda folder: (folder / "a.py").write_text("other"),
+    lambda folder: (folder / "new.py").write_text(""),
+    lambda folder: (folder / "a.py").unlink(),
+    _rename,
+    lambda folder: (folder / "inner" / "b.py").rename(folder / "b.py"),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=["content", "one more", "one less", "renamed", "moved"])
 def test_a_change_is_measured(folder: Path, change: Callable[[Path], object]) -> None:
     before = measure(folder)
     change(folder)
     assert measure(folder) != before
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda folder: os.utime(folder / "a.py", (1, 1)),
-        lambda folder: (folder / "a.py").chmod(0o700),
-        lambda folder: (folder / "empty").mkdir(),
-        lambda folder: ((folder / "__pycache__").mkdir(), (folder / "__pycache__" / "a.pyc").write_text("x")),
-        lambda folder: folder.rename(folder.with_name("moved")),
-    ],
-    ids=["time", "rights", "empty folder", "bytecode", "place"],
-)
+def _bytecode(folder: Path) -> None:
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__" / "a.pyc").write_text("x")
+
+
+OTHER_CHANGES: list[Callable[[Path], object]] = [
+    lambda folder: os.utime(folder / "a.py", (1, 1)),
+    lambda folder: (folder / "a.py").chmod(0o700),
+    lambda folder: (folder / "empty").mkdir(),
+    _bytecode,
+    lambda folder: folder.rename(folder.with_name("moved")),
+]
+
+
+@pytest.mark.parametrize("change", OTHER_CHANGES, ids=["time", "rights", "empty folder", "bytecode", "place"])
 def test_what_is_none_of_it_is_not_measured(folder: Path, change: Callable[[Path], object]) -> None:
     before = measure(folder)
     change(folder)
@@ -87,13 +90,15 @@ def _broken_link(folder: Path) -> None:
     (folder / "link").symlink_to(folder / "nothing")
 
 
+def _pipe(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+
+
 def _bytes_name(folder: Path) -> None:
     (folder / os.fsdecode(b"\xff.py")).write_text("x")
 
 
-@pytest.mark.parametrize(
-    "change", [_link_to_folder, _broken_link, _bytes_name, lambda folder: os.mkfifo(folder / "pipe")]
-)
+@pytest.mark.parametrize("change", [_link_to_folder, _broken_link, _bytes_name, _pipe])
 def test_what_has_no_measure_is_refused(folder: Path, change: Callable[[Path], object]) -> None:
     change(folder)
     with pytest.raises(ReleasesFault):

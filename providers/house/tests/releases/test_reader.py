@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import re
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from providers.house.tests.releases.support import BOTH, DAY, NOW, House, release
+from providers.house.tests.releases.support import BOTH, DAY, NOW, Change, House, release
 
 from ringfence_house.releases import documents
 from ringfence_house.releases.faults import ReleasesUnreachable
@@ -177,28 +176,31 @@ def test_a_signed_document_of_another_form_is_refused(house: House) -> None:
 # ---------------------------------------------------------------- the log
 
 
-def log_with(house: House, change: Callable[[dict[str, object]], object]) -> dict[str, bytes]:
+def log_with(house: House, change: Change) -> dict[str, bytes]:
     """The document of the log, changed and spelt as it must be."""
     log = json.loads(house.document(documents.LOG_FILE))
     change(log)
     return {documents.LOG_FILE: json.dumps(log, sort_keys=True, separators=(",", ":")).encode()}
 
 
+INCLUSIONS: list[Change] = [
+    lambda log: log["inclusion"].pop("r1"),
+    lambda log: log["inclusion"]["r1"].update(index=1),
+    lambda log: log["inclusion"]["r1"].update(index=2),
+    lambda log: log["inclusion"]["r1"]["path"].pop(),
+    lambda log: log["inclusion"]["r1"]["path"].append("0" * 64),
+    lambda log: log["inclusion"].update(r1=log["inclusion"]["r2"]),
+    lambda log: log.update(root="0" * 64),
+    lambda log: log.update(size=9),
+]
+
+
 @pytest.mark.parametrize(
     "change",
-    [
-        lambda log: log["inclusion"].pop("r1"),
-        lambda log: log["inclusion"]["r1"].update(index=1),
-        lambda log: log["inclusion"]["r1"].update(index=2),
-        lambda log: log["inclusion"]["r1"]["path"].pop(),
-        lambda log: log["inclusion"]["r1"]["path"].append("0" * 64),
-        lambda log: log["inclusion"].update(r1=log["inclusion"]["r2"]),
-        lambda log: log.update(root="0" * 64),
-        lambda log: log.update(size=9),
-    ],
+    INCLUSIONS,
     ids=["absent", "another place", "beyond", "short", "long", "another's", "another root", "another size"],
 )
-def test_a_wrong_inclusion_proof_is_refused(house: House, change: Callable[[dict[str, object]], object]) -> None:
+def test_a_wrong_inclusion_proof_is_refused(house: House, change: Change) -> None:
     house.add("r2")
     house.forge(log_with(house, change))
     assert house.refused() == "log"
@@ -217,17 +219,16 @@ def test_a_release_that_is_not_in_the_log_is_refused(house: House) -> None:
     assert house.refused() == "log"
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda log: log["consistency"].pop("1"),
-        lambda log: log["consistency"]["1"].pop(),
-        lambda log: log["consistency"]["1"].append("0" * 64),
-        lambda log: log["consistency"].update({"1": ["0" * 64]}),
-    ],
-    ids=["absent", "short", "long", "wrong"],
-)
-def test_a_wrong_consistency_proof_is_refused(house: House, change: Callable[[dict[str, object]], object]) -> None:
+CONSISTENCIES: list[Change] = [
+    lambda log: log["consistency"].pop("1"),
+    lambda log: log["consistency"]["1"].pop(),
+    lambda log: log["consistency"]["1"].append("0" * 64),
+    lambda log: log["consistency"].update({"1": ["0" * 64]}),
+]
+
+
+@pytest.mark.parametrize("change", CONSISTENCIES, ids=["absent", "short", "long", "wrong"])
+def test_a_wrong_consistency_proof_is_refused(house: House, change: Change) -> None:
     house.read()
     house.add("r2")
     house.forge(log_with(house, change))

@@ -24,11 +24,17 @@ def flip(data: bytes) -> bytes:
     return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [lambda _: b"", lambda _: b"{}", lambda data: data[:-1], lambda data: data + b"\n", flip, lambda data: data[65:]],
-    ids=["empty", "other", "cut", "longer", "one bit", "without its digest"],
-)
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda _: b"",
+    "other": lambda _: b"{}",
+    "cut": lambda data: data[:-1],
+    "longer": lambda data: data + b"\n",
+    "one bit": flip,
+    "without its digest": lambda data: data[65:],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_state_is_refused_until_a_person_removes_it(house: House, damage: Callable[[bytes], bytes]) -> None:
     """To begin anew by itself would let whoever damages it show an older repository."""
     before = house.files()
@@ -94,14 +100,14 @@ def test_a_refusal_leaves_what_was_kept(house: House) -> None:
     assert house.refused() == "signature"
     assert (house.state / KEPT_FILE).read_bytes() == before
     house.lies = {}
-    assert house.read()
+    assert "r1" in house.read().releases
 
 
 def test_what_was_kept_is_checked_like_what_is_fetched(house: House) -> None:
     """Without a network too, its signatures and its end count."""
     house.read()
     house.down = True
-    assert house.read()
+    assert "r1" in house.read().releases
     with pytest.raises(ReleasesUnreachable):
         house.read(NOW + 2 * DAY)
 

@@ -53,17 +53,16 @@ def test_no_key_is_among_what_is_served(house: House) -> None:
         assert not any(secret in data for secret in secrets)
 
 
+NEEDING_BOTH: dict[str, Callable[[Repository], None]] = {
+    "add a release": lambda it: it.add_release(release("r2")),
+    "revoke a release": lambda it: it.revoke_release("r1"),
+    "add a machine": lambda it: it.add_device(Device(serial="C02B", ueid="u2")),
+    "revoke a machine": lambda it: it.revoke_device("C02A"),
+}
+
+
 @pytest.mark.parametrize("name", BOTH)
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda it: it.add_release(release("r2")),
-        lambda it: it.revoke_release("r1"),
-        lambda it: it.add_device(Device(serial="C02B", ueid="u2")),
-        lambda it: it.revoke_device("C02A"),
-    ],
-    ids=["add a release", "revoke one", "add a machine", "revoke one"],
-)
+@pytest.mark.parametrize("change", NEEDING_BOTH.values(), ids=NEEDING_BOTH)
 def test_a_change_needs_both_keys(house: House, name: str, change: Callable[[Repository], None]) -> None:
     take_away(house, name)
     before = house.files()
@@ -99,20 +98,20 @@ def test_signing_anew_renews_the_targets_and_in_its_second_half_the_root(house: 
 # ---------------------------------------------------------------- what may be added
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (lambda it: it.add_release(release("r1")), "a release 'r1' already"),
-        (lambda it: it.add_release(release("a b")), "not of its form"),
-        (lambda it: it.add_release(release("r2", code="zz")), "code is not of its form"),
-        (lambda it: it.add_release(release("r2", not_after=0)), "ends before it begins"),
-        (lambda it: it.revoke_release("r9"), "no release 'r9'"),
-        (lambda it: it.add_device(Device(serial="C02A", ueid="u9")), "in the inventory already"),
-        (lambda it: it.add_device(Device(serial="C02B", ueid="u1")), "two machines have one ueid"),
-        (lambda it: it.add_device(Device(serial="C 2", ueid="u2")), "not of its form"),
-        (lambda it: it.revoke_device("C9"), "'C9' is not in the inventory"),
-    ],
-)
+REFUSED: list[tuple[Callable[[Repository], None], str]] = [
+    (lambda it: it.add_release(release("r1")), "a release 'r1' already"),
+    (lambda it: it.add_release(release("a b")), "not of its form"),
+    (lambda it: it.add_release(release("r2", code="zz")), "code is not of its form"),
+    (lambda it: it.add_release(release("r2", not_after=0)), "ends before it begins"),
+    (lambda it: it.revoke_release("r9"), "no release 'r9'"),
+    (lambda it: it.add_device(Device(serial="C02A", ueid="u9")), "in the inventory already"),
+    (lambda it: it.add_device(Device(serial="C02B", ueid="u1")), "two machines have one ueid"),
+    (lambda it: it.add_device(Device(serial="C 2", ueid="u2")), "not of its form"),
+    (lambda it: it.revoke_device("C9"), "'C9' is not in the inventory"),
+]
+
+
+@pytest.mark.parametrize(("change", "said"), REFUSED)
 def test_what_may_not_be_is_refused(house: House, change: Callable[[Repository], None], said: str) -> None:
     before = (house.repository.releases, house.repository.devices)
     with pytest.raises(ReleasesFault, match=said) as raised:

@@ -38,7 +38,8 @@ from ringfence_house.releases.log import leaf_hash, verify_consistency, verify_i
 from ringfence_house.releases.reference import Reference, Release
 
 if TYPE_CHECKING:
-    from ringfence_house.releases.vendor import Updater, UpdaterConfig
+    from tuf.ngclient.config import UpdaterConfig
+    from tuf.ngclient.updater import Updater
 
 MAX_FILE_BYTES: Final = MAX_DOCUMENT_BYTES
 """Of any file of the repository: a fetch need not read on."""
@@ -194,7 +195,10 @@ def _download(updater: Updater, name: str, folder: Path) -> None:
 
 
 def _updater(root: bytes, work: Path, fetch: Callable[[str], bytes], now: float) -> Updater:
-    from ringfence_house.releases.vendor import FetcherInterface, Updater, exceptions  # noqa: PLC0415
+    from tuf.ngclient.fetcher import FetcherInterface  # noqa: PLC0415
+    from tuf.ngclient.updater import Updater  # noqa: PLC0415
+
+    from ringfence_house.releases.vendor import exceptions  # noqa: PLC0415
 
     class Fetcher(FetcherInterface):
         def _fetch(self, url: str) -> Iterator[bytes]:
@@ -218,7 +222,7 @@ def _updater(root: bytes, work: Path, fetch: Callable[[str], bytes], now: float)
 
 
 def _limits() -> UpdaterConfig:
-    from ringfence_house.releases.vendor import UpdaterConfig  # noqa: PLC0415
+    from tuf.ngclient.config import UpdaterConfig  # noqa: PLC0415
 
     return UpdaterConfig(
         max_root_rotations=_MAX_ROTATIONS,

@@ -15,17 +15,12 @@ if TYPE_CHECKING:
     from securesystemslib.signer._crypto_signer import CryptoSigner
     from securesystemslib.signer._key import Key, SSlibKey
     from tuf.api._payload import MetaFile, Role, Root, Signed, Snapshot, TargetFile, Targets, Timestamp
-    from tuf.ngclient.config import UpdaterConfig
-    from tuf.ngclient.fetcher import FetcherInterface
-    from tuf.ngclient.updater import Updater
 else:
     from securesystemslib.signer import CryptoSigner, Key, SSlibKey
     from tuf.api.metadata import MetaFile, Role, Root, Signed, Snapshot, TargetFile, Targets, Timestamp
-    from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 __all__ = [
     "CryptoSigner",
-    "FetcherInterface",
     "Key",
     "MetaFile",
     "Metadata",
@@ -37,7 +32,5 @@ __all__ = [
     "TargetFile",
     "Targets",
     "Timestamp",
-    "Updater",
-    "UpdaterConfig",
     "exceptions",
 ]
