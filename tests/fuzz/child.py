@@ -25,7 +25,8 @@ def main(name: str, runs: int, folder: Path) -> None:
         target.run(seed)
         (corpus / f"seed-{number}").write_bytes(seed)
     words = folder / "words"
-    words.write_text("".join(f'"{_escaped(word)}"\n' for word in target.words))
+    # The fuzzer takes an empty file for a missing one.
+    words.write_text("# words\n" + "".join(f'"{_escaped(word)}"\n' for word in target.words))
     limits = [f"-max_len={MAX_BYTES}", f"-timeout={LONGEST_S}", f"-rss_limit_mb={MEMORY_MB}"]
     options = [f"-runs={runs}", f"-artifact_prefix={folder}/", f"-dict={words}", *limits]
     atheris.Setup([sys.argv[0], *options, str(corpus)], target.run)
