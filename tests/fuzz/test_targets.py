@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import pytest
 from tests.fuzz import __main__ as command
 from tests.fuzz.targets import TARGETS
@@ -25,3 +27,10 @@ def test_without_the_fuzzer_the_command_says_how_to_get_it(
     monkeypatch.setattr(command, "find_spec", find_nothing)
     assert command.main([]) == 2
     assert "pip install atheris" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(find_spec("atheris") is None, reason="atheris is not installed")
+@pytest.mark.parametrize("name", ["key-config", "evidence"])
+def test_the_fuzzer_runs_a_target_in_a_process_of_its_own(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--runs", "100", "--only", name]) == 0
+    assert "nothing found" in capsys.readouterr().out
