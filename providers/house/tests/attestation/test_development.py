@@ -59,9 +59,11 @@ class Node:
             nonce=nonce,
         ).encoded
 
-    def verified(self, evidence: bytes, min_tier: Tier = "software-dev", nonce: str | None = None) -> VerifiedNode:
+    def verified(
+        self, evidence: bytes, min_tier: Tier = "software-dev", nonce: str | None = None, now: float = NOW
+    ) -> VerifiedNode:
         verifiers = self.trust.verifiers()
-        return verify(evidence, REFERENCE, verifiers, min_tier=min_tier, model=MODEL, now=NOW, nonce=nonce)
+        return verify(evidence, REFERENCE, verifiers, min_tier=min_tier, model=MODEL, now=now, nonce=nonce)
 
 
 @pytest.fixture
@@ -76,6 +78,10 @@ def test_what_a_development_node_issues_is_verified(node: Node) -> None:
     found = node.verified(node.evidence(nonce="n" * 22), nonce="n" * 22)
 
     assert (found.tier, found.serial, found.expires_at) == ("software-dev", DEVICE.serial, NOW + 1800)
+
+
+def test_a_client_whose_clock_is_a_minute_behind_takes_a_node_that_was_just_made(node: Node) -> None:
+    assert node.verified(node.evidence(), now=NOW - 60).serial == DEVICE.serial
 
 
 def test_a_development_node_is_refused_where_apples_word_is_wanted(node: Node) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from providers.house.tests.attestation.support import (
     APPLE,
     DAY,
@@ -25,6 +27,7 @@ from providers.house.tests.attestation.support import (
 from ringfence_house.attestation.refusal import EvidenceRefused
 
 LOOKALIKE = Authority()
+CHAIN = Draft().chain()
 
 
 def test_a_good_mac_is_verified() -> None:
@@ -136,6 +139,10 @@ def _expired_issuer(values: Mapping[str, bytes]) -> Sequence[bytes]:
     return APPLE.leaf(values), der(issuer)
 
 
+def _of_no_version(values: Mapping[str, bytes]) -> Sequence[bytes]:
+    return APPLE.leaf(values).replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x48"), der(APPLE.issuer)
+
+
 def _byte_flipped(values: Mapping[str, bytes]) -> Sequence[bytes]:
     leaf = APPLE.leaf(values)
     return leaf.replace(b"C02TEST00001", b"C02TEST00002"), der(APPLE.issuer)
@@ -156,6 +163,7 @@ def _byte_flipped(values: Mapping[str, bytes]) -> Sequence[bytes]:
         pytest.param(Draft(x5c=lambda values: (der(APPLE.issuer), APPLE.leaf(values))), id="wrong order"),
         pytest.param(Draft(x5c=lambda _: ()), id="no certificate"),
         pytest.param(Draft(x5c=lambda _: (b"", b"junk")), id="no certificates but bytes"),
+        pytest.param(Draft(x5c=_of_no_version), id="a certificate of no version"),
         pytest.param(Draft(x5c=_expired_issuer), id="the intermediate expired"),
         pytest.param(Draft(x5c=_byte_flipped), id="another serial than was signed"),
         pytest.param(Draft(leaf={"end": NOW - 1}), id="the leaf expired"),
@@ -170,6 +178,14 @@ def test_a_chain_that_is_no_path_to_the_pinned_root_is_refused(draft: Draft) -> 
     assert caught.value.check == "endorsement"
 
 
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_chain_of_another_length_is_refused_in_words(count: int) -> None:
+    chain = (APPLE.leaf(GOOD.leaf_values()), der(APPLE.issuer), der(APPLE.root))[:count]
+
+    with pytest.raises(EvidenceRefused, match="two certificates"):
+        Draft(x5c=lambda _: chain).verify()
+
+
 def test_posture_counts_for_eight_days_from_the_start_of_the_leaf() -> None:
     draft = Draft(leaf={"start": NOW - 8 * DAY + 10, "end": NOW + 30 * DAY})
 
@@ -181,5 +197,22 @@ def test_posture_counts_for_eight_days_from_the_start_of_the_leaf() -> None:
 def test_a_development_chain_offered_as_apples_is_refused() -> None:
     with pytest.raises(EvidenceRefused, match="no valid path") as caught:
         Draft(x5c=_same_name).verify(verifiers=VERIFIERS)
+
+    assert caught.value.check == "endorsement"
+
+
+@given(
+    place=st.integers(min_value=0, max_value=4000), byte=st.integers(min_value=0, max_value=255), which=st.booleans()
+)
+@settings(max_examples=60)
+def test_whatever_a_certificate_is_turned_into_is_refused_and_never_a_crash(place: int, byte: int, which: bool) -> None:
+    chain = [bytearray(each) for each in CHAIN]
+    one = chain[which]
+    place %= len(one)
+    assume(one[place] != byte)
+    one[place] = byte
+
+    with pytest.raises(EvidenceRefused) as caught:
+        Draft(x5c=lambda _: [bytes(each) for each in chain]).verify()
 
     assert caught.value.check == "endorsement"

@@ -28,6 +28,7 @@ from ringfence_house.attestation.endorsement import Endorsement
 from ringfence_house.attestation.issue import freshness_of
 from ringfence_house.attestation.node import Tier
 from ringfence_house.attestation.token import COORDINATE_BYTES, public_jwk, spki_of
+from ringfence_house.protocol.names import CLOCK_SKEW_S
 
 LEAF_LIFE_S: Final = 7 * 86_400
 _CA_LIFE: Final = timedelta(days=3650)
@@ -164,11 +165,11 @@ def _authority(
 def _draft(
     name: str, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: float, life: timedelta
 ) -> x509.CertificateBuilder:
-    start = datetime.fromtimestamp(int(now), UTC)
+    made = datetime.fromtimestamp(int(now), UTC)
     return (
         x509.CertificateBuilder(issuer, _name(name), key, x509.random_serial_number())
-        .not_valid_before(start)
-        .not_valid_after(start + life)
+        .not_valid_before(made - timedelta(seconds=CLOCK_SKEW_S))  # for clients whose clock is behind
+        .not_valid_after(made + life)
     )
 
 
