@@ -10,7 +10,7 @@ import pytest_asyncio
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from support import House, served  # noqa: E402  (found by the line above)
+from support import House, served
 
 
 @pytest_asyncio.fixture

@@ -19,13 +19,12 @@ import h2.events
 import httpx2
 
 from ringfence_house.attestation.claims import ReleaseClaim
-from ringfence_house.attestation.development import DevelopmentCa, FileKey
-from ringfence_house.attestation.evidence import Evidence
-from ringfence_house.attestation.issue import issue_evidence
 from ringfence_house.protocol import names
 from ringfence_house.protocol.bhttp import ResponseDecoder, ResponseHead, encode_request
 from ringfence_house.protocol.chunked import RequestSealer, ResponseOpener
+from ringfence_house.protocol.faults import ProtocolFault
 from ringfence_house.protocol.keyconfig import KeyConfig
+from ringfence_house_node.attestors.development import DevelopmentAttestor
 from ringfence_house_node.server.app import admin_app, public_app
 from ringfence_house_node.server.callers import Callers
 from ringfence_house_node.server.limits import Limits
@@ -34,10 +33,8 @@ from ringfence_house_node.server.serving import Address, Server, bind
 from ringfence_house_node.service import Answer, Call, Readiness
 
 MODEL = "test-model"
-RELEASE: ReleaseClaim = {
-    "id": "r1",
-    **{name: sha256(name.encode()).hexdigest() for name in ("code", "model", "config")},
-}  # type: ignore[typeddict-item]
+_CODE, _MODEL, _CONFIG = (sha256(name.encode()).hexdigest() for name in ("code", "model", "config"))
+RELEASE: ReleaseClaim = {"id": "r1", "code": _CODE, "model": _MODEL, "config": _CONFIG}
 CANARY = "canary-7f3a prompt nobody may see"
 
 Script = Callable[[Call], AsyncGenerator[bytes, None]]
@@ -113,49 +110,8 @@ class Gate:
 async def until(holds: Callable[[], bool]) -> None:
     """Waits until something holds; a test that waits in vain fails."""
     async with asyncio.timeout(20):
-        while not holds():
+        while not holds():  # noqa: ASYNC110  (most of what is waited for is no event)
             await asyncio.sleep(0.005)
-
-
-class DevAttestor:
-    """Evidence under a development CA, all of it in one folder."""
-
-    type = "software-dev"
-    serial = "DEV-TEST"
-
-    def __init__(self, folder: Path) -> None:
-        self._key = FileKey.open(folder / "ak.key")
-        ca = DevelopmentCa.open(folder / "ca", time.time())
-        self._x5c = ca.issue_leaf(self._key.spki(), serial=self.serial, udid="udid", os_version="15.0", now=time.time())
-        self.broken = False
-
-    def issue(
-        self,
-        *,
-        key_config: KeyConfig,
-        release: ReleaseClaim,
-        boot: str,
-        now: float,
-        life_s: int,
-        nonce: str | None = None,
-    ) -> Evidence:
-        if self.broken:
-            raise OSError("the key is not there")
-        return issue_evidence(
-            self._key,
-            self._x5c,
-            "software-dev",
-            key_config=key_config,
-            release=release,
-            ueid="dev-ueid",
-            boot=boot,
-            now=now,
-            life_s=life_s,
-            nonce=nonce,
-        )
-
-    def expires_at(self) -> float:
-        return time.time() + 86_400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,17 +146,16 @@ class Sealed:
     """Where its chunks end."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class House:
     """A node that is served, and a client of it."""
 
-    def __init__(
-        self, node: Node, service: ScriptedService, url: str, admin_url: str, http: httpx2.AsyncClient
-    ) -> None:
-        self.node = node
-        self.service = service
-        self.url = url
-        self.admin_url = admin_url
-        self.http = http
+    node: Node
+    attestor: DevelopmentAttestor
+    service: ScriptedService
+    url: str
+    admin_url: str
+    http: httpx2.AsyncClient
 
     @property
     def kid(self) -> str:
@@ -240,7 +195,7 @@ class House:
         if plain is None:
             given = self.fields() if fields is None else fields
             plain = encode_request(method, scheme, authority, path, given, content, names.PAD_REQUEST_BYTES)
-        body, edges = b"", []
+        body, edges = b"", list[int]()
         for start in range(0, len(plain), chunk):
             body += sealer.seal(plain[start : start + chunk])
             edges.append(len(body))
@@ -323,9 +278,8 @@ def opened(response: httpx2.Response, opener: ResponseOpener) -> Inner:
 
 
 def open_bytes(data: bytes, opener: ResponseOpener) -> Inner:
-    from ringfence_house.protocol.faults import ProtocolFault
-
-    decoder, heads, content, sizes, whole = ResponseDecoder(), [], b"", [], True
+    decoder, content, whole = ResponseDecoder(), b"", True
+    heads, sizes = list[ResponseHead](), list[int]()
     chunks = list(opener.feed(data))
     try:
         chunks += opener.end()
@@ -357,9 +311,10 @@ async def served(
 ) -> AsyncGenerator[House, None]:
     """A node on free ports of loopback."""
     scripted = service or ScriptedService()
+    attestor = DevelopmentAttestor.open(folder / "ca", folder / "ak.key", serial="DEVTEST0001", ueid="dev-ueid")
     node = Node(
         service=scripted,
-        attestor=DevAttestor(folder),
+        attestor=attestor,
         release=RELEASE,
         model=MODEL,
         limits=limits,
@@ -368,11 +323,11 @@ async def served(
     )
     node.ring.rotate()
     public, admin = (bind(Address(host="127.0.0.1", port=0)) for _ in range(2))
-    urls = public.url, admin.url
+    url, admin_url = public.url, admin.url
     servers = [Server(public_app(node, releases=releases), public), Server(admin_app(node), admin)]
     try:
         async with httpx2.AsyncClient(http1=not http2, http2=http2, trust_env=False, timeout=30) as http:
-            yield House(node, scripted, *urls, http)
+            yield House(node=node, attestor=attestor, service=scripted, url=url, admin_url=admin_url, http=http)
     finally:
         node.cut()
         await asyncio.gather(*(server.close() for server in servers))

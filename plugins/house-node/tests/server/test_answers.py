@@ -89,7 +89,7 @@ async def test_each_flush_of_a_stream_is_padded(tmp_path: Path) -> None:
 
 
 async def test_words_of_different_length_look_alike(tmp_path: Path) -> None:
-    lengths = []
+    lengths: list[int] = []
     for word in ("a", "antidisestablishmentarianism"):
 
         async def one(call: Call, word: str = word) -> AsyncGenerator[bytes, None]:
@@ -103,7 +103,7 @@ async def test_words_of_different_length_look_alike(tmp_path: Path) -> None:
 
 
 async def test_short_answers_that_are_no_stream_look_alike(tmp_path: Path) -> None:
-    lengths = set()
+    lengths: set[int] = set()
     for word in ("yes", "no, certainly not"):
 
         async def one(call: Call, word: str = word) -> AsyncGenerator[bytes, None]:

@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
-from support import DevAttestor, Gate, House, ScriptedService, opened, served, until
+from support import Gate, House, Inner, ScriptedService, opened, served, until
 
+from ringfence.errors import Unavailable
 from ringfence_house.attestation.claims import read_claims
 from ringfence_house.attestation.evidence import parse_directory, parse_evidence
 from ringfence_house.protocol import names
@@ -68,7 +69,7 @@ async def test_evidence_of_the_key_before_still_counts_for_that_key_only(house: 
 async def test_keys_rotate_by_themselves_under_load_and_nobody_notices(tmp_path: Path) -> None:
     async with served(tmp_path, limits=Limits(key_life_s=1, key_grace_s=2)) as house:
         keeping = asyncio.create_task(house.node.ring.keep())
-        answers = []
+        answers: list[Inner] = []
         while house.node.ring.rotations < 4:
             answers.append(await house.ask())
         keeping.cancel()
@@ -92,14 +93,15 @@ async def test_a_node_whose_key_ended_without_a_new_one_takes_nothing(tmp_path: 
     assert (ready.status_code, ready.json()["obstacles"]) == (503, ["no attested key"])
 
 
-async def test_a_rotation_that_fails_is_tried_again(tmp_path: Path) -> None:
+async def test_a_rotation_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise Unavailable("no endorsement", reason="not_configured")
+
     async with served(tmp_path, limits=Limits(key_life_s=1)) as house:
-        attestor = house.node.ring._attestor
-        assert isinstance(attestor, DevAttestor)
-        attestor.broken = True
+        monkeypatch.setattr(house.attestor, "issue", refuse)
         keeping = asyncio.create_task(house.node.ring.keep())
         await until(lambda: house.node.ring.current is None)
-        attestor.broken = False
+        monkeypatch.undo()
         await until(lambda: house.node.ring.current is not None)
         keeping.cancel()
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from functools import partial
 from pathlib import Path
 
 import pytest
-from support import Connection, Gate, House, ScriptedService, opened, served, until
+from support import Connection, Gate, House, Inner, ScriptedService, opened, served, until
 
 from ringfence.errors import InvalidRequest
 from ringfence_house.protocol import names
@@ -17,17 +18,21 @@ from ringfence_house_node.server.limits import Limits
 TOKENS = {"alice": "token-of-alice", "bob": "token-of-bob"}
 
 
-def as_tenant(house: House, tenant: str) -> asyncio.Task[object]:
+def as_tenant(house: House, tenant: str) -> asyncio.Task[Inner]:
     return asyncio.create_task(house.ask(fields=house.fields(ringfence_tenant=tenant)))
 
 
-async def queued(house: House, tenants: str) -> list[asyncio.Task[object]]:
+def _more_wait(house: House, before: int) -> bool:
+    return house.node.admission.waiting > before
+
+
+async def queued(house: House, tenants: str) -> list[asyncio.Task[Inner]]:
     """One request of each tenant in turn, each in the queue before the next is sent."""
-    tasks = []
+    tasks: list[asyncio.Task[Inner]] = []
     for tenant in tenants:
         before = house.node.admission.waiting
         tasks.append(as_tenant(house, tenant))
-        await until(lambda before=before: house.node.admission.waiting > before)
+        await until(partial(_more_wait, house, before))
     return tasks
 
 

@@ -65,9 +65,8 @@ class SealedEndpoint:
             raise BodyRefused(408, "the request did not come in time") from None
 
     async def _refuse(self, refused: Unopened | BodyRefused, body: Body, send: Send) -> None:
-        unopened = isinstance(refused, Unopened)
-        self._node.metrics.ended("unopened" if unopened else "not_taken")
-        response = _problem(refused, key_problem=unopened and refused.key_problem)
+        self._node.metrics.ended("unopened" if isinstance(refused, Unopened) else "not_taken")
+        response = _problem(refused)
         try:
             await body.drop(self._node.limits.body_s)
         except Gone:
@@ -166,7 +165,8 @@ class _Exchange:
         await self._reply.whole(fault.status, fields, json.dumps({"error": error}).encode())
 
 
-def _problem(refused: Unopened | BodyRefused, *, key_problem: bool) -> Response:
+def _problem(refused: Unopened | BodyRefused) -> Response:
+    key_problem = isinstance(refused, Unopened) and refused.key_problem
     document = {
         "type": names.KEY_PROBLEM if key_problem else "about:blank",
         "title": str(refused),

@@ -72,14 +72,10 @@ def check_date(date: str, *, now: float) -> None:
     Raises:
         InnerFault: another form, or too far off.
     """
-    try:
-        moment = parsedate_to_datetime(date)
-        exact = format_datetime(moment.astimezone(UTC), usegmt=True) == date
-    except (ValueError, TypeError, OverflowError):
-        exact = False
-    if not exact:
+    moment = _moment(date)
+    if moment is None:
         raise InnerFault(400, "date_invalid", "the request's date is not an HTTP date")
-    if abs(moment.timestamp() - now) > names.MAX_DATE_SKEW_S:
+    if abs(moment - now) > names.MAX_DATE_SKEW_S:
         raise InnerFault(400, "date_out_of_window", "the request's date is too far from this node's clock")
 
 
@@ -129,6 +125,15 @@ def call_of(request: BinaryRequest, fields: Fields, caller: str) -> Call:
     if fields.tenant is not None:
         tenant = hashlib.sha256(f"{caller}\0{fields.tenant}".encode()).hexdigest()
     return Call(path=request.path, body=request.content, tenant=tenant)
+
+
+def _moment(date: str) -> float | None:
+    try:
+        moment = parsedate_to_datetime(date)
+        exact = format_datetime(moment.astimezone(UTC), usegmt=True) == date
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return moment.timestamp() if exact else None
 
 
 def _needed(fields: Sequence[tuple[bytes, bytes]], name: bytes) -> str:

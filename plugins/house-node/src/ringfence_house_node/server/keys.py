@@ -8,16 +8,13 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ringfence_house.attestation.claims import ReleaseClaim
 from ringfence_house.attestation.evidence import Evidence
 from ringfence_house.protocol import hpke
 from ringfence_house.protocol.hpke import PrivateKey
 from ringfence_house.protocol.keyconfig import KeyConfig, make_key_config
-
-if TYPE_CHECKING:
-    from ringfence_house_node.attestors import Attestor
+from ringfence_house_node.attestors import Attestor
 
 LOG = logging.getLogger("ringfence_house_node")
 

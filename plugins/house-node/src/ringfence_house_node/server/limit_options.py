@@ -24,7 +24,7 @@ _HELP: Mapping[str, tuple[str, str]] = {
     "--key-life-seconds": ("key_life_s", "Of a key; at half of it the next is offered."),
     "--key-grace-seconds": ("key_grace_s", "How long a key is accepted after its life."),
 }
-_KINDS: Mapping[str, click.ParamType] = {
+_KINDS: Mapping[str, click.IntRange | click.FloatRange] = {
     "concurrency": click.IntRange(1, 10_000),
     "queue": click.IntRange(0, 100_000),
     "share": click.FloatRange(0, 1),
@@ -35,7 +35,7 @@ _KINDS: Mapping[str, click.ParamType] = {
 
 def limit_options(command: Decorated) -> Decorated:
     """Adds them to a command, which hands them to `limits_of` by name."""
-    for option, (name, text) in reversed(_HELP.items()):
+    for option, (name, text) in reversed([*_HELP.items()]):
         kind = _KINDS.get(name, click.FloatRange(min=0.1))
         command = click.option(option, name, type=kind, default=_DEFAULTS[name], show_default=True, help=text)(command)
     return command

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from ringfence_house.attestation.claims import ReleaseClaim
+from ringfence_house_node.attestors import Attestor
 from ringfence_house_node.server.admission import Admission
 from ringfence_house_node.server.body import Room
 from ringfence_house_node.server.callers import Callers
@@ -16,9 +16,6 @@ from ringfence_house_node.server.limits import Limits
 from ringfence_house_node.server.metrics import Metrics
 from ringfence_house_node.server.replay import Replays
 from ringfence_house_node.service import Service
-
-if TYPE_CHECKING:
-    from ringfence_house_node.attestors import Attestor
 
 
 class Node:
