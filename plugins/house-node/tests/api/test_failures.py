@@ -60,8 +60,8 @@ def _request(*, stream: bool = True) -> Request:
 
 @pytest.mark.parametrize(("error", "status", "code", "theirs"), CASES, ids=NAMES)
 @pytest.mark.parametrize("stream", [True, False])
-async def test_an_error_before_the_answer_has_a_status(
-    make_node: Any, ours_at: Any, error: RingfenceError, status: int, code: str, theirs: type, stream: bool
+async def test_an_error_before_the_answer_has_a_status(  # noqa: PLR0917  (pytest passes names)
+    make_node: Any, ours_at: Any, error: RingfenceError, status: int, code: str, theirs: Any, stream: bool
 ) -> None:
     node = make_node(Script(events=(), error=error))
     got, pieces = await node.call(

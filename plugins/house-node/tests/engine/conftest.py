@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import sys
 from collections.abc import Callable
@@ -15,13 +16,14 @@ from typing import Any
 import pytest
 
 from ringfence_house_node.engine import EngineSettings
+from ringfence_house_node.engine.keeper import descendants
 from ringfence_house_node.service import Call, Service
 
 
 async def _until(holds: Callable[[], object], seconds: float = 30) -> None:
     """Waits, generously, until `holds()`."""
     async with asyncio.timeout(seconds):
-        while not holds():
+        while not holds():  # noqa: ASYNC110  (another process' doing)
             await asyncio.sleep(0.01)
 
 
@@ -80,7 +82,7 @@ class Fake:
         return json.loads((self.folder / "asked").read_bytes())
 
     def settings(self, **fields: Any) -> EngineSettings:
-        given = {"start_timeout_s": 30.0, "probe_every_s": 0.2, "probe_timeout_s": 5.0, **fields}
+        given: dict[str, Any] = {"start_timeout_s": 30.0, "probe_every_s": 0.2, "probe_timeout_s": 5.0, **fields}
         return EngineSettings(kind="command", model="m", url=self.url, command=self.command, server="mlx_lm", **given)
 
 
@@ -102,3 +104,25 @@ def lives() -> object:
 @pytest.fixture
 def ask() -> object:
     return _ask
+
+
+@pytest.fixture
+def free_port() -> object:
+    return _free_port
+
+
+def _below(*words: str) -> list[int]:
+    """The processes below this one with these words in their command lines."""
+
+    def line(pid: int) -> str:
+        try:
+            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            return ""
+
+    return [pid for pid in descendants(os.getpid()) if all(word in line(pid) for word in words)]
+
+
+@pytest.fixture
+def below() -> object:
+    return _below

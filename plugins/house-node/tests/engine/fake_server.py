@@ -1,7 +1,7 @@
 """A server with ranks, as `mlx.launch` starts one: `python fake_server.py PORT FOLDER`. Standard library only.
 
-It prints what it is asked, and does what the file FOLDER/mode says: answer, `mute`, `refuse`, or `exit`. Its process ids
-stand in FOLDER/pids; its second rank has a session of its own and would outlive it.
+It prints what it is asked, and does what the file FOLDER/mode says: answer, `mute`, `refuse`, or `exit`. Its process
+ids stand in FOLDER/pids; its second rank has a session of its own and would outlive it.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ from ringfence_house_node.service import Service
 
 
 @asynccontextmanager
-async def _started(settings: EngineSettings) -> AsyncIterator[Service]:
+async def _started(settings: EngineSettings) -> AsyncGenerator[Service]:
     service = build_service(settings)
     try:
         await service.start()

@@ -13,7 +13,7 @@ import pytest
 
 from ringfence_house_node.engine.group import Group
 
-# ruff: noqa: ASYNC220, ASYNC221
+# ruff: noqa: ASYNC220
 _SLEEPS = "import time; time.sleep(600)"
 _NODE = """
 import asyncio, sys

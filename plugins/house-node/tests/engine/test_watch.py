@@ -1,0 +1,134 @@
+"""Readiness, by a probe that does as the test says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from ringfence.errors import BackendDied, ConnectFailed, RequestRejected, RingfenceError, StreamBroken
+from ringfence_house_node.engine.backoff import pause_s
+from ringfence_house_node.engine.watch import Watch
+
+
+@dataclass(kw_only=True)
+class Probe:
+    """`error` is what the next probes end with; one that `hangs` ends with nothing."""
+
+    error: RingfenceError | None = None
+    hangs: bool = False
+    count: int = 0
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self) -> None:
+        self.count += 1
+        if self.hangs:
+            await self.released.wait()
+        if self.error is not None:
+            raise self.error
+
+
+MakeWatch = Callable[..., Watch]
+
+
+@pytest_asyncio.fixture
+async def make_watch() -> AsyncIterator[MakeWatch]:
+    made: list[Watch] = []
+
+    def make(probe: Probe, **fields: Any) -> Watch:
+        given: dict[str, Any] = {"start_timeout_s": 30.0, "probe_every_s": 60.0, "probe_timeout_s": 30.0, **fields}
+        made.append(Watch(probe, **given))
+        return made[-1]
+
+    yield make
+    for watch in made:
+        await watch.close()
+
+
+async def test_it_is_ready_after_a_token_and_not_before(make_watch: MakeWatch, until: Any) -> None:
+    probe = Probe(hangs=True)
+    watch = make_watch(probe)
+    starting = asyncio.create_task(watch.start())
+    await until(lambda: probe.count == 1)
+    assert watch.readiness == "starting"
+    probe.released.set()
+    await starting
+    assert watch.readiness == "ready"
+
+
+@pytest.mark.parametrize("error", [BackendDied("x"), ConnectFailed("x")])
+async def test_what_says_that_the_engine_is_gone_counts_at_once(
+    make_watch: MakeWatch, until: Any, error: RingfenceError
+) -> None:
+    probe = Probe()
+    watch = make_watch(probe)
+    await watch.start()
+    watch.failed(error)
+    assert watch.readiness == "starting"
+    await until(lambda: watch.readiness == "ready")
+    assert probe.count == 2
+
+
+async def test_a_doubt_brings_the_next_token_forward_and_changes_nothing_by_itself(
+    make_watch: MakeWatch, until: Any
+) -> None:
+    probe = Probe()
+    watch = make_watch(probe)
+    await watch.start()
+    watch.failed(StreamBroken("x"))
+    assert watch.readiness == "ready"
+    await until(lambda: probe.count == 2)
+    assert watch.readiness == "ready"
+
+
+async def test_a_request_that_was_refused_says_nothing_of_the_engine(make_watch: MakeWatch) -> None:
+    probe = Probe()
+    watch = make_watch(probe)
+    await watch.start()
+    watch.failed(RequestRejected("x"))
+    await asyncio.sleep(0.05)
+    assert (watch.readiness, probe.count) == ("ready", 1)
+
+
+async def test_while_answers_come_no_token_is_asked_for(
+    make_watch: MakeWatch, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(monotonic=lambda: 5.0)
+    monkeypatch.setattr("ringfence_house_node.engine.watch.time", clock)
+    probe = Probe()
+    watch = make_watch(probe, probe_every_s=0.02)
+    await watch.start()
+    watch.alive()
+    await asyncio.sleep(0.1)
+    assert probe.count == 1
+    clock.monotonic = lambda: 6.0
+    await until(lambda: probe.count > 1)
+    assert watch.readiness == "ready"
+
+
+async def test_one_that_starts_its_engine_itself_is_unready_while_that_takes(make_watch: MakeWatch, until: Any) -> None:
+    probe = Probe()
+    watch = make_watch(probe, starts=True, probe_every_s=0.05)
+    await watch.start()
+    probe.hangs = True
+    await until(lambda: watch.readiness == "starting")
+    probe.released.set()
+    await until(lambda: watch.readiness == "ready")
+
+
+async def test_one_that_keeps_failing_has_failed_and_comes_back(make_watch: MakeWatch, until: Any) -> None:
+    probe = Probe(error=BackendDied("x"))
+    watch = make_watch(probe, starts=True)
+    await watch.start()
+    await until(lambda: watch.readiness == "failed")
+    probe.error = None
+    await until(lambda: watch.readiness == "ready")
+
+
+def test_the_pause_grows_and_is_bounded() -> None:
+    assert [pause_s(deaths) for deaths in (0, 1, 2, 3, 4, 100)] == [0, 0, 1, 2, 4, 60]
