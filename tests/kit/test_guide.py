@@ -44,7 +44,13 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     done = subprocess.run(
         ["bash", "-c", script()],
         cwd=folder,
-        env={**kept, "PATH": f"{python}:{os.environ['PATH']}", "RINGFENCE_STATE_DIR": str(folder / "state")},
+        env={
+            **kept,
+            "PATH": f"{python}:{os.environ['PATH']}",
+            "RINGFENCE_STATE_DIR": str(folder / "state"),
+            "PIP_NO_COMPILE": "1",  # little of what is installed is ever imported
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -199,3 +199,10 @@ async def kit(provider_context: Callable[..., ProviderContext]) -> AsyncIterator
     await provider.open(provider_context())
     yield Kit(provider=provider, card=await provider.card(on_device(EMBEDDED_MODEL)))
     await provider.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def small_kit(kit: Kit, small_model: Path) -> AsyncIterator[Kit]:
+    """The provider of the module, asked for the small model; that is unloaded at the end."""
+    yield Kit(provider=kit.provider, card=await kit.provider.card(on_device(str(small_model))))
+    await kit.fleet.drop(str(small_model))

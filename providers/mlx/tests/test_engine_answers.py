@@ -1,4 +1,4 @@
-"""The real model answers through the provider, as asked and reproducibly."""
+"""The real model answers through the provider, as asked and reproducibly; what is asked, a small one tells as well."""
 
 from __future__ import annotations
 
@@ -78,22 +78,24 @@ async def test_a_stop_sequence_that_never_comes_changes_nothing(kit: Kit) -> Non
     assert (await kit.answer(stop=("Paris!",))).text == (await kit.answer()).text
 
 
-async def test_a_seed_gives_the_same_answer_again(kit: Kit) -> None:
-    first = await kit.answer("Tell a story.", temperature=1.5, seed=7)
-    second = await kit.answer("Tell a story.", temperature=1.5, seed=7)
-    other = await kit.answer("Tell a story.", temperature=1.5, seed=8)
+async def test_a_seed_gives_the_same_answer_again(small_kit: Kit) -> None:
+    first = await small_kit.answer("Tell a story.", temperature=1.5, seed=7)
+    second = await small_kit.answer("Tell a story.", temperature=1.5, seed=7)
+    other = await small_kit.answer("Tell a story.", temperature=1.5, seed=8)
     assert first.text == second.text != other.text
 
 
-async def test_a_seed_means_the_same_inside_a_batch(kit: Kit) -> None:
-    alone = await kit.answer("Tell a story.", temperature=1.2, seed=3)
-    together = await asyncio.gather(*(kit.answer("Tell a story.", temperature=1.2, seed=seed) for seed in (3, 4, 5)))
+async def test_a_seed_means_the_same_inside_a_batch(small_kit: Kit) -> None:
+    alone = await small_kit.answer("Tell a story.", temperature=1.2, seed=3)
+    together = await asyncio.gather(
+        *(small_kit.answer("Tell a story.", temperature=1.2, seed=seed) for seed in (3, 4, 5))
+    )
     assert together[0].text == alone.text
 
 
-async def test_eight_at_once_answer_as_one_by_one(kit: Kit) -> None:
-    together = await asyncio.gather(*(kit.answer(question, max_output_tokens=8) for question in QUESTIONS))
-    one_by_one = [await kit.answer(question, max_output_tokens=8) for question in QUESTIONS]
+async def test_eight_at_once_answer_as_one_by_one(small_kit: Kit) -> None:
+    together = await asyncio.gather(*(small_kit.answer(question, max_output_tokens=8) for question in QUESTIONS))
+    one_by_one = [await small_kit.answer(question, max_output_tokens=8) for question in QUESTIONS]
     assert [answer.text for answer in together] == [answer.text for answer in one_by_one]
 
 
@@ -116,8 +118,8 @@ async def test_eight_at_once_answer_as_one_by_one(kit: Kit) -> None:
     ],
     ids="-".join,
 )
-async def test_no_setting_within_bounds_harms_the_engine(kit: Kit, settings: dict[str, Any]) -> None:
-    answer = await kit.answer(max_output_tokens=2, **settings)
+async def test_no_setting_within_bounds_harms_the_engine(small_kit: Kit, settings: dict[str, Any]) -> None:
+    answer = await small_kit.answer(max_output_tokens=2, **settings)
     assert answer.finish.reason in ("stop", "length")
 
 
@@ -148,9 +150,9 @@ async def test_a_role_marker_in_the_text_stays_text(kit: Kit) -> None:
     assert marked > plain + 10
 
 
-async def test_odd_texts_are_read(kit: Kit) -> None:
+async def test_odd_texts_are_read(small_kit: Kit) -> None:
     for text in ("a\0b", "東京 🚲", "\ufeff", " \n x"):
-        assert (await kit.answer(text, max_output_tokens=1)).usage.output_tokens is not None
+        assert (await small_kit.answer(text, max_output_tokens=1)).usage.output_tokens is not None
 
 
 async def test_half_a_surrogate_pair_is_refused(kit: Kit) -> None:
@@ -175,18 +177,18 @@ async def test_without_a_live_grant_nothing_is_sent(kit: Kit) -> None:
             pass
 
 
-async def test_a_tenant_reuses_its_own_prefix_only(kit: Kit) -> None:
+async def test_a_tenant_reuses_its_own_prefix_only(small_kit: Kit) -> None:
     text = "Please remember these words for me: apple, river, stone, cloud."
-    await kit.answer(text, tenant="anna", max_output_tokens=2)
-    again = await kit.answer(text, tenant="anna", max_output_tokens=2)
-    stranger = await kit.answer(text, tenant="boris", max_output_tokens=2)
-    nobody = await kit.answer(text, max_output_tokens=2)
+    await small_kit.answer(text, tenant="anna", max_output_tokens=2)
+    again = await small_kit.answer(text, tenant="anna", max_output_tokens=2)
+    stranger = await small_kit.answer(text, tenant="boris", max_output_tokens=2)
+    nobody = await small_kit.answer(text, max_output_tokens=2)
     assert (again.usage.cached_input_tokens or 0) > 20
     assert (stranger.usage.cached_input_tokens, nobody.usage.cached_input_tokens) == (0, 0)
 
 
-async def test_a_reused_prefix_gives_the_same_answer(kit: Kit) -> None:
-    first = await kit.answer("Name three rivers.", tenant="clara")
-    second = await kit.answer("Name three rivers.", tenant="clara")
+async def test_a_reused_prefix_gives_the_same_answer(small_kit: Kit) -> None:
+    first = await small_kit.answer("Name three rivers.", tenant="clara")
+    second = await small_kit.answer("Name three rivers.", tenant="clara")
     assert second.usage.cached_input_tokens
     assert first.text == second.text

@@ -44,7 +44,7 @@ def check() -> Check:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def checked(
-    check: Check, kit: Kit, provider_context: Callable[..., ProviderContext], monkeypatch: pytest.MonkeyPatch
+    check: Check, small_kit: Kit, provider_context: Callable[..., ProviderContext], monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Kit]:
     """A provider whose first request was cancelled after its worker was ready and before the check had ended."""
 
@@ -54,7 +54,7 @@ async def checked(
     monkeypatch.setattr("ringfence_mlx.provider.ModelStore.verify", verify)
     provider = MlxProvider()
     await provider.open(provider_context())
-    made = type(kit)(provider=provider, card=kit.card)
+    made = type(small_kit)(provider=provider, card=small_kit.card)
     first = asyncio.ensure_future(made.answer(max_output_tokens=1))
     while made.worker_pid() is None:  # noqa: ASYNC110  (nobody is told of it)
         await asyncio.sleep(0.02)

@@ -106,16 +106,16 @@ async def test_a_killed_worker_is_an_error_and_the_next_request_is_answered(kit:
     assert "Paris" in (await kit.answer()).text
 
 
-async def test_an_idle_worker_that_was_killed_is_replaced(kit: Kit) -> None:
-    await kit.answer(max_output_tokens=1)
-    pid = kit.worker_pid()
+async def test_an_idle_worker_that_was_killed_is_replaced(small_kit: Kit) -> None:
+    await small_kit.answer(max_output_tokens=1)
+    pid = small_kit.worker_pid()
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     async with asyncio.timeout(10):
-        while kit.worker_pid() == pid:  # noqa: ASYNC110  (no event tells that the death was noticed)
+        while small_kit.worker_pid() == pid:  # noqa: ASYNC110  (no event tells that the death was noticed)
             await asyncio.sleep(0.02)
-    assert (await kit.answer(max_output_tokens=1)).text
-    assert kit.worker_pid() != pid
+    assert (await small_kit.answer(max_output_tokens=1)).text
+    assert small_kit.worker_pid() != pid
 
 
 async def test_a_worker_runs_without_network_and_without_core_dumps(kit: Kit) -> None:
@@ -150,10 +150,10 @@ async def test_a_forked_child_neither_uses_nor_ends_the_worker(kit: Kit) -> None
     assert kit.worker_pid() == pid
 
 
-async def test_a_hung_worker_is_killed(provider_context: Callable[..., ProviderContext], kit: Kit) -> None:
+async def test_a_hung_worker_is_killed(provider_context: Callable[..., ProviderContext], small_kit: Kit) -> None:
     provider = MlxProvider()
     await provider.open(provider_context(hang_timeout_s=1.0, prefix_cache_bytes=0))
-    own = type(kit)(provider=provider, card=kit.card)
+    own = type(small_kit)(provider=provider, card=small_kit.card)
     try:
         await own.answer(max_output_tokens=1)
         pid = own.worker_pid()
@@ -167,15 +167,15 @@ async def test_a_hung_worker_is_killed(provider_context: Callable[..., ProviderC
 
 
 async def test_closing_the_provider_ends_requests_and_workers(
-    provider_context: Callable[..., ProviderContext], kit: Kit
+    provider_context: Callable[..., ProviderContext], small_kit: Kit
 ) -> None:
     provider = MlxProvider()
     await provider.open(provider_context())
-    own = type(kit)(provider=provider, card=kit.card)
+    own = type(small_kit)(provider=provider, card=small_kit.card)
     await own.answer(max_output_tokens=1)
     pid = own.worker_pid()
     assert pid is not None
-    running = asyncio.ensure_future(own.answer("Count to a hundred.", max_output_tokens=300))
+    running = asyncio.ensure_future(own.answer("Count to a hundred.", max_output_tokens=8000))
     await asyncio.sleep(0.3)
     await provider.close()
     await provider.close()
@@ -186,10 +186,12 @@ async def test_closing_the_provider_ends_requests_and_workers(
     assert not psutil.pid_exists(pid)
 
 
-async def test_an_idle_model_is_unloaded_in_time(provider_context: Callable[..., ProviderContext], kit: Kit) -> None:
+async def test_an_idle_model_is_unloaded_in_time(
+    provider_context: Callable[..., ProviderContext], small_kit: Kit
+) -> None:
     provider = MlxProvider()
     await provider.open(provider_context(idle_unload_s=0.2))
-    own = type(kit)(provider=provider, card=kit.card)
+    own = type(small_kit)(provider=provider, card=small_kit.card)
     try:
         await own.answer(max_output_tokens=1)
         for _ in range(100):

@@ -64,33 +64,24 @@ async def test_a_folder_that_is_no_model_is_a_fault_and_not_a_death(mlx_cache_di
     assert str(tmp_path) not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("job", "kind"),
-    [
-        ({}, "rejected"),
-        ({"messages": [{"role": "user", "content": SECRET}], "sampling": {"speed": 1}}, "rejected"),
-        ({"messages": SECRET}, "engine"),
-        ({"messages": []}, "unsupported"),
-        ({"messages": [{"role": "user", "content": SECRET, "tool_calls": 7}]}, "engine"),
-    ],
-)
-async def test_a_malformed_job_is_refused_without_a_word_of_it(
-    mlx_cache_dir: Path, job: dict[str, Any], kind: str
-) -> None:
-    supervisor = await spec(mlx_cache_dir)
-    try:
-        with pytest.raises(WorkerFault) as caught:
-            await supervisor.ask("count", {"job": job})
-        assert (caught.value.kind, SECRET in str(caught.value.frame)) == (kind, False)
-        good = {"messages": [{"role": "user", "content": "hello"}]}
-        assert (await supervisor.ask("count", {"job": good}))["tokens"] > 1
-    finally:
-        await supervisor.close()
+MALFORMED: list[tuple[dict[str, Any], str]] = [
+    ({}, "rejected"),
+    ({"messages": [{"role": "user", "content": SECRET}], "sampling": {"speed": 1}}, "rejected"),
+    ({"messages": SECRET}, "engine"),
+    ({"messages": []}, "unsupported"),
+    ({"messages": [{"role": "user", "content": SECRET, "tool_calls": 7}]}, "engine"),
+]
 
 
-async def test_an_operation_that_is_not_known_is_refused(mlx_cache_dir: Path) -> None:
+async def test_what_is_malformed_is_refused_without_a_word_of_it_and_harms_nothing(mlx_cache_dir: Path) -> None:
     supervisor = await spec(mlx_cache_dir)
     try:
+        for job, kind in MALFORMED:
+            with pytest.raises(WorkerFault) as caught:
+                await supervisor.ask("count", {"job": job})
+            assert (caught.value.kind, SECRET in str(caught.value.frame)) == (kind, False), job
+            good = {"messages": [{"role": "user", "content": "hello"}]}
+            assert (await supervisor.ask("count", {"job": good}))["tokens"] > 1
         with pytest.raises(WorkerFault) as caught:
             await supervisor.ask("explode")
         assert caught.value.kind == "rejected"

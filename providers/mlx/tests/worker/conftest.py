@@ -6,6 +6,7 @@ import asyncio
 import copy
 import importlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,13 @@ def tokenizer(model_folder: Path) -> Any:
 
 @pytest.fixture(scope="session")
 def make_tokenizer(tokenizer: Any) -> MakeTokenizer:
-    """Makes the embedded tokenizer into one with another template, other markers or another format of tool calls."""
+    """Makes the embedded tokenizer into one with another template, other markers or another format of tool calls.
+
+    The same one for the same arguments: to copy a tokenizer takes a third of a second.
+    """
     from mlx_lm.tokenizer_utils import TokenizerWrapper
 
+    @cache
     def make(
         template: str | None = None,
         *,

@@ -100,7 +100,7 @@ class TestVectors:
         assert {len(vector) for vector in vectors} == {model.dimensions} == {384}
 
     def test_neighbours_in_a_batch_change_nothing(self, model: Any) -> None:
-        texts = [f"{text} {'word ' * length}" for length in (0, 3, 30) for text in TEXTS[:3]]
+        texts = [f"{text} {'word ' * length}" for length in (0, 12) for text in TEXTS[:3]]
         together, tokens = model.embed(texts)
         apart = [model.embed([text]) for text in texts]
         assert np.array(together) == pytest.approx(np.array([vectors[0] for vectors, _ in apart]), abs=1e-5)
