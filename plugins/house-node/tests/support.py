@@ -308,6 +308,8 @@ async def served(
     http2: bool = False,
     clock: Callable[[], float] = time.time,
     releases: Path | None = None,
+    certificate: Path | None = None,
+    key: Path | None = None,
 ) -> AsyncGenerator[House, None]:
     """A node on free ports of loopback."""
     scripted = service or ScriptedService()
@@ -322,7 +324,8 @@ async def served(
         clock=clock,
     )
     node.ring.rotate()
-    public, admin = (bind(Address(host="127.0.0.1", port=0)) for _ in range(2))
+    public = bind(Address(host="127.0.0.1", port=0, certificate=certificate, key=key))
+    admin = bind(Address(host="127.0.0.1", port=0))
     url, admin_url = public.url, admin.url
     servers = [Server(public_app(node, releases=releases), public), Server(admin_app(node), admin)]
     try:

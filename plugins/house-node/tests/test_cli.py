@@ -56,6 +56,7 @@ def run(*args: str) -> int:
         (["serve", "--model", "m", "--state", "x"], "--state is the folder of --dev", "add --dev"),
         (["serve", "--model", "m", "--dev", *ENGINE, "--host", "0.0.0.0"], "without TLS", "--behind-proxy"),
         (["serve", "--model", "m", "--dev", *ENGINE, "--cert", __file__], "needs its key", "both --cert and --key"),
+        (["serve", "--model", "m", "--dev", *ENGINE, "--cert", __file__, "--key", __file__], "cannot be used", "PEM"),
         (["serve", "--model", "m", "--dev", "--engine", "openai"], "has no url", "http://127.0.0.1:8080/v1"),
         (["serve", "--model", "m", "--dev", *ENGINE[:3], "http://10.0.0.1/v1"], "loopback", "http://127.0.0.1:8080/v1"),
         (["serve", "--model", "m", "--dev", *ENGINE, "--callers", __file__], "callers' file", "sha256"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import secrets
 import time
 from collections.abc import Generator, Iterator
@@ -23,11 +24,14 @@ from ringfence.errors import Unavailable
 from ringfence_house.attestation.claims import ReleaseClaim
 from ringfence_house.attestation.development import DevelopmentCa
 from ringfence_house.attestation.trust import make_trust
+from ringfence_house.releases.faults import ReleasesFault
 from ringfence_house.releases.files import Held, locked, write_whole
 from ringfence_house.releases.reference import Device, Release
 from ringfence_house.releases.repository import Repository
 from ringfence_house_node.attestors.development import DevelopmentAttestor
 from ringfence_house_node.server.measuring import Measures
+
+LOG = logging.getLogger("ringfence_house_node")
 
 RENEW_EVERY_S = 3600.0
 """The timestamp of the repository ends after a day."""
@@ -96,10 +100,13 @@ class Development:
         }
 
     async def renew(self) -> None:
-        """Signs the repository's timestamp anew, again and again."""
+        """Signs the repository's timestamp anew, again and again; what cannot be signed now may be later."""
         while True:
             await asyncio.sleep(RENEW_EVERY_S)
-            await asyncio.to_thread(_renew, self.folder)
+            try:
+                await asyncio.to_thread(_renew, self.folder)
+            except (Held, OSError, ReleasesFault) as error:
+                LOG.warning("the releases could not be renewed: %s", type(error).__name__)
 
 
 @contextmanager

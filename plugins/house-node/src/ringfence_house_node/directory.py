@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,7 +121,7 @@ async def run_directory(directory: Directory, *, releases: Path | None, public: 
         finally:
             keeping.cancel()
             await asyncio.gather(keeping, server.close(), return_exceptions=True)
-    return 128 + signals.number if signals.number == signal.SIGINT else 0
+    return signals.exit_code
 
 
 @click.command()

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
+import ssl
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx2
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from support import CANARY, Gate, House, ScriptedService, opened, served, until
 
 from ringfence_house.protocol import names
@@ -96,6 +104,33 @@ async def test_metrics_count_how_requests_ended_and_hold_nothing_of_them(
         assert word not in logged
     assert f"POST {names.OHTTP_PATH} 200" in logged
     assert "GET other 404" in logged
+
+
+async def test_over_tls_http_2_is_chosen(tmp_path: Path) -> None:
+    certificate, key = self_signed(tmp_path)
+    async with served(tmp_path, certificate=certificate, key=key) as house:
+        trusting = ssl.create_default_context(cafile=str(certificate))
+        async with httpx2.AsyncClient(http2=True, verify=trusting, trust_env=False) as http:
+            sealed = house.seal()
+            headers = {"content-type": names.REQUEST_TYPE}
+            response = await http.post(house.url + names.OHTTP_PATH, content=sealed.body, headers=headers)
+
+    assert house.url.startswith("https://")
+    assert response.http_version == "HTTP/2"
+    assert opened(response, sealed.opener).whole
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1, and its key."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "n")])
+    now = datetime.now(UTC)
+    draft = x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(1), now + timedelta(1))
+    alternative = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    certificate = draft.add_extension(alternative, critical=False).sign(key, hashes.SHA256())
+    paths = folder / "cert.pem", folder / "key.pem"
+    paths[0].write_bytes(certificate.public_bytes(Encoding.PEM))
+    paths[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return paths
 
 
 async def test_the_public_port_has_none_of_the_operators_pages(house: House) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -50,7 +51,18 @@ def address_of(*, host: str, port: int, certificate: Path | None, key: Path | No
         raise Misuse(
             f"listening on {host} without TLS", way_out="--cert and --key, or --behind-proxy where a proxy has TLS"
         )
+    _check_certificate(certificate, key)
     return Address(host=host, port=port, certificate=certificate, key=key)
+
+
+def _check_certificate(certificate: Path | None, key: Path | None) -> None:
+    if certificate is None or key is None:
+        return
+    try:
+        # A key with a password would be asked for on the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except (OSError, ValueError):
+        raise Misuse("the certificate and its key cannot be used", way_out="PEM files that belong together") from None
 
 
 def is_loopback(host: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +16,6 @@ from ringfence_house_node.server.serving import Bound, Server, Signals, first_of
 LOG = logging.getLogger("ringfence_house_node")
 
 _LOOK_EVERY_S = 0.05
-SIGNALLED = 128
 
 
 async def run_node(
@@ -29,7 +27,7 @@ async def run_node(
     releases: Path | None = None,
     meanwhile: Sequence[Callable[[], Coroutine[object, object, None]]] = (),
 ) -> int:
-    """Serves until a signal, drains, and returns the exit code: 0 after SIGTERM, 130 after Ctrl-C.
+    """Serves until a signal, drains, and returns the exit code: 0 after SIGTERM, 130 after Ctrl-C, 1 after a failure.
 
     Args:
         node: What is served.
@@ -46,12 +44,21 @@ async def run_node(
         await asyncio.to_thread(node.ring.rotate)
         servers = [Server(admin_app(node), admin), Server(public_app(node, releases=releases), public)]
         side = [asyncio.create_task(work()) for work in (node.ring.keep, _starting(node, on_ready), *meanwhile)]
+        for task in side:
+            task.add_done_callback(lambda task: _end_if_failed(task, signals))
         try:
             await first_of(signals.asked, *(server.task for server in servers))
             await _drained(node, signals)
         finally:
             await _end(node, servers, side)
-    return SIGNALLED + signals.number if signals.number == signal.SIGINT else 0
+    return signals.exit_code
+
+
+def _end_if_failed(task: asyncio.Task[None], signals: Signals) -> None:
+    """A node without one of its parts ends: whoever supervises it starts it anew."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        LOG.error("the node ends: %s", type(error).__name__)
+        signals.fail()
 
 
 def _only_the_type(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -127,10 +127,17 @@ class Signals:
     def __init__(self) -> None:
         self.asked = asyncio.Event()
         self.again = asyncio.Event()
-        self.number = 0
+        self.exit_code = 0
+        """130 after Ctrl-C, 1 after a failure."""
+
+    def fail(self) -> None:
+        """Asks for the end because something failed."""
+        self.exit_code = 1
+        self.asked.set()
 
     def _receive(self, number: int) -> None:
-        self.number = self.number or number
+        if not self.asked.is_set() and number == signal.SIGINT:
+            self.exit_code = 128 + number
         (self.again if self.asked.is_set() else self.asked).set()
 
     @asynccontextmanager
