@@ -46,20 +46,6 @@ narrow every policy, such as a device profile, by their full paths."""
 class Root(LazyGroup):
     """The top group. Whatever a command raises becomes an exit code here, and nowhere else."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Our own, then those that plugins bring."""
-        own = super().list_commands(ctx)
-        return [*own, *(name for name in plugged.plugged() if name not in own)]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Our own first: no plugin takes the place of one."""
-        return super().get_command(ctx, cmd_name) or plugged.load(cmd_name)
-
-    def lines(self) -> dict[str, str]:
-        """The line of help of every command."""
-        own = super().lines()
-        return own | {name: plugged.summary(name) for name in plugged.plugged() if name not in own}
-
     def main(
         self,
         args: Sequence[str] | None = None,
@@ -124,6 +110,24 @@ class Root(LazyGroup):
         return code
 
 
+class PluggedRoot(Root):
+    """The top group with the commands that plugins bring."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Our own, then those that plugins bring."""
+        own = super().list_commands(ctx)
+        return [*own, *(name for name in plugged.plugged() if name not in own)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Our own first: no plugin takes the place of one."""
+        return super().get_command(ctx, cmd_name) or plugged.load(cmd_name)
+
+    def lines(self) -> dict[str, str]:
+        """The line of help of every command."""
+        own = super().lines()
+        return own | {name: plugged.summary(name) for name in plugged.plugged() if name not in own}
+
+
 def _leave_no_core() -> None:
     """A crash writes no memory to the disk: it holds what was asked. What is started from here inherits that."""
     with suppress(ImportError, OSError, ValueError):
@@ -156,7 +160,7 @@ def _no_colour(ctx: click.Context, param: click.Parameter, value: bool) -> None:
 
 
 @click.command(
-    name=PROGRAM, cls=Root, lazy=COMMANDS, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
+    name=PROGRAM, cls=PluggedRoot, lazy=COMMANDS, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
 )
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show the version."

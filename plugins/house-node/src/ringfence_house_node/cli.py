@@ -16,6 +16,7 @@ COMMANDS = {
     "serve": Lazy("ringfence_house_node.server.command:serve", "Serve a model behind attestation and encryption."),
     "measure": Lazy("ringfence_house_node.server.command:measure", "What this node would say that it is."),
     "directory": Lazy("ringfence_house_node.directory:directory", "Serve the evidence of several nodes."),
+    "nonce": Lazy("ringfence_house_node.attestors.command:nonce", "What the MDM server must ask Apple with."),
     "unit": Lazy("ringfence_house_node.units.command:unit", "A unit for launchd or systemd, to be adapted."),
 }
 
