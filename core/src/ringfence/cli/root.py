@@ -160,7 +160,11 @@ def _no_colour(ctx: click.Context, param: click.Parameter, value: bool) -> None:
 
 
 @click.command(
-    name=PROGRAM, cls=PluggedRoot, lazy=COMMANDS, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
+    name=PROGRAM,
+    cls=PluggedRoot,
+    lazy=COMMANDS,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show the version."
