@@ -13,6 +13,7 @@ import pytest
 from openai.types import CreateEmbeddingResponse
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
+from ringfence.errors import Overloaded
 from ringfence.request import Message, OutputSchema, Request, Settings, TextPart, Tool, ToolCallPart
 from ringfence.response import (
     Adjustment,
@@ -240,8 +241,12 @@ async def test_what_the_engine_did_not_honour_is_told(make_node: Any, monkeypatc
 
     node = make_node()
     made = Adjustment(setting="reasoning_effort", action="changed", detail="the model knows no levels")
-    plan = node.engine.plan
-    monkeypatch.setattr(node.engine, "plan", lambda *given: replace(plan(*given), adjustments=(made,)))
+    plan: Any = node.engine.plan
+
+    def adjusted(*given: Any) -> Any:
+        return replace(plan(*given), adjustments=(made,))
+
+    monkeypatch.setattr(node.engine, "plan", adjusted)
     told = [{"setting": "reasoning_effort", "action": "changed", "detail": "the model knows no levels"}]
     _, body = await node.chat()
     assert body["adjustments"] == told
@@ -249,16 +254,21 @@ async def test_what_the_engine_did_not_honour_is_told(make_node: Any, monkeypatc
     assert events[-2]["adjustments"] == told
 
 
-async def test_a_silent_engine_gives_signs_of_life(make_node: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_silent_engine_has_a_stream_that_has_begun(make_node: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ringfence_house_node.api.answering.HEAD_AFTER_S", 0.01)
-    monkeypatch.setattr("ringfence_house_node.api.chat_answer._SIGN_EVERY_S", 0.01)
-    node = make_node(Script(delay_s=0.1))
-    status, pieces = await node.call(
-        {"model": "house-model", "messages": [{"role": "user", "content": "x"}], "stream": True}
-    )
-    assert status == 200
-    assert b": \n\n" in pieces
-    assert pieces[-1] == b"data: [DONE]\n\n"
+    node = make_node(Script(delay_s=60))
+    answer = await asyncio.wait_for(node.api.respond(_call()), 30)
+    assert (answer.status, answer.stream) == (200, True)
+    await answer.body.aclose()
+    assert node.engine.cancelled == 1
+
+
+async def test_an_engine_that_fails_after_a_silence_says_so_in_the_stream(
+    make_node: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ringfence_house_node.api.answering.HEAD_AFTER_S", 0.0)
+    *_, last = await make_node(Script(events=(), error=Overloaded("full"))).stream()
+    assert last["error"]["code"] == "server_is_overloaded"
 
 
 async def _until(holds: Any) -> None:

@@ -17,7 +17,7 @@ from ringfence_house_node.engine.limits import limits_of
 from ringfence_house_node.engine.settings import EngineSettings
 
 SECRET = "canary-7Q"
-CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+CITY: dict[str, Any] = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TOOL = {"type": "function", "function": {"name": "weather", "description": "of a city", "parameters": CITY}}
 OTHER = {"type": "function", "function": {"name": "time", "strict": True}}
 CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}

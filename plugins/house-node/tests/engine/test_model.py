@@ -35,7 +35,7 @@ async def _started(settings: EngineSettings) -> AsyncGenerator[Service]:
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the worker in /proc")
 async def test_our_worker_answers_to_a_schema_dies_and_comes_back(ask: Any, until: Any, below: Any) -> None:
     async with _started(EngineSettings(kind="mlx", model=EMBEDDED, probe_every_s=0.5)) as service:
-        assert service.readiness == "ready"
+        assert str(service.readiness) == "ready"
         fields = {"model": EMBEDDED, "max_tokens": 12, "response_format": FORMAT}
         status, body = await ask(service, "The capital of France?", **fields)
         assert status == 200
@@ -43,8 +43,8 @@ async def test_our_worker_answers_to_a_schema_dies_and_comes_back(ask: Any, unti
         assert json.loads(answer or "")["city"] in ("Paris", "Rome")
         (worker,) = below("ringfence_mlx.worker")[-1:]
         os.kill(worker, signal.SIGKILL)
-        await until(lambda: service.readiness != "ready")
+        await until(lambda: str(service.readiness) != "ready")
         assert (await ask(service, model=EMBEDDED))[0] == 503
-        await until(lambda: service.readiness == "ready", 120)
+        await until(lambda: str(service.readiness) == "ready", 120)
         assert (await ask(service, model=EMBEDDED, max_tokens=1))[0] == 200
     assert below("ringfence_mlx.worker") == []

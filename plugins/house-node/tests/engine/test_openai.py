@@ -34,17 +34,17 @@ async def test_it_is_ready_while_the_server_gives_tokens(fake: Any, ask: Any, un
     service = build_service(settings)
     try:
         await service.start()
-        assert service.readiness != "ready"
+        assert str(service.readiness) != "ready"
         with _serving(fake):
-            await until(lambda: service.readiness == "ready")
+            await until(lambda: str(service.readiness) == "ready")
             assert (await ask(service, stop=["x"]))[0] == 200
             assert (fake.asked["model"], fake.asked["stop"]) == ("theirs", ["x"])
             # What leaves is a stream whatever the caller wants: hanging up is the one way to stop every server.
             assert fake.asked["stream"] is True
-        await until(lambda: service.readiness != "ready")
+        await until(lambda: str(service.readiness) != "ready")
         assert (await ask(service))[0] == 503
         with _serving(fake):
-            await until(lambda: service.readiness == "ready")
-        await until(lambda: service.readiness == "failed")
+            await until(lambda: str(service.readiness) == "ready")
+        await until(lambda: str(service.readiness) == "failed")
     finally:
         await service.close()

@@ -55,10 +55,10 @@ async def test_it_is_ready_after_a_token_and_not_before(make_watch: MakeWatch, u
     watch = make_watch(probe)
     starting = asyncio.create_task(watch.start())
     await until(lambda: probe.count == 1)
-    assert watch.readiness == "starting"
+    assert str(watch.readiness) == "starting"
     probe.released.set()
     await starting
-    assert watch.readiness == "ready"
+    assert str(watch.readiness) == "ready"
 
 
 @pytest.mark.parametrize("error", [BackendDied("x"), ConnectFailed("x")])
@@ -69,8 +69,8 @@ async def test_what_says_that_the_engine_is_gone_counts_at_once(
     watch = make_watch(probe)
     await watch.start()
     watch.failed(error)
-    assert watch.readiness == "starting"
-    await until(lambda: watch.readiness == "ready")
+    assert str(watch.readiness) == "starting"
+    await until(lambda: str(watch.readiness) == "ready")
     assert probe.count == 2
 
 
@@ -81,9 +81,9 @@ async def test_a_doubt_brings_the_next_token_forward_and_changes_nothing_by_itse
     watch = make_watch(probe)
     await watch.start()
     watch.failed(StreamBroken("x"))
-    assert watch.readiness == "ready"
+    assert str(watch.readiness) == "ready"
     await until(lambda: probe.count == 2)
-    assert watch.readiness == "ready"
+    assert str(watch.readiness) == "ready"
 
 
 async def test_a_request_that_was_refused_says_nothing_of_the_engine(make_watch: MakeWatch) -> None:
@@ -92,7 +92,7 @@ async def test_a_request_that_was_refused_says_nothing_of_the_engine(make_watch:
     await watch.start()
     watch.failed(RequestRejected("x"))
     await asyncio.sleep(0.05)
-    assert (watch.readiness, probe.count) == ("ready", 1)
+    assert (str(watch.readiness), probe.count) == ("ready", 1)
 
 
 async def test_while_answers_come_no_token_is_asked_for(
@@ -108,7 +108,7 @@ async def test_while_answers_come_no_token_is_asked_for(
     assert probe.count == 1
     clock.monotonic = lambda: 6.0
     await until(lambda: probe.count > 1)
-    assert watch.readiness == "ready"
+    assert str(watch.readiness) == "ready"
 
 
 async def test_one_that_starts_its_engine_itself_is_unready_while_that_takes(make_watch: MakeWatch, until: Any) -> None:
@@ -116,18 +116,18 @@ async def test_one_that_starts_its_engine_itself_is_unready_while_that_takes(mak
     watch = make_watch(probe, starts=True, probe_every_s=0.05)
     await watch.start()
     probe.hangs = True
-    await until(lambda: watch.readiness == "starting")
+    await until(lambda: str(watch.readiness) == "starting")
     probe.released.set()
-    await until(lambda: watch.readiness == "ready")
+    await until(lambda: str(watch.readiness) == "ready")
 
 
 async def test_one_that_keeps_failing_has_failed_and_comes_back(make_watch: MakeWatch, until: Any) -> None:
     probe = Probe(error=BackendDied("x"))
     watch = make_watch(probe, starts=True)
     await watch.start()
-    await until(lambda: watch.readiness == "failed")
+    await until(lambda: str(watch.readiness) == "failed")
     probe.error = None
-    await until(lambda: watch.readiness == "ready")
+    await until(lambda: str(watch.readiness) == "ready")
 
 
 def test_the_pause_grows_and_is_bounded() -> None:

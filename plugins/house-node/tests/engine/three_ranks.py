@@ -35,13 +35,13 @@ async def test_three_ranks_are_one_model_and_one_that_is_killed_brings_all_back(
     service = build_service(settings)
     try:
         await service.start()
-        assert service.readiness == "ready"
+        assert str(service.readiness) == "ready"
         ranks = _ranks(below)
         assert len(ranks) == 3
         os.kill(ranks[-1], signal.SIGKILL)
-        await until(lambda: service.readiness != "ready", 60)
+        await until(lambda: str(service.readiness) != "ready", 60)
         assert (await ask(service, model=EMBEDDED))[0] == 503
-        await until(lambda: service.readiness == "ready", 600)
+        await until(lambda: str(service.readiness) == "ready", 600)
         status, body = await ask(service, "Say hi.", model=EMBEDDED, max_tokens=1, temperature=0)
         assert status == 200
         assert ChatCompletion.model_validate_json(body, strict=True).choices[0].message.content

@@ -31,10 +31,6 @@ from ringfence_house_node.api.faults import fault_of
 HEAD_AFTER_S = 10.0
 """A stream begins after so long without an event: until then a failure still has a status of its own."""
 
-_SIGN_EVERY_S = 15.0
-"""How often a silent stream says that it is alive."""
-
-_SIGN = b": \n\n"
 _DONE = b"data: [DONE]\n\n"
 
 _FINISHES: dict[FinishReason, str] = {
@@ -90,9 +86,7 @@ class ChatAnswer:
                 delta = None if item is None else self._delta(item)
                 if delta is not None:
                     yield self._chunk(delta)
-                elif item is None:
-                    yield _SIGN
-                item = await drawing.next(_SIGN_EVERY_S)
+                item = await drawing.next()
             yield self._chunk({}, finish_of(item), item)
             if include_usage:
                 yield _event({**self._head("chat.completion.chunk"), "choices": [], "usage": usage_of(item.usage)})

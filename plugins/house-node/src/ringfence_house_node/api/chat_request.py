@@ -218,7 +218,7 @@ def _check_schema(schema: Mapping[str, Any], param: str) -> None:
 def _children(node: Any) -> Sequence[Any]:
     if isinstance(node, dict):
         return list(cast("dict[str, Any]", node).values())
-    return node if isinstance(node, list) else ()
+    return cast("Sequence[Any]", node) if isinstance(node, list) else ()
 
 
 # ---------------------------------------------------------------- what the engine can do

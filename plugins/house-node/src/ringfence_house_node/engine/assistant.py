@@ -47,7 +47,7 @@ def engine_policy(settings: EngineSettings, limits: Limits) -> Policy:
     """One recipient, one label that everything carries, one rule that allows it."""
     # A server on loopback is beyond the process, so it is no `device`: there, there is no network at all.
     ring = "device" if settings.kind == "mlx" else "house"
-    written = {
+    written: dict[str, Any] = {
         "version": 1,
         "name": "house-node",
         "recipients": {ENGINE: {"ring": ring, **_recipient(settings, limits)}},

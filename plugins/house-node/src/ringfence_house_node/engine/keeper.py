@@ -14,7 +14,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 
 _ON_LINUX = sys.platform == "linux"
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
@@ -30,7 +29,7 @@ def main(command: list[str]) -> int:
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
     ending: list[int] = []
-    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda number, _: ending.append(number))
     _control(_PR_SET_CHILD_SUBREAPER, 1)
@@ -110,7 +109,8 @@ def _signal_all(number: int) -> None:
 def descendants(root: int) -> list[int]:
     """The process ids of all that descend from `root` and are not reaped yet."""
     parents = (_parents_by_proc if _ON_LINUX else _parents_by_ps)()
-    found, level = [], {root}
+    found: list[int] = []
+    level = {root}
     while level:
         level = {pid for pid, parent in parents.items() if parent in level}
         found += sorted(level)
@@ -146,7 +146,5 @@ def _code(*statuses: int | None) -> int:
     return code if code >= 0 else 128 - code
 
 
-_MAIN: Callable[[list[str]], int] = main
-
 if __name__ == "__main__":
-    os._exit(_MAIN(sys.argv[1:]))
+    os._exit(main(sys.argv[1:]))
