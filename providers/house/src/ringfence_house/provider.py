@@ -127,7 +127,9 @@ class HouseProvider(Provider):
             ConnectFailed: the house cannot be reached.
             Unavailable: the recipient cannot be used as it is declared.
         """
-        return await (await self._house(recipient)).card()
+        card = await (await self._house(recipient)).card()
+        # A release may list what only a later version of this provider knows.
+        return replace(card, capabilities=card.capabilities & self.manifest.capabilities)
 
     # ------------------------------------------------------------ requests
 

@@ -128,7 +128,7 @@ async def test_a_lost_key_is_looked_for_once_and_another_node_asked(house: House
         lost = {machine.kid for machine in house.fleet.machines[:2]}
         house.received.clear()
         house.script.outside = lambda machine: (
-            Outside(status=421, media_type="application/problem+json", body=LOST)
+            Outside(status=404, media_type="application/problem+json", body=LOST)
             if machine is not None and machine.kid in lost
             else None
         )

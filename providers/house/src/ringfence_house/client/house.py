@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import reduce
 from hashlib import sha256
-from operator import and_
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -71,7 +69,7 @@ class House:
             ProviderError: no node proved what it is.
         """
         releases = [node.release for node in await self.nodes.ready()]
-        capabilities = reduce(and_, (release.capabilities for release in releases))
+        capabilities = releases[0].capabilities.intersection(*(release.capabilities for release in releases))
         return ModelCard(
             name=self.recipient.model,
             context_tokens=min(release.context_tokens for release in releases),

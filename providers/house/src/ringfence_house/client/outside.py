@@ -16,7 +16,7 @@ _MAX_PROBLEM_BYTES: Final = 4096
 _PROBLEM_S: Final = 5.0
 
 _OK: Final = 200
-_KEY_STATUS: Final = frozenset({400, 421})
+_KEY_STATUS: Final = frozenset({400, 404})
 _GONE: Final = frozenset({502, 503, 504})
 _REFUSALS: Final = range(400, 500)
 

@@ -46,7 +46,7 @@ class Engine:
             Broken: the server did not come to the end of its answer.
         """
         if inside is not None:
-            yield Head(status=inside.status, fields=inside.fields)
+            yield Head(status=inside.status, fields=inside.fields, complete=inside.complete)
             for piece in inside.content:
                 yield piece
             return

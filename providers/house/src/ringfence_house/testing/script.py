@@ -26,11 +26,15 @@ class Outside:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inside:
-    """An answer inside of the encryption, in pieces of content; sealed as an honest node seals."""
+    """An answer inside of the encryption, in pieces of content; sealed as an honest node seals.
+
+    Without being `complete` the message ends before its end, although the final chunk is there.
+    """
 
     status: int = 200
     fields: Mapping[str, str] = field(default_factory=lambda: {"content-type": "application/json"})
     content: Sequence[bytes] = ()
+    complete: bool = True
 
 
 @dataclass(slots=True, kw_only=True)

@@ -16,10 +16,11 @@ NONCE_BYTES = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """Status and fields of an answer."""
+    """Status and fields of an answer, and whether its message will be complete."""
 
     status: int
     fields: Mapping[str, str]
+    complete: bool = True
 
 
 async def sealed_pieces(
@@ -27,9 +28,10 @@ async def sealed_pieces(
 ) -> AsyncIterator[bytes]:
     """The nonce, a chunk for the head and for each piece of content, and the final chunk."""
     encoder = ResponseEncoder()
-    padded = False
+    padded, complete = False, True
     async for part in answer:
         if isinstance(part, Head):
+            complete = part.complete
             padded = part.fields.get("content-type", "").startswith("text/event-stream")
             said = {} if load is None else {LOAD_FIELD: f"{load:.2f}"}
             fields = [(name.encode(), value.encode()) for name, value in {**part.fields, **said}.items()]
@@ -39,7 +41,7 @@ async def sealed_pieces(
             continue
         whole = padded and part.endswith(b"\n\n")
         yield sealer.seal(encoder.content(pad_event(part) if whole else part))
-    yield sealer.finish(encoder.end())
+    yield sealer.finish(encoder.end() if complete else b"")
 
 
 __all__ = ["NONCE_BYTES", "Head", "sealed_pieces"]
