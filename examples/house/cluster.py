@@ -22,7 +22,7 @@ from examples.house.wire import Address
 HAPROXY = "haproxy"
 CONFIGURATION = Path(__file__).with_name("haproxy.cfg")
 INSTALL = "apt-get install haproxy, or brew install haproxy"
-STARTING_S = 600.0
+STARTING_S = 300.0
 """At most, for a node to load its model and prove it by one token."""
 
 
@@ -61,12 +61,11 @@ class Cluster:
         self._on_wait = on_wait
         self._stack = ExitStack()
         self.node_addresses: tuple[Address, ...] = ((LOOPBACK, free_port()), (LOOPBACK, free_port()))
+        self._admin_ports = (free_port(), free_port())
         self.directory_address: Address = (LOOPBACK, free_port())
         self.balancer_address: Address = (LOOPBACK, free_port())
-        self.nodes = tuple(
-            self._node(f"node-{letter}", port, [*engine.arguments(), *options])
-            for letter, (_, port) in zip("ab", self.node_addresses, strict=True)
-        )
+        arguments = [*engine.arguments(), *options]
+        self.nodes = (self._node(0, arguments), self._node(1, arguments))
         self.directory = self._directory()
         self.balancer = self._balancer() if balanced else None
 
@@ -114,24 +113,13 @@ class Cluster:
     def _wait(self, process: Background) -> None:
         process.wait(STARTING_S, lambda: self._on_wait(process.name))
 
-    def _node(self, name: str, port: int, arguments: Sequence[str]) -> Background:
-        command = [
-            _script("ringfence-node"),
-            "serve",
-            "--dev",
-            "--state",
-            str(self.state),
-            "--port",
-            str(port),
-            *arguments,
-        ]
-        return Background(
-            name,
-            command,
-            log=self.logs / f"{name}.log",
-            ready_url=f"http://{LOOPBACK}:{port}/readyz",
-            environment=self._environment,
-        )
+    def _node(self, number: int, arguments: Sequence[str]) -> Background:
+        port, admin = self.node_addresses[number][1], self._admin_ports[number]
+        ports = ["--port", str(port), "--admin-port", str(admin)]
+        command = [_script("ringfence-node"), "serve", "--dev", "--state", str(self.state), *ports, *arguments]
+        name = f"node-{'ab'[number]}"
+        ready = f"http://{LOOPBACK}:{admin}/readyz"
+        return Background(name, command, log=self.logs / f"{name}.log", ready_url=ready, environment=self._environment)
 
     def _directory(self) -> Background:
         port = str(self.directory_address[1])
@@ -143,14 +131,21 @@ class Cluster:
         )
 
     def _balancer(self) -> Background:
-        named = zip(("NODE_A", "NODE_B"), self.node_addresses, strict=True)
-        addresses = {"BALANCER": self.balancer_address, "DIRECTORY": self.directory_address, **dict(named)}
+        node_a, node_b = self.node_addresses
+        named = {
+            "BALANCER": self.balancer_address,
+            "DIRECTORY": self.directory_address,
+            "NODE_A": node_a,
+            "NODE_B": node_b,
+        }
+        addresses = {name: f"{host}:{port}" for name, (host, port) in named.items()}
+        admins = {f"ADMIN_{letter}": str(port) for letter, port in zip("AB", self._admin_ports, strict=True)}
         return Background(
             "balancer",
             [haproxy() or HAPROXY, "-db", "-f", str(CONFIGURATION)],
             log=self.logs / "balancer.log",
             ready_url=f"{self.url}{EVIDENCE}",
-            environment=self._environment | {name: f"{host}:{port}" for name, (host, port) in addresses.items()},
+            environment=self._environment | addresses | admins,
         )
 
 

@@ -27,7 +27,7 @@ _PEOPLE = Console(stderr=True)
 
 async def main() -> int:
     """Runs every attack against a client of its own."""
-    with tempfile.TemporaryDirectory(prefix="ringfence-house-") as folder, PartnerServer("chat", echo=True) as engine:
+    with tempfile.TemporaryDirectory(prefix="ringfence-house-") as folder, PartnerServer("chat", echo=True, keyless=True) as engine:
         cluster = Cluster(Path(folder), engine=Engine(model=MODEL, url=engine.url), balanced=False)
         with _PEOPLE.status("starting two nodes and a directory"):
             cluster.__enter__()

@@ -70,7 +70,7 @@ async def _call_rows(setting: Setting) -> list[Row]:
 @contextmanager
 def _scripted() -> Generator[dict[str, str | None]]:
     """The policies of two apps: one asks the house, one its engine."""
-    with PartnerServer("chat") as engine, tempfile.TemporaryDirectory() as folder:
+    with PartnerServer("chat", keyless=True) as engine, tempfile.TemporaryDirectory() as folder:
         engine.play(_SCENE)
         with _house(Path(folder), Engine(model="scripted", url=engine.url)) as policy:
             yield {"house": policy, "direct": _PLAIN.format(model="scripted", url=engine.url)}

@@ -24,7 +24,7 @@ MODEL = "scripted"
 @pytest.fixture(scope="module")
 def engine() -> Iterator[PartnerServer]:
     """The scripted engine: it answers with what it was asked."""
-    with PartnerServer("chat", echo=True) as server:
+    with PartnerServer("chat", echo=True, keyless=True) as server:
         yield server
 
 

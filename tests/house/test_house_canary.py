@@ -1,4 +1,4 @@
-"""A canary in the prompt is nowhere afterwards: no log, no file, no crash output of client, balancer, directory, node."""
+"""A canary in the prompt is nowhere afterwards: no log, no file, no crash output, of whichever process."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def app(
     policy = policy_text(model="scripted", url=house.url, trust=house.trust)
     return subprocess.run(
         [sys.executable, "-c", _APP],
-        input="\0".join((policy, question, death)),
+        input=f"{policy}\0{question}\0{death}",
         capture_output=True,
         text=True,
         env={**os.environ, **environment},

@@ -73,7 +73,7 @@ async def test_a_request_for_another_node_goes_back_to_the_balancer(house: House
         sealed = other.seal()
         response = await house.post(sealed.body, ringfence_node=other.kid)
 
-    assert problem(house, response) == (421, names.KEY_PROBLEM)
+    assert problem(house, response) == (404, names.KEY_PROBLEM)
 
 
 async def test_a_request_for_another_node_under_this_ones_hint_is_a_key_that_is_not_here(

@@ -38,11 +38,12 @@ class PartnerServer:
     `openai` and `gemini` are its two backends, each with scenes of its own; the server itself is the one that speaks
     `api`. The process ends with the block, and with the process that began it. Any key is good enough for it; a model
     whose name begins with `missing-` is not known to it. With `echo` its sentence is what was asked, as the wire held
-    it, in small pieces: so one sees a pseudonym go out and come back.
+    it, in small pieces: so one sees a pseudonym go out and come back. With `keyless` it wants
+    no key where it speaks OpenAI's API, as servers on loopback do.
     """
 
-    def __init__(self, api: Api = "responses", *, echo: bool = False) -> None:
-        self._echo = ["--echo"] if echo else []
+    def __init__(self, api: Api = "responses", *, echo: bool = False, keyless: bool = False) -> None:
+        self._flags = [*(["--echo"] if echo else []), *(["--keyless"] if keyless else [])]
         self.api: Api = api
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
@@ -65,7 +66,7 @@ class PartnerServer:
         return wire_events(scene, self.api)
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "ringfence.testing.partners", "--control", *self._echo]
+        command = [sys.executable, "-m", "ringfence.testing.partners", "--control", *self._flags]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603  (ours)
         told = self._line()
         self.openai.url, self.gemini.url = as_text(told.get("openai")), as_text(told.get("gemini"))

@@ -41,7 +41,7 @@ def answer(request: HttpRequest, stage: Stage) -> Answer:
     route = request.path.removeprefix(PREFIX)
     body = _body(request)
     model = as_text((body or {}).get("model"))
-    found = _refused(request, route, body) or _answered(request, route, body or {}, stage)
+    found = _refused(request, route, body, keyless=stage.keyless) or _answered(request, route, body or {}, stage)
     retry = retry_headers(found.scene.retry_after_s) if found.scene and found.scene.error else {}
     return replace(found, headers={**openai_headers(model), **retry, **found.headers})
 
@@ -67,9 +67,9 @@ def _form(media_type: str, body: bytes) -> JsonObject:
     return fields
 
 
-def _refused(request: HttpRequest, route: str, body: JsonObject | None) -> Answer | None:
+def _refused(request: HttpRequest, route: str, body: JsonObject | None, *, keyless: bool) -> Answer | None:
     asks_models = request.method == "GET" and (route == "models" or route.startswith("models/"))
-    if not request.headers.get("authorization", "").startswith("Bearer "):
+    if not keyless and not request.headers.get("authorization", "").startswith("Bearer "):
         return _said(401, refusal("You didn't provide an API key."))
     if route not in _ROUTES and not asks_models:
         return _said(404, refusal(f"Invalid URL ({request.method} {request.path})"))

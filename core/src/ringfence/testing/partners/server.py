@@ -26,8 +26,8 @@ _STDIN = 0
 class Partners:
     """The two stages, and the connections to them."""
 
-    def __init__(self, *, echo: bool = False) -> None:
-        self.stages = {"openai": Stage(echo=echo), "gemini": Stage(echo=echo)}
+    def __init__(self, *, echo: bool = False, keyless: bool = False) -> None:
+        self.stages = {"openai": Stage(echo=echo, keyless=keyless), "gemini": Stage(echo=echo)}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answers one connection's requests in order, until either side ends it."""
@@ -67,12 +67,12 @@ class Partners:
         return {"seen": [seen_to_json(seen) for seen in stage.seen()]}
 
 
-async def run(port: int, *, control: bool, echo: bool = False) -> None:
+async def run(port: int, *, control: bool, echo: bool = False, keyless: bool = False) -> None:
     """Serves until SIGTERM or SIGINT; with `control`, until stdin ends too, which it does with the process that began.
 
     The first line on stdout is a JSON object: `port`, and the base URLs `openai` and `gemini`.
     """
-    partners = Partners(echo=echo)
+    partners = Partners(echo=echo, keyless=keyless)
     over = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):

@@ -13,11 +13,12 @@ from ringfence.testing.scenes import Scene, Seen
 class Stage:
     """Hands out scenes in order, the last again and again; without any, what the request asks for decides.
 
-    With `echo` a sentence of it is what was asked.
+    With `echo` a sentence of it is what was asked; `keyless` says that no key is needed.
     """
 
-    def __init__(self, *, echo: bool = False) -> None:
+    def __init__(self, *, echo: bool = False, keyless: bool = False) -> None:
         self._echo = echo
+        self.keyless = keyless
         self._scenes: list[Scene] = []
         self._next = 0
         self._act = 0

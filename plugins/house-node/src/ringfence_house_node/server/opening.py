@@ -45,7 +45,8 @@ async def open_request(pieces: AsyncIterable[bytes], ring: KeyRing, *, hint: str
         Unopened: it is for another node, or not as it was sealed.
     """
     if hint is not None and ring.of_kid(hint) is None:
-        raise Unopened(421, "the request is for another node", key_problem=True)
+        # 404 is a status that stock balancers can send a request on after; of 421 they know nothing (decision 0124).
+        raise Unopened(404, "the request is for another node", key_problem=True)
     found: list[NodeKey] = []
     opener = RequestOpener(lambda key_id: _private(ring, key_id, found))
     plain = bytearray()
