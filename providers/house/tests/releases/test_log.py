@@ -96,6 +96,12 @@ def test_another_history_is_not_continued(earlier: int) -> None:
     assert not verify_consistency(8, 8, log.root(), theirs.root(), ())
 
 
+@pytest.mark.parametrize("claimed", range(3, 13))
+def test_a_proof_does_not_reach_a_longer_log_than_it_is_of(claimed: int) -> None:
+    log = Log(LEAVES[:2])
+    assert not verify_consistency(1, claimed, log.root(1), log.root(), log.consistency(1))
+
+
 @pytest.mark.parametrize(("earlier", "size"), [(0, 3), (4, 3), (-1, 3), (2, 2)])
 def test_sizes_that_do_not_follow_prove_nothing(earlier: int, size: int) -> None:
     assert not verify_consistency(earlier, size, LEAVES[0], LEAVES[1], (LEAVES[2],))

@@ -74,6 +74,13 @@ def test_a_frozen_list_ends_with_its_timestamp(house: House) -> None:
     assert house.refused(NOW + DAY + 60) == "expired"
 
 
+def test_the_time_is_the_callers(house: House) -> None:
+    """A list that has ended by the system's clock holds by the one that is given."""
+    house.publish(NOW - 3 * DAY)
+    assert house.read(NOW - 2.5 * DAY).expires_at == int(NOW) - 2 * DAY
+    assert house.refused(NOW) == "expired"
+
+
 @pytest.mark.parametrize(
     ("days", "renewed"), [(29, ["targets"]), (364, ["targets", "root"])], ids=["a month", "a year"]
 )
@@ -376,7 +383,7 @@ def test_a_trust_file_with_a_later_root_of_the_same_house_forgets_nothing(house:
     house.reopen(tmp_path / "new")
     house.add("r2")
     house.read()
-    house.root = house.repository.root_bytes()
+    house.root = json.dumps(json.loads(house.repository.root_bytes()), indent=1).encode()
     assert "r2" in house.read().releases
     house.lies = before
     assert house.refused() == "rollback"

@@ -6,6 +6,7 @@ fresh folder, and what it believed is kept only once everything was believed, th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -118,7 +119,15 @@ class ReleaseReader:
     def _kept(self) -> Kept | None:
         """What was kept under this root; of another, which a person put in its place, nothing counts."""
         kept = read_kept(self._folder)
-        return kept if kept is not None and self._root in kept.roots.values() else None
+        return kept if kept is not None and any(_same(self._root, root) for root in kept.roots.values()) else None
+
+
+def _same(one: bytes, other: bytes) -> bool:
+    """Whether two files hold the same root, however they are spelt: a trust file may have it inside another object."""
+    try:
+        return one == other or json.loads(one) == json.loads(other)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _read(root: bytes, kept: Kept | None, fetch: Callable[[str], bytes], now: float) -> _Believed:
