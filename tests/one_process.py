@@ -84,7 +84,7 @@ def _done(program: Sequence[str]) -> Done:
 def _run(program: Sequence[str]) -> None:
     match program:
         case ["-c", code]:
-            exec(compile(code, "<string>", "exec"), {"__name__": "__main__"})  # noqa: S102
+            exec(compile(code, "<string>", "exec"), {"__name__": "__main__"})
         case ["ringfence", *arguments]:
             from ringfence.cli.root import root
 
