@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, cast
@@ -13,7 +13,11 @@ from examples.house.hostile_balancer import OHTTP, Attack, Hook, Turn
 from examples.house.sealed import REQUEST_HEAD_BYTES, Sealed, parts, varint
 from examples.house.wire import SEALED, Reply, reply
 
+from ringfence.testing.scenes import Scene
+
 HUGE = 2**60
+SLOWLY = Scene(text=("A door", " with two", " locks has", " two keys,", " and one", " of them."), chunk_delay_s=0.04)
+"""An engine's answer that is sealed in several chunks: what comes at once is sealed in one."""
 JSON = "application/json"
 
 
@@ -56,7 +60,7 @@ def _flipped(data: bytes, at: int) -> bytes:
     return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
 
 
-async def _never_ending(sealed: Sealed) -> AsyncIterator[bytes]:
+async def _never_ending(sealed: Sealed) -> AsyncGenerator[bytes, None]:
     for part in sealed:
         yield part
     while True:
@@ -249,7 +253,7 @@ async def _said_twice(turn: Turn) -> Reply:
     return reply(text, media_type=JSON)
 
 
-async def _zeros() -> AsyncIterator[bytes]:
+async def _zeros() -> AsyncGenerator[bytes, None]:
     yield b'{"v":1,"nodes":['
     while True:
         yield b" " * 65_536
@@ -314,4 +318,4 @@ ON_RELEASES: Sequence[Attack] = (
 
 ATTACKS: Sequence[Attack] = (*ON_EVIDENCE, *ON_RELEASES, *ON_REQUESTS, *ON_ANSWERS)
 
-__all__ = ["ATTACKS", "ON_ANSWERS", "ON_EVIDENCE", "ON_RELEASES", "ON_REQUESTS", "broken_after", "cut_after"]
+__all__ = ["ATTACKS", "ON_ANSWERS", "ON_EVIDENCE", "ON_RELEASES", "ON_REQUESTS", "SLOWLY", "broken_after", "cut_after"]

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from examples.house.asking import Outcome, ask, policy_text
-from examples.house.attacks import ATTACKS, ON_EVIDENCE, ON_RELEASES
+from examples.house.attacks import ATTACKS, ON_EVIDENCE, ON_RELEASES, SLOWLY
 from examples.house.cluster import Cluster, Engine
 from examples.house.hostile_balancer import FAITHFUL, OHTTP, Attack, HostileBalancer
 from rich.console import Console
@@ -27,7 +27,11 @@ _PEOPLE = Console(stderr=True)
 
 async def main() -> int:
     """Runs every attack against a client of its own."""
-    with tempfile.TemporaryDirectory(prefix="ringfence-house-") as folder, PartnerServer("chat", echo=True, keyless=True) as engine:
+    with (
+        tempfile.TemporaryDirectory(prefix="ringfence-house-") as folder,
+        PartnerServer("chat", keyless=True) as engine,
+    ):
+        engine.play(SLOWLY)
         cluster = Cluster(Path(folder), engine=Engine(model=MODEL, url=engine.url), balanced=False)
         with _PEOPLE.status("starting two nodes and a directory"):
             cluster.__enter__()

@@ -6,9 +6,9 @@ It has no key. In front of development nodes it shows that this is not enough: s
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self, TypeAlias
@@ -50,7 +50,7 @@ class Turn:
 
     async def whole(self) -> bytes:
         """The body that the right server answers."""
-        return b"".join([piece async for piece in (await self.forward()).pieces])
+        return await (await self.forward()).whole()
 
     async def sealed(self) -> Sealed:
         """The sealed answer of the right node, in its parts."""
@@ -139,6 +139,7 @@ class HostileBalancer:
             if last.status not in (*_NOT_HERE, 502, 503):
                 self._owners[kid] = address
                 break
+            last = reply(await last.whole(), status=last.status, media_type=last.media_type)
         return last
 
     async def misdirect(self, asked: Message) -> Reply:
@@ -179,11 +180,14 @@ class HostileBalancer:
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+        try:
             while await self._one(await read_request(reader), writer):
                 pass
-        self._writers.discard(writer)
-        writer.close()
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            self._writers.discard(writer)
+            writer.close()
 
     async def _one(self, request: Message, writer: asyncio.StreamWriter) -> bool:
         exchange = Exchange(request=request)
@@ -191,9 +195,9 @@ class HostileBalancer:
         if self._record:
             self.exchanges.append(exchange)
         answer = await self._hook(request.path)(turn)
-        if self._record:
-            answer = replace(answer, pieces=_noted(answer.pieces, exchange))
-        return await write_reply(writer, answer)
+        # A client may leave in the middle: what the answer comes from is closed then too.
+        async with aclosing(answer.pieces), aclosing(_noted(answer.pieces, exchange)) as noted:
+            return await write_reply(writer, replace(answer, pieces=noted) if self._record else answer)
 
     def _hook(self, path: str) -> Hook:
         if path.startswith(OHTTP):
@@ -201,7 +205,7 @@ class HostileBalancer:
         return self.attack.releases if path.startswith(RELEASES) else self.attack.evidence
 
 
-async def _noted(pieces: AsyncIterator[bytes], exchange: Exchange) -> AsyncIterator[bytes]:
+async def _noted(pieces: AsyncGenerator[bytes, None], exchange: Exchange) -> AsyncGenerator[bytes, None]:
     async for piece in pieces:
         exchange.answer += piece
         yield piece

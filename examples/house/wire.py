@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -35,7 +35,7 @@ class Message:
         return int(self.line.split(" ")[1])
 
 
-async def _bytes_of(*pieces: bytes) -> AsyncIterator[bytes]:
+async def _bytes_of(*pieces: bytes) -> AsyncGenerator[bytes, None]:
     for piece in pieces:
         yield piece
 
@@ -46,8 +46,12 @@ class Reply:
 
     status: int = 200
     media_type: str = SEALED
-    pieces: AsyncIterator[bytes] = field(default_factory=_bytes_of)
+    pieces: AsyncGenerator[bytes, None] = field(default_factory=_bytes_of)
     ending: Ending = "whole"
+
+    async def whole(self) -> bytes:
+        """The body, once it is all there."""
+        return b"".join([piece async for piece in self.pieces])
 
 
 def reply(*pieces: bytes, status: int = 200, media_type: str = SEALED, ending: Ending = "whole") -> Reply:
@@ -65,7 +69,7 @@ async def read_request(reader: asyncio.StreamReader) -> Message:
     return Message(line=head.line, fields=head.fields, body=b"".join([piece async for piece in _body(reader, head)]))
 
 
-async def fetch(address: Address, asked: Message) -> tuple[Message, AsyncIterator[bytes]]:
+async def fetch(address: Address, asked: Message) -> tuple[Message, AsyncGenerator[bytes, None]]:
     """Asks a server over a connection of its own: the head of the answer, and its body as it comes."""
     reader, writer = await asyncio.open_connection(*address, limit=LIMIT_BYTES)
     fields = {**asked.fields, "content-length": str(len(asked.body)), "connection": "close"}
@@ -107,7 +111,7 @@ def _field(line: str) -> tuple[str, str]:
     return name.lower(), value.strip()
 
 
-async def _body(reader: asyncio.StreamReader, head: Message) -> AsyncIterator[bytes]:
+async def _body(reader: asyncio.StreamReader, head: Message) -> AsyncGenerator[bytes, None]:
     if head.fields.get("transfer-encoding", "").lower() == "chunked":
         while size := int((await reader.readline()).split(b";")[0], 16):
             yield await reader.readexactly(size)
@@ -120,7 +124,7 @@ async def _body(reader: asyncio.StreamReader, head: Message) -> AsyncIterator[by
             yield piece
 
 
-async def _closing(pieces: AsyncIterator[bytes], writer: asyncio.StreamWriter) -> AsyncIterator[bytes]:
+async def _closing(pieces: AsyncGenerator[bytes, None], writer: asyncio.StreamWriter) -> AsyncGenerator[bytes, None]:
     try:
         async for piece in pieces:
             yield piece

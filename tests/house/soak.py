@@ -167,7 +167,10 @@ async def _disturbed(plan: Soak, cluster: Cluster, balancer: HostileBalancer, ta
 @contextmanager
 def house(key_life_s: int) -> Generator[Cluster]:
     """Two nodes over one echo in its own process, with keys of that life; HAProxy before them where it is installed."""
-    with tempfile.TemporaryDirectory(prefix="ringfence-soak-") as folder, PartnerServer("chat", echo=True, keyless=True) as engine:
+    with (
+        tempfile.TemporaryDirectory(prefix="ringfence-soak-") as folder,
+        PartnerServer("chat", echo=True, keyless=True) as engine,
+    ):
         options = ["--key-life-seconds", str(key_life_s), "--key-grace-seconds", "3"]
         scripted = Engine(model=MODEL, url=engine.url)
         with Cluster(Path(folder), engine=scripted, balanced=haproxy() is not None, options=options) as cluster:

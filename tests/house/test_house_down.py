@@ -48,7 +48,7 @@ route:
 
 @pytest.fixture(scope="module")
 def partner() -> Iterator[PartnerServer]:
-    with PartnerServer() as server:
+    with PartnerServer(keyless=True) as server:
         yield server
 
 

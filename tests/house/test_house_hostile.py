@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from examples.house.asking import Outcome, ask
-from examples.house.attacks import ON_ANSWERS, ON_EVIDENCE, ON_RELEASES, ON_REQUESTS, cut_after
+from examples.house.attacks import ON_ANSWERS, ON_EVIDENCE, ON_RELEASES, ON_REQUESTS, SLOWLY, cut_after
 from examples.house.hostile_balancer import FAITHFUL, OHTTP, Attack, HostileBalancer
 from examples.house.sealed import parts
 
@@ -17,6 +17,7 @@ CANARY = "my PIN is 8812-quokka-aches"
 QUESTION = f"{CANARY}; where do I keep it, and who may know of it?"
 ANSWER = f"I was asked: {QUESTION}"
 ONE_OF_TWO = "shows one node of two"
+OF_ANOTHER = {"splices the tail of another answer", "gives another request's answer"}
 
 
 def asked_of(engine: PartnerServer) -> int:
@@ -37,6 +38,7 @@ def refused(outcome: Outcome) -> ProviderError:
 async def test_through_a_faithful_balancer_the_answer_comes_sealed(
     balancer: HostileBalancer, policy: Callable[..., str], engine: PartnerServer
 ) -> None:
+    engine.play()
     outcome = await ask(policy(min_nodes=2), QUESTION)
     assert outcome.text == ANSWER, outcome.said
     assert asked_of(engine) == 1
@@ -45,7 +47,6 @@ async def test_through_a_faithful_balancer_the_answer_comes_sealed(
     [exchange] = balancer.seen(OHTTP)
     assert CANARY.encode() not in balancer.recorded()
     assert CANARY.encode() not in exchange.answer
-    assert len(parts(bytes(exchange.answer)).chunks) > 3, "the attacks need chunks to work on"
 
 
 @pytest.mark.parametrize("attack", [*ON_EVIDENCE, *ON_RELEASES], ids=lambda attack: attack.name)
@@ -78,28 +79,34 @@ async def test_development_evidence_is_not_enough_where_the_policy_wants_apples(
 async def test_a_request_that_was_touched_is_not_answered(
     attack: Attack, balancer: HostileBalancer, policy: Callable[..., str], engine: PartnerServer
 ) -> None:
-    await both_nodes_asked(balancer, policy())
-    before = asked_of(engine)
+    engine.play()
+    if attack.name == "sends the request to another node":
+        await both_nodes_asked(balancer, policy())
+    balancer.exchanges.clear()
     balancer.attack = attack
     outcome = await ask(policy(), QUESTION)
     refused(outcome)
     # A replayed request was answered once, to the balancer, which cannot read the answer.
     sealed = len(balancer.seen(OHTTP))
-    assert asked_of(engine) - before == (sealed if attack.name == "replays the request" else 0)
+    assert sealed
+    assert asked_of(engine) == (sealed if attack.name == "replays the request" else 0)
     assert CANARY.encode() not in balancer.recorded()
 
 
-@pytest.mark.parametrize("attack", [*ON_ANSWERS, *(cut_after(count) for count in range(4, 12))], ids=lambda a: a.name)
+@pytest.mark.parametrize("attack", [*ON_ANSWERS, *(cut_after(count) for count in range(4, 6))], ids=lambda a: a.name)
 async def test_an_answer_that_was_touched_is_never_taken_for_whole(
-    attack: Attack, balancer: HostileBalancer, policy: Callable[..., str]
+    attack: Attack, balancer: HostileBalancer, policy: Callable[..., str], engine: PartnerServer
 ) -> None:
-    assert (await ask(policy(), f"an earlier question of somebody else, {'as long ' * 9}")).error is None
+    engine.play(SLOWLY)
+    if attack.name in OF_ANOTHER:
+        assert (await ask(policy(), "a question of somebody else")).text == "".join(SLOWLY.text)
+        [before] = balancer.seen(OHTTP)
+        assert len(parts(bytes(before.answer)).chunks) > 3, "the attacks need chunks to work on"
     balancer.attack = attack
-    outcome = await ask(policy(), QUESTION)
-    error = refused(outcome)
+    error = refused(await ask(policy(), QUESTION))
     assert CANARY.encode() not in balancer.recorded()
     if isinstance(error, StreamBroken):
-        assert ANSWER.startswith(error.partial_text)
+        assert "".join(SLOWLY.text).startswith(error.partial_text)
 
 
 async def both_nodes_asked(balancer: HostileBalancer, policy: str) -> None:
