@@ -17,8 +17,8 @@ from ringfence.errors import (
     RequestRejected,
     StreamBroken,
 )
-from ringfence_house.errors import HouseProtocolError, StreamTruncated
-from ringfence_house.protocol.names import RESPONSE_TYPE
+from ringfence_house.errors import HouseProtocolError, NodeUnavailable, StreamTruncated
+from ringfence_house.protocol.names import KEY_PROBLEM, RESPONSE_TYPE
 from ringfence_house.testing import RESET, HouseServer, Inside, Outside
 from ringfence_house.testing.engine import Broken
 
@@ -148,6 +148,7 @@ async def test_what_a_run_raises_is_a_truncated_stream(house: HouseServer) -> No
     assert isinstance(asked.error.__cause__, StreamTruncated)
 
 
+LONG_PROBLEM = b'{"type":"%b","more":"%b"}' % (KEY_PROBLEM.encode(), b"x" * 5000)
 PLAIN = b'{"choices":[{"message":{"content":"' + PROMPT.encode() + b'"}}]}'
 
 
@@ -164,6 +165,7 @@ PLAIN = b'{"choices":[{"message":{"content":"' + PROMPT.encode() + b'"}}]}'
         (Outside(status=302, body=PLAIN), HouseProtocolError),
         (Outside(status=400, body=PLAIN), RequestRejected),
         (Outside(status=400, media_type="application/problem+json", body=b"[" * 5000), RequestRejected),
+        (Outside(status=400, media_type="application/problem+json", body=LONG_PROBLEM), RequestRejected),
         (Outside(status=401, body=PLAIN), RequestRejected),
         (Outside(status=404, body=PLAIN), RequestRejected),
         (Outside(status=429, body=PLAIN), RequestRejected),
@@ -230,6 +232,10 @@ async def test_a_full_node_makes_way_and_a_full_house_says_so(house: HouseServer
         house.script.inside = lambda request, machine: refusing(503, **{"retry-after": "1"})
     async with Client(house, attempts=1) as client:
         asked = [await client.ask() for _ in range(4)]
+        # One after the other is found full: none of them stands for the house as long as there is another.
+        assert [type(one.error) for one in asked[:3]] == [NodeUnavailable, NodeUnavailable, Overloaded]
+        assert isinstance(asked[0].error, NodeUnavailable)
+        assert asked[0].error.retry_after_s == 0
         assert isinstance(asked[-1].error, Overloaded)
         assert asked[-1].error.retry_after_s == 1
         assert client.provider.utilisation(client.recipient) == 1.0

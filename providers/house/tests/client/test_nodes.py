@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 
 import pytest
@@ -26,6 +27,7 @@ from ringfence_house.testing.fleet import release
 
 NOW = 1_800_000_000.0
 LIFE_S = 3600.0
+of_a_request: ContextVar[str | None] = ContextVar("of_a_request", default=None)
 
 
 def node(number: int, *, expires_at: float = NOW + LIFE_S) -> VerifiedNode:
@@ -188,6 +190,21 @@ async def test_fewer_machines_than_there_have_to_be_are_none() -> None:
         clock.passed_s = LIFE_S / 2
         with pytest.raises(ProviderError):
             await nodes.ready()
+
+
+async def test_the_task_keeps_nothing_of_the_first_request() -> None:
+    """Its grant least of all, which stands in a context variable."""
+    of_a_request.set("a grant")
+    seen: list[str | None] = []
+
+    class Looked(House):
+        async def look(self) -> Found:
+            seen.append(of_a_request.get())
+            return await super().look()
+
+    async with watching(Looked(found(node(1))), Clock()) as nodes:
+        await nodes.ready()
+    assert seen == [None]
 
 
 async def test_closing_ends_who_waits() -> None:

@@ -133,7 +133,9 @@ async def test_two_keys_of_one_machine_are_one_machine(house: HouseServer) -> No
     machine.renew()
     both = {"v": 1, "nodes": [former, json.loads(machine.evidence.encoded)]}
     house.script.directory = lambda fleet: json.dumps(both).encode()
-    assert isinstance((await ask(house, options={"min_nodes": 2})).error, AttestationFailed)
+    asked = await ask(house, options={"min_nodes": 2})
+    assert isinstance(asked.error, AttestationFailed)
+    assert "1 verified machine of the 2" in str(asked.error)
     assert nothing_left(house)
 
 
@@ -223,6 +225,18 @@ async def test_a_damaged_file_of_trust_is_none(house: HouseServer, tmp_path: Pat
     asked = await ask(house, trust=str(path), trust_digest=None)
     assert isinstance(asked.error, Unavailable)
     assert not house.fetched
+
+
+async def test_a_file_of_trust_without_a_development_ca_serves_no_development(
+    house: HouseServer, tmp_path: Path
+) -> None:
+    path = tmp_path / "root.json"
+    path.write_bytes(house.fleet.repository.root_bytes())
+    asked = await ask(house, trust=str(path), trust_digest=None)
+    assert isinstance(asked.error, Unavailable)
+    assert asked.error.reason == "not_configured"
+    assert isinstance((await ask(house, trust=str(path), trust_digest=None, min_tier=None)).error, AttestationFailed)
+    assert nothing_left(house)
 
 
 async def test_availability_sends_nothing(house: HouseServer) -> None:

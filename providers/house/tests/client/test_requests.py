@@ -5,11 +5,13 @@ from __future__ import annotations
 from email.utils import parsedate_to_datetime
 from time import time
 
+import httpx2
 import pytest
 from providers.house.tests.client.support import PROMPT, TEXT, WORDS, Client, ask, saying
 
 from ringfence.errors import GateError
 from ringfence.recipient import Secret
+from ringfence_house.client.inner import inner_request
 from ringfence_house.protocol.bhttp import BinaryRequest
 from ringfence_house.protocol.names import EVIDENCE_FIELD, EXPECT_FIELD, KEY_PROBLEM, TENANT_FIELD
 from ringfence_house.testing import HouseServer, Machine, Outside, Received
@@ -120,6 +122,25 @@ async def test_a_redacted_value_is_never_sealed(house: HouseServer) -> None:
             async for _ in client.provider.run(client.provider.plan(request, client.recipient, card), grant):
                 pass
     assert not house.received
+
+
+@pytest.mark.parametrize(
+    ("method", "url"),
+    [
+        ("POST", "https://house.ringfence.invalid/v1/audio/speech"),
+        ("POST", "https://house.ringfence.invalid/v1/chat/completions?to=elsewhere"),
+        ("POST", "https://house.ringfence.invalid:8443/v1/chat/completions"),
+        ("POST", "http://house.ringfence.invalid/v1/chat/completions"),
+        ("POST", "https://elsewhere.example/v1/chat/completions"),
+        ("GET", "https://house.ringfence.invalid/v1/chat/completions"),
+    ],
+)
+async def test_nothing_is_made_for_another_place(house: HouseServer, method: str, url: str) -> None:
+    async with Client(house) as client:
+        await client.ask()
+        (node, *_) = client.provider._houses["house"].nodes.valid  # pyright: ignore[reportPrivateUsage]
+    with pytest.raises(GateError):
+        inner_request(httpx2.Request(method, url, content=b"{}"), node, tenant=None, now=time())
 
 
 async def test_a_lost_key_is_looked_for_once_and_another_node_asked(house: HouseServer) -> None:

@@ -29,8 +29,16 @@ class LookFailed(Exception):
     `reference` is what its repository says now, where that much was found out.
     """
 
-    def __init__(self, sentence: str, *, unreachable: bool = False, reference: Reference | None = None) -> None:
+    def __init__(
+        self,
+        sentence: str,
+        *,
+        unreachable: bool = False,
+        reference: Reference | None = None,
+        way_out: str | None = None,
+    ) -> None:
         super().__init__(sentence)
+        self._way_out = way_out
         self.unreachable = unreachable
         self.reference = reference
 
@@ -38,7 +46,7 @@ class LookFailed(Exception):
         """What a caller is told: a new one each time, since the core writes on it."""
         if self.unreachable:
             return ConnectFailed(str(self), way_out="check the network, and directory: of the recipient")
-        way_out = "ringfence house evidence verify URL, which lists every check"
+        way_out = self._way_out or "ringfence house evidence verify URL, which lists every check"
         return AttestationFailed(str(self), phase="connect", way_out=way_out)
 
 
@@ -102,7 +110,7 @@ class Lookout:
         except ReleasesUnreachable as error:
             raise LookFailed(str(error), unreachable=True) from None
         except ReleasesRefused as error:
-            raise LookFailed(str(error)) from None
+            raise LookFailed(str(error), way_out=error.way_out) from None
 
     def _verified(self, data: bytes, reference: Reference) -> Found:
         demands = self._demands
