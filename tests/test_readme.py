@@ -1,7 +1,7 @@
 """Every command and snippet of the README runs, as it stands there.
 
-`python` blocks run as scripts, in one process as `tests.one_process` says; the rest is as `tests.markdown` says. The two
-set-up commands, which make an environment, are run by `.ci/run`.
+`python` blocks run as scripts, in one process as `tests.one_process` says; the rest is as `tests.markdown` says. The
+two set-up commands, which make an environment, are run by `.ci/run`.
 """
 
 from __future__ import annotations

@@ -14,12 +14,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.markdown import ROOT, blocks, commands
 
-ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "core" / "docs" / "writing-a-provider.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", GUIDE, re.DOTALL)
-COMMANDS = [line[2:] for kind, text in BLOCKS if kind == "console" for line in text.splitlines() if line[:2] == "$ "]
-POLICY = next(text for kind, text in BLOCKS if kind == "yaml")
+COMMANDS = [one.command for one in commands(blocks(GUIDE))]
+TEXTS = [(block.kind, block.text) for block in blocks(GUIDE)]
+POLICY = next(text for kind, text in TEXTS if kind == "yaml")
 NO_INDEX = ("No matching distribution found", "Could not find a version", "Failed to establish a new connection")
 
 
@@ -96,12 +96,12 @@ def test_the_guides_price_and_utilisation_are_what_the_core_asks_for(monkeypatch
     from ringfence.recipient import Recipient
     from ringfence.response import Usage
 
-    toml = next(text for kind, text in BLOCKS if kind == "toml")
+    toml = next(text for kind, text in TEXTS if kind == "toml")
     (name, target), *others = tomllib.loads(toml)["project"]["entry-points"][GROUP].items()
     assert (name, others) == ("parrot", [])
     asked = Recipient(name="parrot", ring="partner", provider=name, model="parrot-1")
     said: dict[str, Any] = {"Provider": Provider}
-    python = [text for kind, text in BLOCKS if kind == "python"]
+    python = [text for kind, text in TEXTS if kind == "python"]
     exec(next(text for text in python if text.startswith("# src/ringfence_parrot/prices.py")), said)
     price = said[target.partition(":")[2]]
     assert price(asked, Usage(input_tokens=1000, output_tokens=500)) == pytest.approx(0.003)
