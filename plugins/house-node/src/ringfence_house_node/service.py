@@ -21,7 +21,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Answer:
-    """The inner answer. `stream` says that `body` is server-sent events, each whole; closing `body` cancels the work."""
+    """The inner answer. `stream` says that `body` is server-sent events, each whole; closing `body` cancels."""
 
     status: int
     media_type: str

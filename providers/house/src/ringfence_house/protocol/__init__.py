@@ -1,1 +1,1 @@
-"""The wire, both sides: HPKE, key configurations, chunked Oblivious HTTP, Binary HTTP. Knows no provider and no server."""
+"""The wire, both sides: HPKE, key configurations, chunked Oblivious HTTP, Binary HTTP. Knows neither side."""

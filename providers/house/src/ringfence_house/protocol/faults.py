@@ -19,4 +19,4 @@ class TooLong(ProtocolFault):
     """More bytes than the protocol allows."""
 
 
-__all__ = ["KeyUnknown", "ProtocolFault", "Truncated", "TooLong"]
+__all__ = ["KeyUnknown", "ProtocolFault", "TooLong", "Truncated"]

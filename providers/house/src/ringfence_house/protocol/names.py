@@ -18,7 +18,7 @@ NODE_HEADER: Final = "ringfence-node"
 REQUEST_TYPE: Final = "message/ohttp-chunked-req"
 RESPONSE_TYPE: Final = "message/ohttp-chunked-res"
 KEY_PROBLEM: Final = "https://iana.org/assignments/http-problem-types#ohttp-key"
-"""The problem type (RFC 9458, 5.3) of an answer 400 (or 404, to the header alone) to a request sealed for a key that is not there."""
+"""The problem type (RFC 9458, 5.3) of an answer 400, or 404 to the header alone: the key is not there (any more)."""
 
 AUTHORITY: Final = "house.ringfence.invalid"
 """Of the inner request: it cannot be routed, so a gateway that forwards in the clear reaches nobody."""
