@@ -99,7 +99,9 @@ class Bench:
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        return self._opened_for(lambda one: replace(one, **{"directory" if one.directory else "url": url}))
+        return self._opened_for(
+            lambda one: replace(one, directory=url) if one.directory is not None else replace(one, url=url)
+        )
 
     def without_secret(self) -> AbstractAsyncContextManager[Opened]:
         """Another provider, for whose recipients the policy names no key."""
