@@ -63,6 +63,7 @@ def run(*args: str) -> int:
         (["serve", "--model", "m", "--dev", "--key-life-seconds", "4000"], "--key-life-seconds", "--help"),
         (["directory", "--releases", "."], "missing option '--node'", "--help"),
         (["directory", "--node", "http://127.0.0.1:9", "--host", "::"], "without TLS", "--cert and --key"),
+        (["directory", "--node", "http://127.0.0.1:9", "--state", ".", "--releases", "."], "twice", "either"),
         (["unit", "upstart"], "upstart", "--help"),
     ],
 )
@@ -242,9 +243,8 @@ async def test_a_development_house_is_one_command_a_node_and_drains_on_sigterm(t
     async with engine() as (double, url):
         serve = ["serve", "--model", "m", "--engine", "openai", "--engine-url", url, *state]
         async with started(*serve) as first, started(*serve) as second:
-            releases = str(tmp_path / "state" / "releases")
             both = ["--node", first.ready["url"], "--node", second.ready["url"], "--every", "0.1"]
-            async with started("directory", *both, "--releases", releases) as directory:
+            async with started("directory", *both, "--state", str(tmp_path / "state")) as directory:
                 recipient = {**first.ready["recipient"], "directory": directory.ready["url"]}
                 async with asyncio.timeout(30):
                     while len(found := await nodes_of(recipient, tmp_path / "kept")) < 2:  # noqa: ASYNC110  (of another process)

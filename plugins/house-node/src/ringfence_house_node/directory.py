@@ -20,6 +20,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from ringfence.cli import terminal
+from ringfence.cli.failure import Misuse
 from ringfence.cli.options import json_option
 from ringfence_house.attestation.evidence import make_directory, parse_directory
 from ringfence_house.attestation.refusal import EvidenceRefused
@@ -134,6 +135,12 @@ async def run_directory(directory: Directory, *, releases: Path | None, public: 
     metavar="DIR",
     help="The release repository, to be served as it is.",
 )
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help="… or the folder of development nodes, which has one.",
+)
 @click.option("--every", "every_s", type=click.FloatRange(min=0.1), default=5.0, show_default=True, help="Seconds.")
 @listening_options
 @json_option("One line of JSON on stdout when it listens.")
@@ -141,6 +148,7 @@ def directory(
     *,
     nodes: tuple[str, ...],
     releases: Path | None,
+    state: Path | None,
     every_s: float,
     host: str,
     port: int,
@@ -153,6 +161,10 @@ def directory(
 
     It verifies nothing and need not be trusted: clients check all of it.
     """
+    if releases is not None and state is not None:
+        raise Misuse("the releases are named twice", way_out="either --releases or --state")
+    if state is not None:
+        releases = state / "releases"
     address = address_of(host=host, port=port, certificate=certificate, key=key, behind_proxy=behind_proxy)
     public = bind(address)
     log_to_stderr(access=False)

@@ -54,8 +54,9 @@ async def test_no_more_run_at_once_than_there_are_seats(tmp_path: Path) -> None:
     gate = Gate()
     async with served(tmp_path, ScriptedService(script=gate), limits=Limits(concurrency=2)) as house:
         tasks = [as_tenant(house, "a") for _ in range(5)]
-        await until(lambda: (house.node.admission.running, house.node.admission.waiting) == (2, 3))
-        assert gate.entered == 2
+        await gate.holds(2)
+        await until(lambda: house.node.admission.waiting == 3)
+        assert (gate.entered, house.node.admission.running) == (2, 2)
         gate.open.set()
         await asyncio.gather(*tasks)
 
