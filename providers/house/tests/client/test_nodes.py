@@ -207,6 +207,19 @@ async def test_the_task_keeps_nothing_of_the_first_request() -> None:
     assert seen == [None]
 
 
+async def test_a_house_that_drips_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nodes_module, "_LOOK_S", 0.01)
+
+    class Drips(House):
+        async def look(self) -> Found:
+            await asyncio.sleep(60)
+            raise AssertionError
+
+    async with watching(Drips(found(node(1))), Clock()) as nodes:
+        with pytest.raises(ConnectFailed, match="too long"):
+            await nodes.ready()
+
+
 async def test_closing_ends_who_waits() -> None:
     class Never(House):
         async def look(self) -> Found:

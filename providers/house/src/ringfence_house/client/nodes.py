@@ -26,6 +26,9 @@ _EARLIEST, _LATEST = 0.5, 0.8
 _LEAST_S: Final = 1.0
 """Between the beginnings of two looks, whoever wants them: what is in between cannot make a storm of them."""
 
+_LOOK_S: Final = 60.0
+"""How long a look may take, all its files together."""
+
 _MOST_S: Final = 60.0
 """The longest wait after looks that failed."""
 
@@ -156,9 +159,12 @@ class Nodes:
 
     async def _look_once(self) -> None:
         try:
-            found = await self._look()
+            async with asyncio.timeout(_LOOK_S):
+                found = await self._look()
         except LookFailed as failure:
             self._fail(failure)
+        except TimeoutError:
+            self._fail(LookFailed("the house took too long to show its nodes", unreachable=True))
         except Exception as error:  # noqa: BLE001  (whatever it is, nobody else would look again)
             self._fail(LookFailed(f"the house cannot be looked at: {describe(error)}"))
         else:

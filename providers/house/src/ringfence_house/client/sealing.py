@@ -35,7 +35,7 @@ _FAILED_S: Final = 5.0
 """How long a machine that did not answer is put aside."""
 
 _FULL_S: Final = 1.0
-"""The same of one that said it is full, where it did not say for how long."""
+"""The same of one that said it is full: in the meantime an answer may have come to its end."""
 
 _LARGE_BYTES: Final = 2**20
 """A request of more than this, some milliseconds of work, is looked through and sealed in a thread."""
