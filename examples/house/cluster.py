@@ -124,7 +124,8 @@ class Cluster:
     def _directory(self) -> Background:
         port = str(self.directory_address[1])
         nodes = [text for address in self.node_addresses for text in ("--node", _url(address))]
-        command = [_script("ringfence-node"), "directory", "--state", str(self.state), "--port", port, *nodes]
+        releases = ["--releases", str(self.state / "releases"), "--every", "1"]
+        command = [_script("ringfence-node"), "directory", "--port", port, *releases, *nodes]
         ready = f"{_url(self.directory_address)}{EVIDENCE}"
         return Background(
             "directory", command, log=self.logs / "directory.log", ready_url=ready, environment=self._environment

@@ -135,8 +135,8 @@ async def _disturbed(plan: Soak, cluster: Cluster, balancer: HostileBalancer, ta
     async def again_and_again(name: str, every_s: float, act: Callable[[], None]) -> None:
         while every_s:
             await asyncio.sleep(every_s * chance.uniform(0.5, 1.5))
-            await asyncio.to_thread(act)
             tally.done[name] += 1
+            await asyncio.to_thread(act)
 
     def kill_a_node() -> None:
         node = chance.choice(cluster.nodes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -39,8 +40,16 @@ async def asked_until(assistant: AsyncAssistant, until_s: float) -> None:
         await asyncio.sleep(0.2)
 
 
+async def answered_before(assistant: AsyncAssistant, until_s: float) -> bool:
+    while time.monotonic() < until_s:
+        with contextlib.suppress(ProviderError):
+            return (await assistant.respond("third")).text == f"{ECHO}third"
+        await asyncio.sleep(0.2)
+    return False
+
+
 async def test_keys_rotate_under_load_and_nobody_notices(hasty: Cluster) -> None:
-    calm = Soak(requests=300, at_once=2, kill_every_s=0, reset_every_s=0, balancer_every_s=0, pace_s=0.05)
+    calm = Soak(requests=120, at_once=2, kill_every_s=0, reset_every_s=0, balancer_every_s=0, pace_s=0.15)
     tally = await soak(calm, hasty)
     assert tally.errors == {}
     assert tally.faults == {}
@@ -68,11 +77,11 @@ async def test_a_directory_that_is_gone_is_missed_when_the_evidence_ends(
         assert len(front.seen(OHTTP)) == sent
         assert "canary" not in str(failed.value)
         front.attack = FAITHFUL
-        assert (await assistant.respond("third")).text == f"{ECHO}third"
+        assert await answered_before(assistant, time.monotonic() + 60)
 
 
 async def test_two_hundred_requests_through_what_breaks(hasty: Cluster) -> None:
-    rough = Soak(requests=200, at_once=4, kill_every_s=4, reset_every_s=1.5, balancer_every_s=6, pace_s=0.1)
+    rough = Soak(requests=200, at_once=4, kill_every_s=3, reset_every_s=1.5, balancer_every_s=5, pace_s=0.1)
     tally = await soak(rough, hasty)
     assert tally.faults == {}
     assert tally.holds, tally.errors
