@@ -119,6 +119,11 @@ async def test_what_an_engine_raises_that_is_not_ours_is_told_to_nobody(
     assert SECRET not in caplog.text
 
 
+def test_what_the_engine_cannot_do_is_named_in_the_words_of_the_api() -> None:
+    assert fault_of(Unsupported("x", setting="output"), of_a_server=False).param == "response_format"
+    assert fault_of(Unsupported("x", setting="seed"), of_a_server=False).param == "seed"
+
+
 def test_what_the_template_of_a_server_refuses_is_the_callers_fault() -> None:
     error = Unavailable("404", reason="no_model", phase="before_first_event")
     assert fault_of(error, of_a_server=True).status == 400

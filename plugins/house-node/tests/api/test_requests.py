@@ -133,6 +133,21 @@ async def test_a_format_is_asked_for_as_a_schema(make_node: Any, wanted: object,
     assert (node.asked.output and node.asked.output.schema) == schema
 
 
+async def test_a_schema_that_would_take_long_to_compile_takes_no_time_to_check(
+    make_node: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compiled(*_: object, **__: object) -> None:
+        pytest.fail("it was compiled")
+
+    monkeypatch.setattr("jsonschema_rs.validator_for", compiled)
+    node = make_node()
+    patterns = [{"pattern": rf"(\w{{1,200}}){{1,50}}{n}"} for n in range(2_000)]
+    schema = {"$schema": "http://127.0.0.1:9/dialect", "allOf": patterns}
+    status, _ = await node.chat(response_format=_schema(schema))
+    assert status == 200
+    assert node.asked.output.schema == schema
+
+
 HARMLESS = {
     "n": 1,
     "logprobs": False,
@@ -215,6 +230,11 @@ REFUSED: list[tuple[str, dict[str, Any], str | None]] = [
     ("a call without a tool", {"tool_choice": "required"}, "tool_choice"),
     ("a tool that is not there", {"tool_choice": {"type": "function", "function": {"name": "x"}}}, "tool_choice"),
     ("a schema that is none", {"response_format": _schema({"type": SECRET})}, "response_format"),
+    (
+        "a tool that takes no schema",
+        {"tools": [{"type": "function", "function": {"name": "x", "parameters": {"type": 5}}}]},
+        "tools",
+    ),
     ("a schema elsewhere", {"response_format": _schema({"$ref": "http://a/b"})}, "response_format"),
     ("a deep schema", {"response_format": _schema(DEEP)}, "response_format"),
     ("a wide schema", {"response_format": _schema({"enum": list(range(20_001))})}, "response_format"),

@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
+from ringfence.testing import ScriptedProvider
 from ringfence_house_node.engine import EngineSettings, build_service
+from ringfence_house_node.engine.assistant import engine_assistant
+from ringfence_house_node.engine.service import EngineService
 from ringfence_house_node.service import Service
 
 
@@ -38,6 +41,14 @@ async def test_it_is_ready_when_a_token_came_and_it_answers(fake: Any, ask: Any,
     await service.close()
     assert str(service.readiness) == "failed"
     assert not any(map(lives, fake.pids))
+    await service.close()
+
+
+async def test_nothing_reaches_an_engine_that_is_not_proven(fake: Any, ask: Any) -> None:
+    engine = ScriptedProvider()
+    service = EngineService(fake.settings(), engine_assistant(fake.settings(), providers={"openai": engine}))
+    assert (await ask(service))[0] == 503
+    assert engine.requests == []
     await service.close()
 
 

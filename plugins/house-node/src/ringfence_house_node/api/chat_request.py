@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar, cast
 
 import msgspec
 
 from ringfence.assistant.build import RequestOptions
-from ringfence.assistant.output import Output
 from ringfence.errors import InvalidRequest
 from ringfence.request import FilePart, ImagePart, Message, Settings, Tool, ToolChoice
-from ringfence.response import Response
 from ringfence_house_node.api.faults import Refused, no_model, not_supported, refused, too_long
 from ringfence_house_node.api.messages import messages_of
+from ringfence_house_node.api.schemas import Shape, check_schema
 from ringfence_house_node.api.shapes import (
     ChatRequest,
     ChosenTool,
@@ -29,22 +28,10 @@ from ringfence_house_node.engine.limits import Limits
 _BYTES_PER_TOKEN = 4
 """A token of English is a little longer, one of most other scripts shorter: an estimate for servers without a check."""
 
-_DEEPEST, _MOST_NODES = 32, 20_000
-"""Of a JSON Schema: what compiles one is asked nothing that takes long."""
-
 _WHERE = re.compile(r"`\$\.([a-z_]+)")
-_NAMES = {"max_output_tokens": "max_completion_tokens"}
 _SETTINGS = frozenset(field.name for field in fields(Settings)) & frozenset(ChatRequest.__struct_fields__)
 
 ShapeT = TypeVar("ShapeT")
-
-
-class Shape(Output[None]):
-    """A shape that the engine keeps to and the caller validates: here an answer is passed on as it came."""
-
-    def validate(self, response: Response[object]) -> None:  # noqa: ARG002  (the caller's business)
-        """Nothing: an answer that was cut is the caller's to see as one."""
-        return
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -150,7 +137,9 @@ def _settings(given: ChatRequest, limits: Limits) -> Settings:
     for name, value in values.items():
         # Not to reason is what a model that cannot does anyway.
         if name not in limits.settings and (name, value) != ("reasoning_effort", "none"):
-            raise not_supported("takes no such setting", _NAMES.get(name, name))
+            raise not_supported(
+                "takes no such setting", "max_completion_tokens" if name == "max_output_tokens" else name
+            )
     try:
         return Settings(**values)
     except InvalidRequest as error:
@@ -179,46 +168,19 @@ def _tool(given: FunctionTool) -> Tool:
     parameters: dict[str, Any] = {"type": "object", "properties": {}}
     if function.parameters is not None:
         parameters = function.parameters
-    _check_schema(parameters, "tools")
+    check_schema(parameters, "tools")
     return Tool(name=function.name, description=function.description or "", parameters=parameters)
 
 
 def _output(given: ChatRequest) -> Shape | None:
     match given.response_format:
         case SchemaFormat(json_schema=wanted):
-            _check_schema(wanted.schema, "response_format")
-            return _shape(wanted.schema)
+            check_schema(wanted.schema, "response_format")
+            return Shape(wanted.schema)
         case ObjectFormat():
-            return _shape({"type": "object"})
+            return Shape({"type": "object"})
         case _:
             return None
-
-
-def _shape(schema: Mapping[str, Any]) -> Shape:
-    try:
-        return Shape(schema)
-    except InvalidRequest:
-        raise refused("the schema is not a valid JSON Schema", "response_format") from None
-
-
-def _check_schema(schema: Mapping[str, Any], param: str) -> None:
-    """Does nothing for a schema within bounds."""
-    level: list[Any] = [schema]
-    nodes = 0
-    for _ in range(_DEEPEST):
-        level = [child for node in level for child in _children(node)]
-        nodes += len(level)
-        if not level:
-            return
-        if nodes > _MOST_NODES:
-            break
-    raise refused(f"a schema is nested at most {_DEEPEST} deep and holds at most {_MOST_NODES} values", param)
-
-
-def _children(node: Any) -> Sequence[Any]:
-    if isinstance(node, dict):
-        return list(cast("dict[str, Any]", node).values())
-    return cast("Sequence[Any]", node) if isinstance(node, list) else ()
 
 
 # ---------------------------------------------------------------- what the engine can do
@@ -253,4 +215,4 @@ def _check_length(given: ChatRequest, limits: Limits) -> None:
         raise Refused(too_long(context_tokens))
 
 
-__all__ = ["Asked", "Shape", "chat_request", "embedding_request"]
+__all__ = ["Asked", "chat_request", "embedding_request"]

@@ -25,6 +25,15 @@ BAD_REQUEST, NOT_FOUND, FAILED, BUSY = 400, 404, 500, 503
 _WAIT_S = 1.0
 """After which a caller may ask a node again that failed or is full."""
 
+_FIELDS = {
+    "output": "response_format",
+    "image": "messages",
+    "file": "messages",
+    "max_output_tokens": "max_completion_tokens",
+    "task": "model",
+}
+"""The API's names for what the SDK calls otherwise."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
@@ -85,7 +94,7 @@ def fault_of(error: RingfenceError, *, of_a_server: bool) -> Fault:  # noqa: PLR
         case ContextLengthExceeded():
             return too_long(error.context_tokens)
         case Unsupported():
-            return not_supported("cannot do what was asked", error.setting).fault
+            return not_supported("cannot do what was asked", _FIELDS.get(error.setting, error.setting)).fault
         case InvalidRequest():
             return refused("the request does not fit together").fault
         case RequestRejected():

@@ -55,9 +55,6 @@ def _start(command: list[str]) -> int:
     process = subprocess.Popen(  # noqa: S603  (the operator's command, as it stands)
         command,
         stdin=silence,
-        # INVARIANT 7: what it prints may hold what was asked, so nobody reads it.
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
         start_new_session=True,
         preexec_fn=lambda: _control(_PR_SET_PDEATHSIG, signal.SIGKILL),  # noqa: PLW1509  (there is one thread)
     )
