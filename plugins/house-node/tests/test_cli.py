@@ -22,6 +22,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route, Router
 from support import CANARY, opened, until
 
+from ringfence import Policy
+from ringfence.policy.loading import read_policy
 from ringfence_house.attestation.node import VerifiedNode
 from ringfence_house.attestation.trust import read_trust
 from ringfence_house.attestation.verify import verify_directory
@@ -274,10 +276,21 @@ async def test_a_development_house_is_one_command_a_node_and_drains_on_sigterm(t
             assert b"two" in inner.content
             assert any(CANARY.encode() in body for body in double.asked)
             assert CANARY not in said
+            assert policy_of(said).recipients["our-house"].directory == first.ready["url"]
             assert (await second.end())[0] == 0
     written = contents(tmp_path)
     assert len(written) > 10
     assert not [content for content in written if b"canary" in content]
+
+
+def policy_of(said: str) -> Policy:
+    """A policy with the recipient as the node prints it."""
+    lines = said.splitlines()
+    start = lines.index("recipients:")
+    written = "\n".join(line for line in lines[start : start + 8] if not line.startswith("2"))
+    rest = 'labels: {any: {}}\nunknown: any\nflow: [{id: a, allow: {labels: "*", to: [house]}}]\n'
+    route = "route: [{id: b, prefer: [our-house]}]\n"
+    return read_policy(f"version: 1\nname: t\n{written}\n{rest}{route}", source="printed")
 
 
 def contents(folder: Path) -> list[bytes]:

@@ -115,7 +115,7 @@ def _run(node: Node, identity: Identity, public: Bound, admin: Bound, *, as_json
 def _say_recipient(recipient: Mapping[str, str]) -> None:
     lines = "".join(f"    {name}: {value}\n" for name, value in recipient.items())
     terminal.say("DEVELOPMENT: this node proves nothing about the machine that it runs on", fg="yellow")
-    terminal.say(f"recipients:\n  house:\n{lines}", newline=False)
+    terminal.say(f"recipients:\n  our-house:\n{lines}", newline=False)
 
 
 def _say_ready(node: Node, identity: Identity, url: str, admin_url: str, *, as_json: bool) -> None:
