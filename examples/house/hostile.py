@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from examples.house.asking import Outcome, ask, policy_text
-from examples.house.attacks import ATTACKS, ON_EVIDENCE, ON_RELEASES, SLOWLY
+from examples.house.asking import ask, policy_text
+from examples.house.attacks import ATTACKS, SLOWLY
 from examples.house.cluster import Cluster, Engine
-from examples.house.hostile_balancer import FAITHFUL, OHTTP, Attack, HostileBalancer
+from examples.house.hostile_balancer import FAITHFUL, OHTTP, Exchange, HostileBalancer
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -42,29 +43,25 @@ async def main() -> int:
 async def _attack(balancer: HostileBalancer, trust: Path) -> int:
     table = Table("the balancer", "the client", "the prompt")
     fallen = 0
+    policy = policy_text(model=MODEL, url=balancer.url, trust=trust, min_nodes=2)
+    # Some attacks need answers that came before, from both nodes.
+    while len({exchange.request.fields["ringfence-node"] for exchange in balancer.seen(OHTTP)}) < 2:
+        await ask(policy, "A question of somebody else.")
+    earlier = len(balancer.exchanges)
     for attack in track((FAITHFUL, *ATTACKS), "attacking", console=_PEOPLE):
-        outcome = await _suffer(balancer, attack, trust)
+        del balancer.exchanges[earlier:]
+        balancer.attack = attack
+        outcome = await ask(policy, QUESTION)
         fallen += attack is not FAITHFUL and outcome.error is None
-        table.add_row(attack.name, outcome.said, _where(balancer))
+        table.add_row(attack.name, outcome.said, _where(balancer.exchanges[earlier:]))
     Console().print(table)
     return 1 if fallen else 0
 
 
-async def _suffer(balancer: HostileBalancer, attack: Attack, trust: Path) -> Outcome:
-    policy = policy_text(model=MODEL, url=balancer.url, trust=trust)
-    if attack not in (*ON_EVIDENCE, *ON_RELEASES):
-        # Some attacks need an answer that came before.
-        balancer.attack = FAITHFUL
-        await ask(policy, "A question of somebody else.")
-    balancer.attack = attack
-    del balancer.exchanges[:-1]
-    return await ask(policy, QUESTION)
-
-
-def _where(balancer: HostileBalancer) -> str:
-    if QUESTION.encode() in balancer.recorded():
+def _where(exchanges: Sequence[Exchange]) -> str:
+    if any(QUESTION.encode() in exchange.request.body for exchange in exchanges):
         return "in plain sight"
-    return "sealed" if balancer.seen(OHTTP) else "never left"
+    return "sealed" if any(exchange.request.path == OHTTP for exchange in exchanges) else "never left"
 
 
 if __name__ == "__main__":

@@ -165,13 +165,10 @@ async def _disturbed(plan: Soak, cluster: Cluster, balancer: HostileBalancer, ta
 
 
 @contextmanager
-def house(key_life_s: int) -> Generator[Cluster]:
-    """Two nodes over one echo in its own process, with keys of that life; HAProxy before them where it is installed."""
-    with (
-        tempfile.TemporaryDirectory(prefix="ringfence-soak-") as folder,
-        PartnerServer("chat", echo=True, keyless=True) as engine,
-    ):
-        options = ["--key-life-seconds", str(key_life_s), "--key-grace-seconds", "3"]
+def house(key_life_s: int, engine: PartnerServer) -> Generator[Cluster]:
+    """Two nodes over `engine` with keys of that life; HAProxy before them where it is installed."""
+    with tempfile.TemporaryDirectory(prefix="ringfence-soak-") as folder:
+        options = ["--key-life-seconds", str(key_life_s), "--key-grace-seconds", "3", "--no-access-log"]
         scripted = Engine(model=MODEL, url=engine.url)
         with Cluster(Path(folder), engine=scripted, balanced=haproxy() is not None, options=options) as cluster:
             yield cluster
@@ -203,7 +200,11 @@ def main() -> int:
     given = parser.parse_args()
     console = Console(stderr=True)
     plan = Soak(requests=given.requests)
-    with house(plan.key_life_s) as cluster, Progress(console=console) as progress:
+    with (
+        PartnerServer("chat", echo=True, keyless=True) as engine,
+        house(plan.key_life_s, engine) as cluster,
+        Progress(console=console) as progress,
+    ):
         task = progress.add_task("soaking", total=plan.requests)
         tally = asyncio.run(soak(plan, cluster, lambda: progress.advance(task)))
     print(f"{plan.requests} requests in {tally.seconds:.0f} s: {tally.right} right, {dict(tally.faults)} faults")

@@ -7,25 +7,38 @@ import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from examples.house.asking import AT_ONCE, policy_text
 from examples.house.attacks import ON_EVIDENCE
-from examples.house.cluster import Cluster
-from examples.house.hostile_balancer import FAITHFUL, OHTTP, HostileBalancer
+from examples.house.cluster import INSTALL, Cluster
+from examples.house.hostile_balancer import EVIDENCE, FAITHFUL, OHTTP, HostileBalancer
+from examples.house.processes import answers
 from tests.house.soak import ECHO, MODEL, Soak, house, soak
 
-from ringfence import AsyncAssistant, ProviderError
+from ringfence import AsyncAssistant, ProviderError, Retry
 from ringfence.policy import read_policy
+from ringfence.testing import PartnerServer
+from ringfence.testing.scenes import Scene
 
 KEY_LIFE_S = 6
 
 
 @pytest.fixture(scope="module")
-def hasty() -> Iterator[Cluster]:
+def hasty(engine: PartnerServer) -> Iterator[Cluster]:
     """Nodes whose keys live for seconds."""
-    with house(KEY_LIFE_S) as cluster:
+    with house(KEY_LIFE_S, engine) as cluster:
         yield cluster
+
+
+@pytest.fixture
+def slow(engine: PartnerServer) -> Iterator[Scene]:
+    """An answer in pieces that come one by one."""
+    scene = Scene(text=("one ", "two ", "three ", "four"), chunk_delay_s=0.15)
+    engine.play(scene)
+    yield scene
+    engine.play()
 
 
 @pytest.fixture
@@ -89,3 +102,28 @@ async def test_two_hundred_requests_through_what_breaks(hasty: Cluster) -> None:
     assert tally.right > rough.requests * 0.8
     assert tally.done["nodes killed"] > 0
     assert tally.done["connections reset"] > 0
+
+
+@pytest.mark.system
+async def test_haproxy_finds_the_node_and_holds_nothing_of_an_answer_back(hasty: Cluster, slow: Scene) -> None:
+    if hasty.balancer is None:
+        pytest.skip(f"haproxy is not installed ({INSTALL})")
+    policy = read_policy(policy_text(model=MODEL, url=hasty.url, trust=hasty.trust))
+    async with AsyncAssistant(policy, audit=False, retry=Retry(attempts=1)) as assistant:
+        for _ in range(4):
+            # Whichever node it was sealed for, and without a second try of the client's.
+            assert (await assistant.respond("hello")).text == "".join(slow.text)
+        async with assistant.stream("hello") as stream:
+            came_s = [time.monotonic() async for text in stream.text() if text]
+    assert len(came_s) == len(slow.text)
+    # Pieces that were held back would come together.
+    assert min(later - earlier for earlier, later in pairwise(came_s)) > slow.chunk_delay_s / 4
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("path", ["/metrics", "/readyz", "/", "/house/v1/ohttp/x", "/v1/chat/completions"])
+def test_haproxy_shows_nothing_else_of_a_node(hasty: Cluster, path: str) -> None:
+    if hasty.balancer is None:
+        pytest.skip(f"haproxy is not installed ({INSTALL})")
+    assert not answers(hasty.url + path)
+    assert answers(hasty.url + EVIDENCE)
