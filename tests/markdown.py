@@ -1,7 +1,8 @@
 """What a document in Markdown tells a reader to write and to run: its fenced blocks, in one folder.
 
 A block whose first line is `# file: NAME` is written to that file. In a `console` block the lines that begin with `$ `
-are commands, run in order; a comment `# exits N` at the end of one promises its exit code, otherwise it is 0.
+are commands, run in order; a comment `# exits N` at the end of one promises its exit code, otherwise it is 0. One that
+ends with ` &` is a server: it is up when it has printed what the document shows under it, `…` standing for anything.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +102,53 @@ def environment(folder: Path) -> dict[str, str]:
     for name in ("RINGFENCE_POLICY", "RINGFENCE_LAYERS"):
         found.pop(name, None)
     return found
+
+
+@dataclass(frozen=True)
+class Server:
+    """A process that goes on, and the file of what it prints."""
+
+    process: subprocess.Popen[bytes]
+    printed: Path
+
+    def up(self, shows: str, within_s: float = 240.0) -> bool:
+        """Whether it printed the last line of `shows` in time, before it ended."""
+        wanted = re.escape(shows.strip().splitlines()[-1]).replace("…", ".*")
+        ends = time.monotonic() + within_s
+        while time.monotonic() < ends and self.process.poll() is None:
+            if re.search(wanted, self.text()):
+                return True
+            time.sleep(0.1)
+        return False
+
+    def text(self) -> str:
+        """What it printed until now."""
+        return self.printed.read_text(encoding="utf-8", errors="replace")
+
+    def stop(self) -> int:
+        """Ends it as a service manager would; its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(60)
+        finally:
+            self.process.kill()
+
+
+def start(command: str, folder: Path) -> Server:
+    """Starts a command that ends with ` &`."""
+    printed = folder / "server.log"
+    with printed.open("wb") as out:
+        # exec: a signal is for the server and not for a shell before it.
+        process = subprocess.Popen(
+            f"exec {command.removesuffix(' &')}",
+            cwd=folder,
+            env=environment(folder),
+            shell=True,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+        )
+    return Server(process, printed)
 
 
 def run(

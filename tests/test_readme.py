@@ -7,10 +7,11 @@ two set-up commands, which make an environment, are run by `.ci/run`.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.markdown import ROOT, Block, Command, blocks, commands, copy_clone, environment, run, write
+from tests.markdown import ROOT, Block, Command, Server, blocks, commands, copy_clone, environment, run, start, write
 from tests.one_process import Done, run_together
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -27,6 +28,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if named := block.named():
             write(place / named, block.text)
     return place
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[list[Server]]:
+    """The servers that the README starts; they drain and end without a fault when it is done with."""
+    started: list[Server] = []
+    yield started
+    assert [server.stop() for server in started] == [0] * len(started)
 
 
 def _id(block: Block) -> str:
@@ -55,7 +64,11 @@ def test_a_python_snippet_of_the_readme_runs(block: Block, done: dict[int, Done]
 
 @pytest.mark.model
 @pytest.mark.parametrize("promised", commands(BLOCKS), ids=lambda one: f"{one.line}-{one.command[:50]}")
-def test_a_command_of_the_readme_does_what_it_says(promised: Command, folder: Path) -> None:
+def test_a_command_of_the_readme_does_what_it_says(promised: Command, folder: Path, servers: list[Server]) -> None:
+    if promised.command.endswith(" &"):
+        servers.append(server := start(promised.command, folder))
+        assert server.up(promised.shows), f"README.md:{promised.line}: {server.text()}"
+        return
     done = run(promised.command, folder, shell=True)
     assert done.returncode == promised.code, f"README.md:{promised.line}: {done.stdout}{done.stderr}"
 
