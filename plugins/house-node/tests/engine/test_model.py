@@ -34,7 +34,7 @@ async def _started(settings: EngineSettings) -> AsyncGenerator[Service]:
 @pytest.mark.model
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the worker in /proc")
 async def test_our_worker_answers_to_a_schema_dies_and_comes_back(ask: Any, until: Any, below: Any) -> None:
-    async with _started(EngineSettings(kind="mlx", model=EMBEDDED, probe_every_s=0.5)) as service:
+    async with _started(EngineSettings(kind="mlx", model=EMBEDDED)) as service:
         assert str(service.readiness) == "ready"
         fields = {"model": EMBEDDED, "max_tokens": 12, "response_format": FORMAT}
         status, body = await ask(service, "The capital of France?", **fields)

@@ -12,6 +12,8 @@ from ringfence_house_node.engine.watch import Watch
 from ringfence_house_node.service import Answer, Call, Readiness
 
 _PROBE = "Hello"
+_LOOK_EVERY_S = 1.0
+"""At our own worker: to look whether it lives costs no token."""
 
 
 class EngineService:
@@ -20,19 +22,20 @@ class EngineService:
     def __init__(self, settings: EngineSettings, assistant: AsyncAssistant) -> None:
         self._assistant = assistant
         self._limits = limits_of(settings)
+        ours = settings.kind == "mlx"
         self._watch = Watch(
-            self._prewarm if settings.kind == "mlx" else self._ask,
+            self._prewarm if ours else self._ask,
             command=settings.command,
-            starts=settings.kind == "mlx",
+            starts=ours,
             start_timeout_s=settings.start_timeout_s,
-            probe_every_s=settings.probe_every_s,
+            probe_every_s=min(settings.probe_every_s, _LOOK_EVERY_S) if ours else settings.probe_every_s,
             probe_timeout_s=settings.probe_timeout_s,
         )
         self._api = Api(
             assistant=assistant,
             model=settings.model,
             limits=self._limits,
-            of_a_server=settings.kind != "mlx",
+            of_a_server=not ours,
             alive=self._watch.alive,
             failed=self._watch.failed,
         )
