@@ -229,3 +229,35 @@ def test_a_house_request_is_among_the_private_compute_ones(
     AuditLog(folder).append(_at(receipt, "own-dc", "house", attestation_digest="sha256:ab"))
     _, out, _ = _run("audit", "export", "--format", "report", "--log", str(folder), capsys=capsys)
     assert json.loads(out)["privateCloudComputeRequests"][0]["nodes"][0]["attestationDigest"] == "sha256:ab"
+
+
+_ATTESTED = {"apple-mda": "Validated", "DEVELOPMENT (software-dev)": "DEVELOPMENT"}
+
+
+@pytest.mark.parametrize(("attestation", "state"), _ATTESTED.items())
+def test_a_development_machine_is_never_called_validated(
+    attestation: str, state: str, folder: Path, receipt: Receipt, capsys: pytest.CaptureFixture[str]
+) -> None:
+    house = _at(receipt, "own-dc", "house", attestation_digest="sha256:ab", attestation=attestation)
+    summary = _summary(folder, house)
+    _, out, _ = _run("audit", "export", "--format", "report", "--log", str(folder), capsys=capsys)
+    (node,) = json.loads(out)["privateCloudComputeRequests"][0]["nodes"]
+    assert (node["nodeState"], node["attestation"]) == (state, attestation)
+    _, out, _ = _run("report", "--log", str(folder), capsys=capsys)
+    assert ("house DEVELOPMENT" in out) == (state == "DEVELOPMENT")
+    _, out, _ = _run("report", "--json", "--log", str(folder), capsys=capsys)
+    assert json.loads(out)["recipients"][0]["attestations"] == {attestation: 1}
+    assert f"{attestation} 1" in _page(summary, folder).text
+
+
+def test_a_house_that_proved_nothing_has_no_node(
+    folder: Path, receipt: Receipt, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = _attempt("own-dc", "house", "AttestationFailed", "connect")
+    AuditLog(folder).append(
+        replace(receipt, outcome="failed", recipient="own-dc", ring="house", input_bytes=0, attempts=(failed,))
+    )
+    _, out, _ = _run("audit", "export", "--format", "report", "--log", str(folder), capsys=capsys)
+    report = json.loads(out)
+    assert report["privateCloudComputeRequests"][0]["nodes"] == []
+    assert report["modelRequests"][0]["executionEnvironment"] is None

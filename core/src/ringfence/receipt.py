@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 Outcome: TypeAlias = Literal["answered", "denied", "failed", "cancelled"]
+
+DEVELOPMENT: Final = "DEVELOPMENT"
+"""What the label of an attestation begins with that proves nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +29,7 @@ class Attestation:
     @property
     def label(self) -> str:
         """What a person is told: the tier, and `DEVELOPMENT` where it proves nothing."""
-        return f"DEVELOPMENT ({self.tier})" if self.development else self.tier
+        return f"{DEVELOPMENT} ({self.tier})" if self.development else self.tier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

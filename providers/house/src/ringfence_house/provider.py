@@ -101,7 +101,11 @@ class HouseProvider(Provider):
         return ()
 
     async def availability(self, recipient: Recipient) -> Availability:
-        """Whether it is declared so that it can be asked, and its nodes have not all expired; sends nothing."""
+        """Whether it is declared so that it can be asked, and reached if its nodes have expired; sends nothing.
+
+        INVARIANT: a house that does not prove what it is never passes for one that cannot be reached, which would call
+        for its overflow: `card` raises what it is.
+        """
         try:
             house = await self._house(recipient)
         except Unavailable as error:

@@ -117,7 +117,7 @@ def _recipients(summary: Summary) -> str:
     rows = [
         (
             place.name,
-            place.ring,
+            words.ring(place),
             f"{place.requests:,}" + (f" ({place.failed:,} failed)" if place.failed else ""),
             ", ".join(f"{label} {count:,}" for label, count in sorted(place.labels.items())),
             f"{place.consented:,}" if place.ring == "partner" else "–",
@@ -125,10 +125,12 @@ def _recipients(summary: Summary) -> str:
             words.tokens(place),
             words.cost(place),
             words.model(place),
+            words.attested(place),
         )
         for place in summary.recipients()
     ]
-    head = ("recipient", "ring", "requests", "labels", "consented", "redacted", "tokens in → out", "cost", "model")
+    counted = ("requests", "labels", "consented", "redacted", "tokens in → out", "cost")
+    head = ("recipient", "ring", *counted, "model", "attested")
     return _section("Recipients", head, rows)
 
 

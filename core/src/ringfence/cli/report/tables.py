@@ -28,6 +28,7 @@ _LEAST_COLUMNS = {
     "tokens in → out": 100,
     "cost": 100,
     "model": 130,
+    "attested": 140,
     "last": 150,
 }
 
@@ -82,9 +83,10 @@ def _cells(place: Place) -> list[Text]:
         words.tokens(place),
         words.cost(place),
         words.model(place),
+        words.attested(place),
         words.moment(place.last_s),
     )
-    ring = Text(place.ring, style=_STYLES.get(place.ring, ""))
+    ring = Text(words.ring(place), style=_STYLES.get(place.ring, ""))
     return [_text(place.name), ring, *map(_text, plain)]
 
 

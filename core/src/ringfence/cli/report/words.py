@@ -7,6 +7,7 @@ from datetime import datetime
 
 from ringfence.privacy.audit import Verification
 from ringfence.privacy.audit.summary import REFUSED, Place, Summary
+from ringfence.receipt import DEVELOPMENT
 
 STAYED = {
     "device": "stayed on this device",
@@ -73,6 +74,17 @@ def tokens(place: Place) -> str:
     return f"{place.input_tokens:,} → {place.output_tokens:,}"
 
 
+def ring(place: Place) -> str:
+    """The ring, and `DEVELOPMENT` where some machine there proved nothing."""
+    unproved = any(label.startswith(DEVELOPMENT) for label in place.attestations)
+    return f"{place.ring} {DEVELOPMENT}" if unproved else place.ring
+
+
+def attested(place: Place) -> str:
+    """What vouched for the machines that were asked, and for how many requests."""
+    return ", ".join(f"{label} {count:,}" for label, count in sorted(place.attestations.items())) or "–"
+
+
 def redactions(counts: Mapping[str, int]) -> str:
     """How many values were redacted, by label."""
     return ", ".join(f"{count:,} {label}" for label, count in sorted(counts.items())) or "–"
@@ -81,6 +93,7 @@ def redactions(counts: Mapping[str, int]) -> str:
 __all__ = [
     "LEGEND",
     "STAYED",
+    "attested",
     "cost",
     "counted",
     "day",
@@ -89,5 +102,6 @@ __all__ = [
     "moment",
     "redactions",
     "remarks",
+    "ring",
     "tokens",
 ]

@@ -5,6 +5,7 @@ with `timestamp` (Unix seconds), `identifier`, `useCase`, `model`, `clientIdenti
 (`OnDevice` or `PrivateCloudCompute`), prompt and response; and `privateCloudComputeRequests`, each with `timestamp`,
 `requestId`, `pipelineKind` and the `nodes` with their attestation. Ours has the same keys, without prompt and response,
 since no content is on record; a request to a partner has the environment `Partner`, and one that reached nobody none.
+A node is `Validated`, or `DEVELOPMENT` where nothing was proved of it; one that was not attested is not among the nodes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 from ringfence.privacy.audit.record import AuditRecord
-from ringfence.receipt import Receipt
+from ringfence.receipt import DEVELOPMENT, Receipt
 
 _COLUMNS = ("seq", "time", *Receipt.__dataclass_fields__, "mac")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -80,13 +81,16 @@ def _model_request(record: AuditRecord) -> dict[str, object]:
 
 def _house_request(record: AuditRecord) -> dict[str, object]:
     receipt = record.receipt
-    digest = receipt.get("attestation_digest")
+    digest, attestation = receipt.get("attestation_digest"), str(receipt.get("attestation") or "")
+    # INVARIANT: a machine that only a development authority vouches for is not called validated.
+    state = DEVELOPMENT if attestation.startswith(DEVELOPMENT) else "Validated"
+    node = {"attestationDigest": digest, "nodeState": state, "attestation": attestation or None}
     return {
         "timestamp": receipt.get("started_at"),
         "requestId": receipt.get("id"),
         "pipelineKind": receipt.get("task"),
         "pipelineParameters": {"model": receipt.get("model")},
-        "nodes": [{"attestationDigest": digest, "nodeState": "Validated"}] if digest else [],
+        "nodes": [node] if digest else [],
     }
 
 

@@ -35,6 +35,8 @@ class Place:
     labels: Counter[str] = field(default_factory=Counter[str])
     tasks: Counter[str] = field(default_factory=Counter[str])
     redactions: Counter[str] = field(default_factory=Counter[str])
+    attestations: Counter[str] = field(default_factory=Counter[str])
+    """The requests whose machine was attested, by what vouched for it."""
     last_s: float = 0.0
 
 
@@ -163,6 +165,7 @@ def _add_place(summary: Summary, record: AuditRecord, attempt: Mapping[str, Any]
         place.output_tokens += int(receipt["output_tokens"] or 0)
         place.cost_usd += float(receipt["cost_usd"] or 0)
         place.consented += bool(receipt["consented"])
+        place.attestations.update([str(receipt["attestation"])] if receipt.get("attestation") else [])
         place.redactions.update({str(label): int(count) for label, count in receipt["redactions"].items()})
     place.requests += 1
     place.failed += attempt["error"] is not None

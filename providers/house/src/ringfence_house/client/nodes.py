@@ -87,8 +87,9 @@ class Nodes:
 
     @property
     def lapsed(self) -> bool:
-        """Whether there were nodes, all are past their expiry, and the last look failed."""
-        return self._found is not None and self.failure is not None
+        """Whether there were nodes, all are past their expiry, and the house cannot be reached for new ones."""
+        failure = self.failure
+        return self._found is not None and failure is not None and failure.unreachable
 
     async def ready(self) -> tuple[VerifiedNode, ...]:
         """The valid nodes, one at least; looked for if there is none.

@@ -76,9 +76,12 @@ class Standing:
         return random.choices(choice, weights)[0]  # noqa: S311  (it spreads load, and keeps no secret)
 
     def utilisation(self, nodes: Sequence[VerifiedNode]) -> float | None:
-        """The share of the capacity of `nodes` in use: the mean of what they said lately; `None` if none did."""
+        """The share of the capacity of `nodes` in use, as their machines said lately; `None` if none did.
+
+        A machine that said nothing counts as idle, so that one full machine of many is not a full house.
+        """
         shares = {node.serial: load for node in nodes if (load := self._load(node)) is not None}
-        return sum(shares.values()) / len(shares) if shares else None
+        return sum(shares.values()) / len({node.serial for node in nodes}) if shares else None
 
     def _load(self, node: VerifiedNode) -> float | None:
         load = self._loads.get(node.serial)
