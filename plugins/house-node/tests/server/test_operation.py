@@ -38,8 +38,10 @@ async def test_a_node_without_an_engine_is_alive_but_takes_nothing(house: House,
     sealed = house.seal()
     house.service.readiness = readiness
     response = await house.post(sealed.body)
+    evidence = await house.http.get(house.url + names.EVIDENCE_PATH)
 
     assert (await admin(house, "/healthz"))[0] == 200
+    assert evidence.status_code == 503
     assert await admin(house, "/readyz") == (503, f'{{"ready": false, "obstacles": ["engine {readiness}"]}}')
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")
     assert house.service.calls == []
@@ -131,6 +133,22 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
     paths[0].write_bytes(certificate.public_bytes(Encoding.PEM))
     paths[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     return paths
+
+
+async def test_an_exception_is_logged_by_its_type_alone(
+    house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: object) -> None:
+        raise RuntimeError(CANARY)
+
+    monkeypatch.setattr(house.attestor, "issue", fail)
+    url = house.url + names.NODE_EVIDENCE_PATH.format(kid=house.kid)
+    response = await house.http.get(url, params={"nonce": "n" * 16})
+
+    assert response.status_code == 500
+    assert CANARY not in response.text
+    assert "RuntimeError" in caplog.text
+    assert CANARY not in caplog.text
 
 
 async def test_the_public_port_has_none_of_the_operators_pages(house: House) -> None:

@@ -46,8 +46,8 @@ class EvidencePages:
     async def directory(self, _: Request) -> Response:
         """A directory of this node alone: the same bytes for every caller until the key is followed by another."""
         key = self._node.ring.current
-        # A node that drains leaves the directory before it ends.
-        if key is None or self._node.draining:
+        # A node that takes nothing leaves the directory, and a balancer elsewhere can tell by this page.
+        if key is None or self._node.obstacles():
             return _sentence(503, "there is no evidence now", retry_after_s=1)
         return _json(make_directory([key.evidence.encoded]))
 
