@@ -5,7 +5,7 @@ with `timestamp` (Unix seconds), `identifier`, `useCase`, `model`, `clientIdenti
 (`OnDevice` or `PrivateCloudCompute`), prompt and response; and `privateCloudComputeRequests`, each with `timestamp`,
 `requestId`, `pipelineKind` and the `nodes` with their attestation. Ours has the same keys, without prompt and response,
 since no content is on record; a request to a partner has the environment `Partner`, and one that reached nobody none.
-A node is `Validated`, or `DEVELOPMENT` where nothing was proved of it; one that was not attested is not among the nodes.
+A node is `Validated`, or `DEVELOPMENT` where nothing was proved of it; without attestation there is none.
 """
 
 from __future__ import annotations
