@@ -32,7 +32,8 @@ def test_what_a_readme_installs_of_ringfence_is_in_the_clone(readme: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "folder", ["plugins/ner", "plugins/presidio", "providers/gemini", "providers/mlx", "providers/openai"]
+    "folder",
+    ["plugins/ner", "plugins/presidio", "providers/gemini", "providers/house", "providers/mlx", "providers/openai"],
 )
 def test_a_readme_says_how_its_plugin_is_installed(folder: str) -> None:
     readme = f"{folder}/README.md"

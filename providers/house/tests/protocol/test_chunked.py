@@ -181,7 +181,11 @@ def test_the_final_chunk_made_one_of_many_is_an_error(side: Side) -> None:
     refused(side, *before, varint(len(final) - 1) + final[1:], final)
 
 
-@pytest.mark.parametrize("extra", [b"\0", b"x", ONE.answer[-1], b"".join(ONE.answer), bytes(40_000)])
+@pytest.mark.parametrize(
+    "extra",
+    [b"\0", b"x", ONE.answer[-1], b"".join(ONE.answer), bytes(40_000)],
+    ids=["a zero", "a byte", "its last chunk", "all of it", "40,000 zeros"],
+)
 def test_bytes_after_the_final_chunk_are_an_error(side: Side, extra: bytes) -> None:
     refused(side, *side[0], extra)
 

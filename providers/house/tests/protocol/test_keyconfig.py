@@ -15,7 +15,7 @@ from ringfence_house.protocol.keyconfig import make_key_config, parse_key_config
 GOOD = CONFIG.encoded
 
 
-@pytest.mark.parametrize("public", [KEY.public, b"\x09" + bytes(31)])
+@pytest.mark.parametrize("public", [KEY.public, b"\x09" + bytes(31)], ids=["made", "the base point"])
 def test_a_configuration_is_read_as_it_was_written(public: bytes) -> None:
     config = make_key_config(0xFF, public)
     assert parse_key_config(config.encoded) == config
@@ -67,7 +67,9 @@ def test_anything_but_one_key_with_the_one_suite_is_refused(data: bytes) -> None
         parse_key_config(data)
 
 
-@pytest.mark.parametrize(("key_id", "public"), [(-1, KEY.public), (256, KEY.public), (1, KEY.public[:-1])])
+@pytest.mark.parametrize(
+    ("key_id", "public"), [(-1, KEY.public), (256, KEY.public), (1, KEY.public[:-1])], ids=["-1", "256", "31 bytes"]
+)
 def test_no_configuration_is_made_that_could_not_be_read(key_id: int, public: bytes) -> None:
     with pytest.raises(ProtocolFault):
         make_key_config(key_id, public)
