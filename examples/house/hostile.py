@@ -1,6 +1,7 @@
 """The balancer is the attacker: everything that it tries, what the client says to it, and whether the prompt left.
 
 python -m examples.house.hostile
+python -m examples.house.hostile replay splice      (only the attacks with one of these words)
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from examples.house.asking import ask, policy_text
@@ -28,16 +30,16 @@ _PEOPLE = Console(stderr=True)
 
 async def main() -> int:
     """Runs every attack against a client of its own."""
-    with (
-        tempfile.TemporaryDirectory(prefix="ringfence-house-") as folder,
-        PartnerServer("chat", keyless=True) as engine,
-    ):
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ringfence-house-")))
+        engine = stack.enter_context(PartnerServer("chat", keyless=True))
         engine.play(SLOWLY)
-        cluster = Cluster(Path(folder), engine=Engine(model=MODEL, url=engine.url), balanced=False)
         with _PEOPLE.status("starting two nodes and a directory"):
-            cluster.__enter__()
-        with cluster, HostileBalancer(directory=cluster.directory_address, nodes=cluster.node_addresses) as balancer:
-            return await _attack(balancer, cluster.trust)
+            behind = Engine(model=MODEL, url=engine.url)
+            cluster = stack.enter_context(Cluster(folder, engine=behind, balanced=False))
+        nodes = cluster.node_addresses
+        balancer = stack.enter_context(HostileBalancer(directory=cluster.directory_address, nodes=nodes))
+        return await _attack(balancer, cluster.trust)
 
 
 async def _attack(balancer: HostileBalancer, trust: Path) -> int:
@@ -48,7 +50,9 @@ async def _attack(balancer: HostileBalancer, trust: Path) -> int:
     while len({exchange.request.fields["ringfence-node"] for exchange in balancer.seen(OHTTP)}) < 2:
         await ask(policy, "A question of somebody else.")
     earlier = len(balancer.exchanges)
-    for attack in track((FAITHFUL, *ATTACKS), "attacking", console=_PEOPLE):
+    words = sys.argv[1:] or [""]
+    chosen = [attack for attack in ATTACKS if any(word in attack.name for word in words)]
+    for attack in track((FAITHFUL, *chosen), "attacking", console=_PEOPLE):
         del balancer.exchanges[earlier:]
         balancer.attack = attack
         outcome = await ask(policy, QUESTION)

@@ -113,7 +113,8 @@ def _field(line: str) -> tuple[str, str]:
 
 async def _body(reader: asyncio.StreamReader, head: Message) -> AsyncGenerator[bytes, None]:
     if head.fields.get("transfer-encoding", "").lower() == "chunked":
-        while size := int((await reader.readline()).split(b";")[0], 16):
+        # `readuntil`, since a `readline` at the end of a broken connection is an empty line.
+        while size := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
             yield await reader.readexactly(size)
             await reader.readexactly(2)
         await reader.readuntil(b"\r\n")

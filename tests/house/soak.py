@@ -34,7 +34,7 @@ from ringfence.testing import PartnerServer
 ECHO = "I was asked: "
 MODEL = "scripted"
 REAL_MODEL = "smollm2-135m-instruct"
-DECLARED = frozenset({"StreamTruncated", "StreamBroken", "ConnectFailed", "Overloaded", "TimedOut"})
+DECLARED = frozenset({"StreamTruncated", "StreamBroken", "ConnectFailed", "NodeUnavailable", "Overloaded", "TimedOut"})
 """What a broken connection or a node that dies may end a request with."""
 LOST_S = 120.0
 
@@ -61,6 +61,8 @@ class Tally:
     right: int = 0
     faults: Counter[str] = field(default_factory=Counter[str])
     errors: Counter[str] = field(default_factory=Counter[str])
+    said: Counter[str] = field(default_factory=Counter[str])
+    """The same errors, in their own words."""
     done: Counter[str] = field(default_factory=Counter[str])
     nodes: Counter[str] = field(default_factory=Counter[str])
     """By the evidence that the answer was attested with: one for each key that a node had."""
@@ -105,6 +107,7 @@ async def _asker(
             tally.faults["lost"] += 1
         except RingfenceError as error:
             tally.errors[type(error).__name__] += 1
+            tally.said[str(error)] += 1
         on_answer()
 
 
@@ -209,6 +212,8 @@ def main() -> int:
         tally = asyncio.run(soak(plan, cluster, lambda: progress.advance(task)))
     print(f"{plan.requests} requests in {tally.seconds:.0f} s: {tally.right} right, {dict(tally.faults)} faults")
     print(f"errors: {dict(tally.errors)}; meanwhile: {dict(tally.done)}; keys that answered: {len(tally.nodes)}")
+    for words, count in tally.said.most_common():
+        print(f"{count:6} × {words}")
     if given.real:
         with console.status(f"{given.real} requests of the embedded model"):
             answers = asyncio.run(_real(given.real))

@@ -1,0 +1,70 @@
+"""The two examples of the house run as they stand, and leave nothing running."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from examples.house.cluster import INSTALL, haproxy
+
+ROOT = Path(__file__).parents[2]
+
+
+def started(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "RINGFENCE_STATE_DIR": str(tmp_path / "state")}
+    return subprocess.Popen(
+        [sys.executable, "-m", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=environment,
+    )
+
+
+def left_running(tmp_path: Path) -> list[str]:
+    """Command lines of processes that were started in the example's folder."""
+    shown = subprocess.run(["ps", "-axww", "-o", "args="], capture_output=True, text=True, check=True).stdout
+    return [line for line in shown.splitlines() if str(tmp_path) in line]
+
+
+@pytest.mark.system
+@pytest.mark.model
+def test_one_command_brings_a_house_up_asks_it_and_takes_it_down(tmp_path: Path) -> None:
+    if haproxy() is None:
+        pytest.skip(f"haproxy is not installed ({INSTALL})")
+    with started(tmp_path, "examples.house.run") as running:
+        out, err = running.communicate(timeout=280)
+    assert running.returncode == 0, err
+    assert "Paris" in out
+    assert "DEVELOPMENT (software-dev)" in err
+    assert left_running(tmp_path) == []
+
+
+@pytest.mark.system
+def test_ctrl_c_takes_everything_down(tmp_path: Path) -> None:
+    if haproxy() is None:
+        pytest.skip(f"haproxy is not installed ({INSTALL})")
+    with started(tmp_path, "examples.house.run") as running:
+        until = time.monotonic() + 60
+        while not left_running(tmp_path):
+            assert time.monotonic() < until, "no node was ever started"
+            time.sleep(0.1)
+        running.send_signal(signal.SIGINT)
+        _, err = running.communicate(timeout=60)
+    assert running.returncode == 130, err
+    assert left_running(tmp_path) == []
+
+
+def test_the_hostile_balancer_tells_what_became_of_each_attack(tmp_path: Path) -> None:
+    with started(tmp_path, "examples.house.hostile", "swaps", "itself", "no node") as running:
+        out, err = running.communicate(timeout=120)
+    assert running.returncode == 0, err
+    rows = [line.split("│")[-2].strip() for line in out.splitlines() if line.count("│") == 4 and "│  " not in line[:4]]
+    assert [row for row in rows if row] == ["sealed", "never left", "sealed", "sealed"]
+    assert left_running(tmp_path) == []
