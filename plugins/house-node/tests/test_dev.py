@@ -59,6 +59,7 @@ def test_two_nodes_of_one_folder_are_believed_side_by_side(tmp_path: Path) -> No
     assert {node.serial for node in found.nodes} == {first.attestor.serial, second.attestor.serial}
     assert {node.release.id for node in found.nodes} == {OFFER.release_id}
     assert len(found.nodes) == 2
+    assert first.attestor.serial != second.attestor.serial
 
 
 def test_a_node_that_starts_again_is_the_same_machine(tmp_path: Path) -> None:
