@@ -22,11 +22,12 @@ from examples.house.processes import LOOPBACK, Background, free_port
 from tests.benchmarks.clock import median, ratios
 from tests.benchmarks.row import Row
 from tests.benchmarks.setting import Setting, child
-from tests.benchmarks.tokens import Timed, answered
+from tests.benchmarks.tokens import Timed
 
-from ringfence import AsyncAssistant
+from ringfence import AsyncAssistant, Settings
 from ringfence.paths import cache_dir
 from ringfence.policy import read_policy
+from ringfence.response import TextDelta
 from ringfence.testing import PartnerServer
 from ringfence.testing.scenes import Scene
 from ringfence_mlx.environment import worker_environment
@@ -137,7 +138,7 @@ async def _ways(**policies: str | None) -> AsyncGenerator[Ways]:
 
 async def _compared(group: str, ways: Ways, *, tokens: int, rounds: int) -> list[Row]:
     """The house against each other way: first word, the rest, and eight at once."""
-    alone = await _in_turns(ways, lambda assistant: answered(assistant, _PROMPTS[0], tokens), rounds)
+    alone = await _in_turns(ways, lambda assistant: _answered(assistant, _PROMPTS[0], tokens), rounds)
     eight = await _in_turns(ways, lambda assistant: _together(assistant, tokens), max(2, rounds // 3))
     found: list[Row] = []
     for other in (name for name in ways if name != "house"):
@@ -148,6 +149,22 @@ async def _compared(group: str, ways: Ways, *, tokens: int, rounds: int) -> list
             _row(group, f"time of eight at once: {named}", eight["house"], eight[other], _whole),
         ]
     return found
+
+
+async def _answered(assistant: AsyncAssistant, prompt: str, tokens: int) -> Timed:
+    """One answer, timed where the app stands. Greedy; no setting that a plain server does not know."""
+    settings = Settings(temperature=0, max_output_tokens=tokens)
+    began_s = time.perf_counter()
+    first_s = 0.0
+    async with assistant.stream(prompt, instructions="", settings=settings) as events:
+        async for event in events:
+            if not first_s and type(event) is TextDelta:
+                first_s = time.perf_counter() - began_s
+        usage = (await events.response()).usage
+    total_s = time.perf_counter() - began_s
+    return Timed(
+        first_s=first_s, total_s=total_s, tokens=usage.output_tokens or 0, prompt_tokens=usage.input_tokens or 0
+    )
 
 
 def _first(one: Timed) -> float:
@@ -174,7 +191,7 @@ def _row(
 
 async def _together(assistant: AsyncAssistant, tokens: int) -> Timed:
     began_s = time.perf_counter()
-    each = await asyncio.gather(*(answered(assistant, prompt, tokens) for prompt in _PROMPTS))
+    each = await asyncio.gather(*(_answered(assistant, prompt, tokens) for prompt in _PROMPTS))
     total_s = time.perf_counter() - began_s
     return Timed(first_s=0, total_s=total_s, tokens=sum(one.tokens for one in each), prompt_tokens=0)
 
