@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -126,7 +126,7 @@ class App:
         self.desk = desk
         self.provider = HouseProvider()
         self.policy = policy or desk.policy()
-        options: dict[str, Any] = {"audit": False, "consent": lambda _: True, **how}
+        options: dict[str, Any] = {"audit": False, "consent": _yes, **how}
         self.assistant = AsyncAssistant(self.policy, providers={"house": self.provider}, retry=retry, **options)
 
     async def __aenter__(self) -> Self:
@@ -145,16 +145,23 @@ class App:
         try:
             response = await self.assistant.respond(PROMPT, labels=[label])
         except RingfenceError as error:
-            assert "canary" not in f"{error} {error.way_out}"
-            if error.receipt is not None:
-                self.desk.receipts.append(error.receipt)
+            self._note(error.receipt, said=f"{error} {error.way_out}")
             raise
-        self.desk.receipts.append(response.receipt)
+        self._note(response.receipt)
         return str(response.receipt.recipient)
+
+    def _note(self, receipt: Receipt | None, said: str = "") -> None:
+        assert "canary" not in f"{said} {receipt}"
+        if receipt is not None:
+            self.desk.receipts.append(receipt)
 
     def utilisation(self, name: str = "own") -> float | None:
         """What the provider says of a recipient."""
         return self.provider.utilisation(self.policy.recipients[name])
+
+
+def _yes(_: object) -> bool:
+    return True
 
 
 def saying(load: str | None = None) -> Inside:
@@ -175,6 +182,11 @@ def full(retry_after: str = "0") -> Inside:
     return Inside(status=503, fields=fields, content=[json.dumps({"error": error}).encode()])
 
 
+def always(answer: Inside) -> Script:
+    """All machines give this answer."""
+    return Script(inside=lambda _, __: answer)
+
+
 def idle(machines: Sequence[Machine]) -> Script:
     """All machines answer, and say that nothing else runs there."""
     return busy(dict.fromkeys((one.serial for one in machines), "0.00"))
@@ -186,7 +198,7 @@ def busy(loads: dict[str, str]) -> Script:
 
 
 @contextmanager
-def one_post_a_grant(desk: Desk) -> Iterator[None]:
+def one_post_a_grant(desk: Desk) -> Generator[None]:
     """Afterwards: what came over the wire is one request for each grant, no more and no less."""
     yield
     assert desk.posts == desk.sent

@@ -6,15 +6,18 @@ In every test here, what came over the wire is one request for each grant: nothi
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from examples.house.processes import free_port
-from tests.house.capacity import OVERFLOW, PROMPT, App, Desk, busy, full, one_post_a_grant, saying
+from tests.house.capacity import OVERFLOW, PROMPT, App, Desk, always, busy, full, one_post_a_grant, saying
 
 from ringfence import Retry
+from ringfence.cli.root import root
 from ringfence.errors import (
     AttestationFailed,
     BudgetSpent,
@@ -107,6 +110,14 @@ async def test_a_busy_house_is_better_than_no_answer(desk: Desk) -> None:
     assert desk.posts["rented"] == 0
 
 
+async def test_a_machine_that_said_nothing_yet_counts_as_idle(desk: Desk) -> None:
+    loads(desk, "1.00", "1.00")
+    async with App(desk) as app:
+        await app.asked()
+        assert app.utilisation() == pytest.approx(0.5)
+        assert await app.asked() == "own"
+
+
 async def test_one_full_machine_is_no_full_house(desk: Desk) -> None:
     loads(desk, "1.00", "0.00")
     async with App(desk) as app:
@@ -142,7 +153,7 @@ async def test_a_figure_that_is_one_stays_between_none_and_all(desk: Desk, said:
 
 
 async def test_a_house_that_is_full_on_every_node_overflows(desk: Desk) -> None:
-    desk.own.script = Script(inside=lambda *_: full("7"))
+    desk.own.script = always(full("7"))
     async with App(desk) as app:
         assert await app.asked() == "rented"
         # Each machine was asked once, and a wait of theirs was not waited for: that is what overflow saves.
@@ -163,7 +174,7 @@ async def test_one_node_that_is_full_gives_way_to_its_neighbour(desk: Desk) -> N
 
 async def test_without_overflow_the_wait_that_a_full_house_asks_for_is_kept(desk: Desk) -> None:
     answers = iter([full("1"), full("1")])
-    desk.own.script = Script(inside=lambda *_: next(answers, None) or saying("0.10"))
+    desk.own.script = Script(inside=lambda _, __: next(answers, None) or saying("0.10"))
     loop = asyncio.get_running_loop()
     async with App(desk, desk.policy("fallback: none")) as app:
         began_s = loop.time()
@@ -173,7 +184,7 @@ async def test_without_overflow_the_wait_that_a_full_house_asks_for_is_kept(desk
 
 
 async def test_a_wait_that_is_too_long_is_told_and_not_begun(desk: Desk) -> None:
-    desk.own.script = Script(inside=lambda *_: full("7"))
+    desk.own.script = always(full("7"))
     async with App(desk, desk.policy("fallback: none"), retry=Retry(attempts=5, wait_s=0, max_wait_s=6)) as app:
         with pytest.raises(Overloaded) as failed:
             await app.asked()
@@ -182,7 +193,7 @@ async def test_a_wait_that_is_too_long_is_told_and_not_begun(desk: Desk) -> None
 
 
 async def test_both_houses_full_is_an_error_and_no_reason_for_a_partner(desk: Desk) -> None:
-    desk.own.script = desk.rented.script = Script(inside=lambda *_: full("7"))
+    desk.own.script = desk.rented.script = always(full("7"))
     async with App(desk, desk.policy(f"{OVERFLOW}, fallback: [vendor]"), retry=Retry(wait_s=0, max_wait_s=1)) as app:
         with pytest.raises(Overloaded):
             await app.asked()
@@ -323,7 +334,7 @@ async def test_and_does_not_if_it_shows_what_proves_nothing(desk: Desk) -> None:
 
 async def test_a_caller_over_its_share_is_no_full_house(desk: Desk) -> None:
     """What one caller asks too much of is not rented for it."""
-    desk.own.script = Script(inside=lambda *_: replace(full("7"), status=429))
+    desk.own.script = always(replace(full("7"), status=429))
     async with App(desk, retry=Retry(wait_s=0, max_wait_s=1)) as app:
         with pytest.raises(RateLimited) as failed:
             await app.asked()
@@ -347,7 +358,7 @@ async def test_a_budget_of_requests_counts_what_is_sent_to_a_house(desk: Desk) -
 
 
 async def test_a_full_node_costs_a_request_too(desk: Desk) -> None:
-    desk.own.script = Script(inside=lambda *_: full())
+    desk.own.script = always(full())
     async with App(desk, desk.policy(more=TWO)) as app:
         assert await app.asked() == "rented"
         (budget,) = await app.assistant.budgets()
@@ -365,6 +376,42 @@ def test_a_budget_of_money_over_a_house_does_not_load(desk: Desk, of: str) -> No
 async def test_own_machines_cost_nothing_and_rented_ones_what_nobody_knows(desk: Desk) -> None:
     async with App(desk) as app:
         await app.asked()
-        desk.own.script = Script(inside=lambda *_: full())
+        desk.own.script = always(full())
         await app.asked()
     assert [receipt.cost_usd for receipt in desk.receipts] == [0.0, None]
+
+
+# ---------------------------------------------------------------- on record
+
+
+async def test_what_a_house_proved_is_on_record_and_development_is_called_so(desk: Desk) -> None:
+    async with App(desk, audit=True) as app:
+        await app.asked()
+        _strangers(desk)
+        await expired(app)
+        with pytest.raises(AttestationFailed):
+            await app.asked()
+    (asked, *_) = desk.receipts
+    document = json.loads(await told("audit", "export", "--format", "report"))
+    proved, unproved = document["privateCloudComputeRequests"]
+    digests = {f"sha256:{machine.evidence.digest}" for machine in desk.own.fleet.machines}
+    (node,) = proved["nodes"]
+    assert node == {
+        "attestationDigest": asked.attestation_digest,
+        "nodeState": "DEVELOPMENT",
+        "attestation": "DEVELOPMENT (software-dev)",
+    }
+    assert node["attestationDigest"] in digests
+    assert unproved["nodes"] == []
+    assert [one["executionEnvironment"] for one in document["modelRequests"]] == ["PrivateCloudCompute", None]
+    assert "house DEVELOPMENT" in await told("report")
+    (place,) = json.loads(await told("report", "--json"))["recipients"]
+    assert (place["name"], place["attestations"]) == ("own", {"DEVELOPMENT (software-dev)": 1})
+
+
+async def told(*arguments: str) -> str:
+    """What the command writes."""
+    result = await asyncio.to_thread(CliRunner().invoke, root, arguments)
+    assert result.exit_code == 0, result.output
+    assert "canary" not in result.output
+    return result.stdout
