@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import EntryPoint
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import click
 import pytest
 
+from ringfence import registry
 from ringfence.cli import plugged
-from ringfence.errors import PluginLocked
+from ringfence.errors import PluginBroken, PluginLocked
 from ringfence.lock import Lock
 
 if TYPE_CHECKING:
@@ -25,8 +27,13 @@ def brought(monkeypatch: pytest.MonkeyPatch) -> dict[str, EntryPoint]:
     return found
 
 
-def _entry(name: str, value: str) -> EntryPoint:
-    return EntryPoint(name=name, value=value, group=plugged.GROUP)
+def _entry(name: str, value: str, distribution: str | None = None) -> EntryPoint:
+    """An entry point as an installed distribution declares it; as that of the provider itself if none is named."""
+    entry = EntryPoint(name=name, value=value, group=plugged.GROUP)
+    owners = [one.distribution for one in registry.installed() if one.name == name]
+    owner = distribution or next(iter(owners), "nobody")
+    vars(entry)["dist"] = SimpleNamespace(name=owner)
+    return entry
 
 
 def test_the_house_brings_its_operators_commands(run: Run) -> None:
@@ -80,6 +87,29 @@ def test_nothing_is_imported_that_the_lock_does_not_approve(
     with pytest.raises(PluginLocked):
         plugged.load("house")
     assert "antigravity" not in sys.modules
+
+
+def test_a_command_in_the_name_of_another_distributions_provider_is_not_imported(
+    brought: dict[str, EntryPoint],
+) -> None:
+    brought["mlx"] = _entry("mlx", "antigravity:fly", "evil-command")
+    with pytest.raises(PluginBroken, match="another distribution"):
+        plugged.load("mlx")
+    assert "antigravity" not in sys.modules
+
+
+def test_the_lock_is_asked_about_the_distribution_that_brings_the_command(
+    brought: dict[str, EntryPoint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def approve_ours(self: Lock, entry: EntryPoint) -> None:
+        del self
+        if entry.dist is None or entry.dist.name != "ringfence-mlx":
+            raise PluginLocked("locked")
+
+    brought["mlx"] = _entry("mlx", "antigravity:fly", "evil-command")
+    monkeypatch.setattr(Lock, "check", approve_ours)
+    with pytest.raises(PluginLocked):
+        plugged.load("mlx")
 
 
 def test_a_command_of_a_plugin_is_a_click_command() -> None:

@@ -45,8 +45,16 @@ def load(name: str) -> click.Command | None:
     from ringfence import registry  # noqa: PLC0415
     from ringfence.lock import find_lock  # noqa: PLC0415
 
-    # INVARIANT: nothing of a plugin is imported before the lock has approved it.
-    registry.check_lock(name, find_lock())
+    lock = find_lock()
+    registry.check_lock(name, lock)
+    # INVARIANT: nothing of a plugin is imported before the lock has approved it: neither the provider, nor another
+    # distribution that brings a command in its name.
+    lock.check(entry)
+    if not _from_one_distribution(name, entry):
+        raise PluginBroken(
+            f"the commands of '{name}' come from another distribution than its provider",
+            way_out="remove the distribution that is not the provider's",
+        )
     try:
         command = entry.load()
     except RingfenceError:
@@ -59,6 +67,14 @@ def load(name: str) -> click.Command | None:
     if not isinstance(command, click.Command):
         raise PluginBroken(f"the commands of '{name}' are no click command", way_out="tell the author of the plugin")
     return command
+
+
+def _from_one_distribution(name: str, entry: EntryPoint) -> bool:
+    from ringfence import registry  # noqa: PLC0415
+    from ringfence.lock.plugins import normal_name  # noqa: PLC0415
+
+    owners = {normal_name(one.distribution) for one in registry.installed() if one.name == name}
+    return entry.dist is not None and normal_name(entry.dist.name) in owners
 
 
 __all__ = ["GROUP", "load", "plugged", "summary"]
