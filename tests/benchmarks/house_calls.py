@@ -36,10 +36,10 @@ from ringfence_mlx.models.catalog import EMBEDDED_MODEL
 from ringfence_mlx.models.store import ModelStore
 
 _SCENE = Scene(text=tuple(f"word{number} " for number in range(64)))
-_PROMPTS = [f"Write a long story about {whom}." for whom in (
+_HEROES = (
     "a lighthouse keeper", "two sisters who run a bakery", "a dog that guards a bridge", "the last tram of the night",
     "a gardener on the moon", "a violin nobody can tune", "a boy who collects maps", "an honest fox",
-)]  # fmt: skip
+)  # fmt: skip
 _PLAIN = """\
 version: 1
 name: plain
@@ -138,8 +138,8 @@ async def _ways(**policies: str | None) -> AsyncGenerator[Ways]:
 
 async def _compared(group: str, ways: Ways, *, tokens: int, rounds: int) -> list[Row]:
     """The house against each other way: first word, the rest, and eight at once."""
-    alone = await _in_turns(ways, lambda assistant: _answered(assistant, _PROMPTS[0], tokens), rounds)
-    eight = await _in_turns(ways, lambda assistant: _together(assistant, tokens), max(2, rounds // 3))
+    alone = await _in_turns(ways, lambda assistant, number: _answered(assistant, _prompts(number)[0], tokens), rounds)
+    eight = await _in_turns(ways, lambda assistant, number: _together(assistant, -number, tokens), max(2, rounds // 3))
     found: list[Row] = []
     for other in (name for name in ways if name != "house"):
         named = f"house / {other}"
@@ -179,6 +179,11 @@ def _whole(one: Timed) -> float:
     return one.total_s
 
 
+def _prompts(number: int) -> list[str]:
+    """Eight prompts that no other round has: what a server remembers of a prompt is of no use in the next round."""
+    return [f"{number:+03}: write a long story about {hero}." for hero in _HEROES]
+
+
 def _row(
     group: str, what: str, ours: Sequence[Timed], theirs: Sequence[Timed], seconds: Callable[[Timed], float]
 ) -> Row:
@@ -189,21 +194,21 @@ def _row(
     return Row(group=group, what=what, value=median(compared), unit="×", lowest=min(compared), note=note)
 
 
-async def _together(assistant: AsyncAssistant, tokens: int) -> Timed:
+async def _together(assistant: AsyncAssistant, number: int, tokens: int) -> Timed:
     began_s = time.perf_counter()
-    each = await asyncio.gather(*(_answered(assistant, prompt, tokens) for prompt in _PROMPTS))
+    each = await asyncio.gather(*(_answered(assistant, prompt, tokens) for prompt in _prompts(number)))
     total_s = time.perf_counter() - began_s
     return Timed(first_s=0, total_s=total_s, tokens=sum(one.tokens for one in each), prompt_tokens=0)
 
 
 async def _in_turns(
-    ways: Ways, ask: Callable[[AsyncAssistant], Awaitable[Timed]], rounds: int
+    ways: Ways, ask: Callable[[AsyncAssistant, int], Awaitable[Timed]], rounds: int
 ) -> dict[str, list[Timed]]:
     """Each way, round by round; a first round connects and warms up, and does not count."""
     timed: dict[str, list[Timed]] = {name: [] for name in ways}
     for number in range(rounds + 1):
         for name, assistant in ways.items():
-            one = await ask(assistant)
+            one = await ask(assistant, number)
             if number:
                 timed[name].append(one)
     return timed

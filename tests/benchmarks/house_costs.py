@@ -1,4 +1,4 @@
-"""What the house costs in this process: sealing, and verifying. CPU time, medians of rounds."""
+"""What it costs a client to verify a house. CPU time, medians of rounds."""
 
 from __future__ import annotations
 
@@ -14,9 +14,6 @@ from tests.benchmarks.setting import Setting
 from ringfence_house.attestation.development import SoftwareDev
 from ringfence_house.attestation.trust import read_trust
 from ringfence_house.attestation.verify import verify_directory
-from ringfence_house.protocol.chunked import RequestOpener, RequestSealer
-from ringfence_house.protocol.hpke import generate
-from ringfence_house.protocol.keyconfig import make_key_config
 from ringfence_house.releases.faults import Missing
 from ringfence_house.releases.reader import ReleaseReader
 from ringfence_house.testing.fleet import Fleet
@@ -24,35 +21,6 @@ from ringfence_house.testing.fleet import Fleet
 _NODES = 200
 
 
-# ------------------------------------------------------------------ sealing
-def codec_rows(setting: Setting) -> list[Row]:
-    """One chunk sealed by the node and opened by the client, at the size of an event and at the largest."""
-    count = setting.times(2_000)
-    return [_codec(size, count, setting.rounds(9)) for size in (256, 16_384)]
-
-
-def _codec(size: int, count: int, rounds: int) -> Row:
-    key = generate()
-    config, data = make_key_config(1, key.public), bytes(size)
-
-    def chunks() -> None:
-        request = RequestSealer(config)
-        opener = RequestOpener(lambda _: key)
-        opener.feed(request.finish(b"x"))
-        opener.end()
-        sealer, answer = opener.sealer(), request.opener()
-        for _ in range(count):
-            answer.feed(sealer.seal(data))
-
-    taken = take_turns({"chunks": chunks}, rounds=rounds)["chunks"]
-    each = [used_s / count * 1e6 for used_s in taken]
-    what = f"a chunk of {size:,} B, sealed and opened"
-    return Row(
-        group="house-codec", what=what, value=median(each), unit="µs", lowest=min(each), note="CPU time, both ends"
-    )
-
-
-# ------------------------------------------------------------------ verifying
 def verify_rows(setting: Setting) -> list[Row]:
     """A directory of 200 nodes, each with its own key, chain and token."""
     count = 20 if setting.quick else _NODES
