@@ -61,13 +61,21 @@ class Directory:
         return make_directory(found[: names.MAX_NODES]) if found else None
 
     async def keep(self) -> None:
-        """Asks every node, for ever."""
+        """Asks every node, for ever, and each for itself: one that hangs delays the word of no other."""
         import httpx2  # noqa: PLC0415  (only a directory is a client)
 
-        async with httpx2.AsyncClient(trust_env=False, timeout=_TIMEOUT_S, follow_redirects=False) as client:
-            while True:
-                await asyncio.gather(*(self._ask(client, url) for url in self.nodes))
-                await asyncio.sleep(self.every_s)
+        unbounded = httpx2.Limits(max_connections=None)
+        async with (
+            httpx2.AsyncClient(trust_env=False, timeout=_TIMEOUT_S, follow_redirects=False, limits=unbounded) as client,
+            asyncio.TaskGroup() as group,
+        ):
+            for url in self.nodes:
+                group.create_task(self._keep(client, url))
+
+    async def _keep(self, client: httpx2.AsyncClient, url: str) -> None:
+        while True:
+            await self._ask(client, url)
+            await asyncio.sleep(self.every_s)
 
     async def _ask(self, client: httpx2.AsyncClient, url: str) -> None:
         import httpx2  # noqa: PLC0415

@@ -65,6 +65,18 @@ async def test_a_node_that_drains_leaves_the_directory(tmp_path: Path) -> None:
         assert (await house.http.get(url + names.EVIDENCE_PATH)).status_code == 503
 
 
+async def test_a_node_that_hangs_delays_no_other(tmp_path: Path) -> None:
+    # Its port takes connections, as one that starts does, and nobody answers.
+    hanging = bind(Address(host="127.0.0.1", port=0))
+    async with served(tmp_path) as house, directory_of([hanging.url, house.url]) as (directory, _):
+        await until(lambda: len(said(directory)) == 1)
+        for _ in range(3):
+            key = house.node.ring.rotate()
+            async with asyncio.timeout(3):
+                await until(lambda key=key: key.evidence.encoded in said(directory))  # type: ignore[misc]
+    hanging.socket.close()
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"<html>", b'{"nodes":[],"v":1}', b'{"v":1,"v":1,"nodes":[{}]}', b"[" * 100_000, b"x" * 5_000_000],
