@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
+import time
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +14,10 @@ from support import Connection, Gate, House, Inner, ScriptedService, opened, ser
 
 from ringfence.errors import InvalidRequest
 from ringfence_house.protocol import names
+from ringfence_house.protocol.bhttp import BinaryRequest, decode_known_request
+from ringfence_house.protocol.hpke import Receiver
+from ringfence_house.protocol.incremental import varint
+from ringfence_house_node.server import endpoint
 from ringfence_house_node.server.callers import read_callers
 from ringfence_house_node.server.limits import Limits
 
@@ -181,12 +187,12 @@ async def test_bodies_that_hold_all_the_room_leave_none_for_another(tmp_path: Pa
     gate = Gate()
     limits = Limits(bodies_bytes=150_000)
     async with served(tmp_path, ScriptedService(script=gate), limits=limits) as house:
-        first = asyncio.create_task(house.ask(b"x" * 100_000))
+        first = asyncio.create_task(house.ask(b"x" * 100_000, chunk=16_384))
         await gate.holds(1)
-        refused = await house.post(house.seal(b"x" * 100_000).body)
+        refused = await house.post(house.seal(b"x" * 100_000, chunk=16_384).body)
         gate.open.set()
         await first
-        sealed = house.seal(b"x" * 100_000)
+        sealed = house.seal(b"x" * 100_000, chunk=16_384)
         after = opened(await house.post(sealed.body), sealed.opener)
 
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
@@ -216,3 +222,58 @@ async def test_a_refusal_waits_for_the_end_of_the_body_so_that_the_connection_li
         await connection.end_of(kept)
 
     assert house.service.ended == ["whole"]
+
+
+# What a stranger can make the node do with little.
+
+
+def crumbs(house: House, count: int) -> bytes:
+    """A request of indeterminate length, its content in pieces of one byte."""
+    control = ("POST", "https", names.AUTHORITY, names.CHAT_PATH)
+    head = varint(2) + b"".join(varint(len(value)) + value.encode() for value in control)
+    lines = b"".join(varint(len(part)) + part for field in house.fields() for part in field)
+    return head + lines + varint(0) + b"\1x" * count + varint(0) + varint(0)
+
+
+async def test_content_of_indeterminate_length_is_not_read(house: House) -> None:
+    inner = await house.ask(plain=crumbs(house, 10))
+    began = time.process_time()
+    many = await house.ask(plain=crumbs(house, 2**20), chunk=16_384)
+
+    assert (inner.status, inner.code, many.code) == (400, "malformed", "malformed")
+    # Read piece by piece it is a million steps; what is counted here is opening it.
+    assert time.process_time() - began < 3
+
+
+async def test_a_request_in_crumbs_is_refused_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened_chunks = 0
+
+    def count(self: Receiver, ciphertext: bytes, aad: bytes = b"") -> bytes:
+        nonlocal opened_chunks
+        opened_chunks += 1
+        return opens(self, ciphertext, aad)
+
+    opens = Receiver.open
+    async with served(tmp_path) as house:
+        crumb = house.seal(plain=b"x" * 100, chunk=1).body
+        monkeypatch.setattr(Receiver, "open", count)
+        # What follows the first chunks would not open, and is not looked at.
+        response = await house.post(crumb + bytes(4 * 2**20))
+
+    assert (response.status_code, opened_chunks) == (413, 64)
+
+
+async def test_a_long_request_is_decoded_beside_the_loop(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+
+    def decode(plain: bytearray) -> BinaryRequest:
+        threads.append(threading.get_ident())
+        return decode_known_request(plain)
+
+    monkeypatch.setattr(endpoint, "decode_known_request", decode)
+    for size in (1000, 2 * 2**20):
+        assert (await house.ask(b"x" * size, chunk=16_384)).whole
+
+    here = threading.get_ident()
+    assert [thread == here for thread in threads] == [True, False]
+    assert [len(call.body) for call in house.service.calls] == [1000, 2 * 2**20]

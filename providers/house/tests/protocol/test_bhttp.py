@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from providers.house.tests.protocol.support import cut, poured, vectors
 
 from ringfence_house.protocol.bhttp import (
+    MAX_FIELDS,
     BinaryRequest,
     Field,
     ResponseDecoder,
     ResponseEncoder,
     ResponseHead,
+    decode_known_request,
     decode_request,
     encode_request,
 )
@@ -367,3 +369,40 @@ def test_no_fault_repeats_what_was_wrong(path: str, name: bytes) -> None:
         request([(name, b"")], path=path)
     assert "hunter2" not in str(caught.value)
     assert caught.value.__context__ is None
+
+
+def test_a_server_may_read_requests_of_known_length_alone() -> None:
+    fields = decode_request(example("ex-bink-request")).fields
+    assert decode_known_request(example("ex-bink-request")).fields == fields
+    with pytest.raises(ProtocolFault):
+        decode_known_request(example("ex-bini-request"))
+
+
+@pytest.mark.parametrize("section", ["known", "indeterminate", "written"])
+def test_fields_are_counted(section: str) -> None:
+    many = [(b"a", b"")] * (MAX_FIELDS + 1)
+    with pytest.raises(TooLong):
+        if section == "known":
+            read(known(fields=lines(*many)))
+        elif section == "indeterminate":
+            read(b"\3\x40\xc8" + lines(*many) + b"\0\0\0")
+        else:
+            request(many)
+    assert len(decode_request(request(many[1:])).fields) == MAX_FIELDS
+
+
+def test_content_in_crumbs_is_refused_long_before_its_end() -> None:
+    crumbs = ResponseEncoder().head(200, []) + b"\1x" * 2000
+    with pytest.raises(TooLong):
+        ResponseDecoder().feed(crumbs)
+    assert len(read(answer(200, [], [b"x" * 128] * 5000))[1]) == 640_000
+
+
+def test_a_long_request_is_held_twice_beside_what_was_given() -> None:
+    data = request(content=bytes(8 * 2**20))
+    tracemalloc.start()
+    decoded = decode_known_request(data)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(decoded.content) == 8 * 2**20
+    assert peak < 2.2 * len(data)

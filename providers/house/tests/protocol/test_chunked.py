@@ -315,3 +315,20 @@ def test_the_prefix_of_every_message_is_fresh() -> None:
     for each in (ONE, OTHER):
         heads |= {each.request[0], each.answer[0], each.another_answer()[0]}
     assert len(heads) == 6
+
+
+def test_a_request_in_crumbs_is_refused_long_before_its_end() -> None:
+    sealer = RequestSealer(CONFIG)
+    opener, fed = request_opener(), 0
+    with pytest.raises(TooLong):  # noqa: PT012  (how far it came counts)
+        for _ in range(4 * 2**20):
+            opener.feed(sealer.seal(b"x"))
+            fed += 1
+    assert fed == 64
+
+
+def test_a_request_in_chunks_of_some_size_may_be_long() -> None:
+    sealer, opener = RequestSealer(CONFIG), request_opener()
+    piece = bytes(4096)
+    out = [len(opened) for _ in range(300) for opened in opener.feed(sealer.seal(piece))]
+    assert sum(out) == 300 * 4096

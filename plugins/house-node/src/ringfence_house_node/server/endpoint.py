@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from ringfence_house.protocol import names
-from ringfence_house.protocol.bhttp import decode_request
+from ringfence_house.protocol.bhttp import BinaryRequest, decode_known_request
 from ringfence_house.protocol.faults import ProtocolFault
 from ringfence_house_node.server import inner
 from ringfence_house_node.server.admission import Full, OverShare
@@ -27,6 +27,8 @@ from ringfence_house_node.service import Call
 LOG = logging.getLogger("ringfence_house_node")
 
 RETRY_AFTER_S = 1
+_DECODED_HERE_BYTES = 2**20
+"""A longer request is decoded in a thread: the loop serves everybody."""
 
 
 class SealedEndpoint:
@@ -122,7 +124,7 @@ class _Exchange:
 
     async def _answer(self) -> None:
         try:
-            call, caller = self._checked()
+            call, caller = self._checked(await self._decoded())
             async with self._node.admission.seat(caller):
                 answer = await self._node.service.respond(call)
                 load = self._node.admission.load
@@ -139,13 +141,21 @@ class _Exchange:
             self._outcome = "full"
             await self._fault(InnerFault(503, "full", "the node is full", retry_after_s=full.retry_after_s), load=1.0)
 
-    def _checked(self) -> tuple[Call, str]:
-        """The call, and by whom; each check of house-protocol, in order."""
-        node, key = self._node, self._opened.key
+    async def _decoded(self) -> BinaryRequest:
+        plain = self._opened.plain
         try:
-            request = decode_request(self._opened.plain)
+            if len(plain) > _DECODED_HERE_BYTES:
+                request = await asyncio.to_thread(decode_known_request, plain)
+            else:
+                request = decode_known_request(plain)
         except ProtocolFault:
             raise InnerFault(400, "malformed", "the request is not Binary HTTP as the protocol has it") from None
+        plain.clear()
+        return request
+
+    def _checked(self, request: BinaryRequest) -> tuple[Call, str]:
+        """The call, and by whom; each check of house-protocol, in order."""
+        node, key = self._node, self._opened.key
         fields = inner.read_fields(request)
         inner.check_date(fields.date, now=node.clock())
         # INVARIANT: asked and remembered in one step, so of two that come at once one is refused.

@@ -22,9 +22,12 @@ class Unopened(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Opened:
-    """A request that was opened to its authenticated end, the key it was sealed for, and what seals its answer."""
+    """A request that was opened to its authenticated end, the key it was sealed for, and what seals its answer.
 
-    plain: bytes
+    Who has read `plain` clears it, so that a long request is not held twice while it is answered.
+    """
+
+    plain: bytearray
     enc: bytes
     key: NodeKey
     sealer: ResponseSealer
@@ -63,7 +66,7 @@ async def open_request(pieces: AsyncIterable[bytes], ring: KeyRing, *, hint: str
     except ProtocolFault:
         raise Unopened(400, "the request cannot be opened") from None
     assert opener.enc is not None  # noqa: S101  (it was opened)
-    return Opened(plain=bytes(plain), enc=opener.enc, key=found[0], sealer=opener.sealer())
+    return Opened(plain=plain, enc=opener.enc, key=found[0], sealer=opener.sealer())
 
 
 def _private(ring: KeyRing, key_id: int, found: list[NodeKey]) -> PrivateKey | None:

@@ -1,7 +1,8 @@
 """Binary HTTP (RFC 9292), strict and bounded: one spelling of a length, lower-case names, padding of zeros only.
 
-All that goes before the content, and the trailers after it, may take MAX_FIELDS_BYTES each. Trailers are read and
-let go. Section 3.8 lets a sender leave out what is empty at the end; here nothing may be left out, because a message
+All that goes before the content, and the trailers after it, may take MAX_FIELDS_BYTES each, in MAX_FIELDS fields.
+Content of indeterminate length may come in a thousand pieces of any size; more of them must hold 64 bytes on average,
+so that what a message costs to read follows from its length. Trailers are read and let go. Section 3.8 lets a sender leave out what is empty at the end; here nothing may be left out, because a message
 without its end cannot be told from one that was cut.
 """
 
@@ -13,9 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final, Generic, TypeAlias, TypeVar
 
+from typing_extensions import Buffer
+
 from ringfence_house.protocol.faults import ProtocolFault, TooLong
 from ringfence_house.protocol.incremental import Incremental, Reading, varint
 from ringfence_house.protocol.names import MAX_FIELDS_BYTES, MAX_REQUEST_BYTES
+
+MAX_FIELDS: Final = 128
+"""In one section."""
 
 HeadT = TypeVar("HeadT")
 Field: TypeAlias = tuple[bytes, bytes]
@@ -30,6 +36,10 @@ _NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
 _VALUE: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _INFORMATIONAL: Final = range(100, 200)
 _FINAL: Final = range(200, 600)
+_FREE_PIECES: Final = 1000
+_LEAST_PIECE_BYTES: Final = 64
+_STEP_BYTES: Final = 65_536
+"""So much of a whole message is read at a time: what was read needs no second place in the parser."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +89,7 @@ def encode_request(  # noqa: PLR0917  (the parts of a request, in the order of t
     return message.ljust(padded, b"\0")
 
 
-def decode_request(data: bytes) -> BinaryRequest:
+def decode_request(data: Buffer) -> BinaryRequest:
     """The request that `data` is, of known or indeterminate length.
 
     Raises:
@@ -87,12 +97,20 @@ def decode_request(data: bytes) -> BinaryRequest:
         TooLong: the fields, or all of it, are longer than the protocol allows.
         ProtocolFault: anything else is not allowed.
     """
-    if len(data) > MAX_REQUEST_BYTES:
-        raise TooLong("the request is longer than the protocol allows")
-    decoder = _RequestDecoder()
-    parts = decoder.feed(data) + decoder.end()
-    (head,) = (part for part in parts if isinstance(part, BinaryRequest))
-    return replace(head, content=b"".join(part for part in parts if isinstance(part, bytes)))
+    return _decoded(_RequestDecoder(), data)
+
+
+def decode_known_request(data: Buffer) -> BinaryRequest:
+    """The request that `data` is, of known length: the one form that `encode_request` writes.
+
+    Its content is one piece, so that who sends it cannot choose how much work it is to read.
+
+    Raises:
+        Truncated: it ends before its end.
+        TooLong: the fields, or all of it, are longer than the protocol allows.
+        ProtocolFault: anything else is not allowed.
+    """
+    return _decoded(_KnownRequestDecoder(), data)
 
 
 class ResponseEncoder:
@@ -135,8 +153,8 @@ class ResponseEncoder:
 class _Decoder(Incremental[HeadT | bytes], Generic[HeadT]):
     """A message as it comes: its head, then its content in the pieces that arrive."""
 
-    _framings: ClassVar[tuple[int, int]]
-    """Of known and of indeterminate length."""
+    _framings: ClassVar[tuple[int, ...]]
+    """Of known length, and where it is read of indeterminate length."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -158,7 +176,11 @@ class _Decoder(Incremental[HeadT | bytes], Generic[HeadT]):
         yield from self._padding()
 
     def _content(self, *, known: bool) -> Reading[None]:
+        pieces, whole_bytes = 0, 0
         while left := (yield from self._varint()):
+            pieces, whole_bytes = pieces + 1, whole_bytes + left
+            if pieces > _FREE_PIECES + whole_bytes // _LEAST_PIECE_BYTES:
+                raise TooLong("the content comes in more pieces than the protocol allows")
             while left:
                 yield from self._wait_for(1)
                 piece = yield from self._take(min(left, len(self._buffer)))
@@ -181,11 +203,13 @@ class _Decoder(Incremental[HeadT | bytes], Generic[HeadT]):
         fields: list[Field] = []
         if not known:
             while length := (yield from self._varint()):
+                _within_count(len(fields) + 1)
                 fields.append((yield from self._field(length)))
             return tuple(fields)
         length = yield from self._varint()
         stop = self._taken + self._within_limit(length)
         while self._taken < stop:
+            _within_count(len(fields) + 1)
             fields.append((yield from self._field((yield from self._varint()))))
         if self._taken != stop:
             raise ProtocolFault("a field goes beyond the end of its section")
@@ -220,6 +244,10 @@ class _RequestDecoder(_Decoder[BinaryRequest]):
         return _allowed(allowed, (yield from self._string()).decode("latin-1"))
 
 
+class _KnownRequestDecoder(_RequestDecoder):
+    _framings = (_REQUEST_KNOWN,)
+
+
 class ResponseDecoder(_Decoder[ResponseHead]):
     """Reads one answer as it comes: its head, then pieces of its content. Informational answers are passed over."""
 
@@ -240,7 +268,25 @@ def _string(value: bytes) -> bytes:
     return varint(len(value)) + value
 
 
+def _decoded(decoder: _RequestDecoder, data: Buffer) -> BinaryRequest:
+    view = memoryview(data)
+    if len(view) > MAX_REQUEST_BYTES:
+        raise TooLong("the request is longer than the protocol allows")
+    parts: list[BinaryRequest | bytes] = []
+    for start in range(0, len(view), _STEP_BYTES):
+        parts += decoder.feed(view[start : start + _STEP_BYTES])
+    parts += decoder.end()
+    (head,) = (part for part in parts if isinstance(part, BinaryRequest))
+    return replace(head, content=b"".join(part for part in parts if isinstance(part, bytes)))
+
+
+def _within_count(fields: int) -> None:
+    if fields > MAX_FIELDS:
+        raise TooLong("there are more fields than the protocol allows")
+
+
 def _lines(fields: Sequence[Field]) -> bytes:
+    _within_count(len(fields))
     return b"".join(_string(part) for field in fields for part in _checked(field))
 
 
@@ -259,11 +305,13 @@ def _allowed(allowed: re.Pattern[str], value: str) -> str:
 
 
 __all__ = [
+    "MAX_FIELDS",
     "BinaryRequest",
     "Field",
     "ResponseDecoder",
     "ResponseEncoder",
     "ResponseHead",
+    "decode_known_request",
     "decode_request",
     "encode_request",
 ]

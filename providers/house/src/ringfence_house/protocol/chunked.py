@@ -13,6 +13,8 @@ from collections.abc import Callable
 from secrets import token_bytes
 from typing import TYPE_CHECKING, Final
 
+from typing_extensions import override
+
 from ringfence_house.protocol.faults import KeyUnknown, ProtocolFault, TooLong, Truncated
 from ringfence_house.protocol.hpke import (
     AEAD_KEY_BYTES,
@@ -37,6 +39,9 @@ _FINAL: Final = b"final"
 _HEADER_BYTES: Final = len(request_header(0))
 _RESPONSE_NONCE_BYTES: Final = max(AEAD_KEY_BYTES, AEAD_NONCE_BYTES)
 _MAX_SEALED_BYTES: Final = MAX_CHUNK_BYTES + TAG_BYTES
+_FREE_CHUNKS: Final = 64
+_LEAST_CHUNK_BYTES: Final = 4096
+"""On average, of the chunks of a request beyond the first 64: whoever wrote it cannot choose how much work it is."""
 
 
 class _Sealer(ABC):
@@ -81,9 +86,13 @@ class _Opener(Incremental[bytes], ABC):
     @abstractmethod
     def _open(self, sealed: bytes, aad: bytes) -> bytes: ...
 
+    def _count(self, sealed_bytes: int) -> None:
+        """Counts a chunk before it is opened; by default there may be any number."""
+
     def _read(self) -> Reading[None]:
         yield from self._prefix()
         while length := (yield from self._varint()):
+            self._count(length)
             if length > _MAX_SEALED_BYTES:
                 raise TooLong("a chunk is longer than the protocol allows")
             if length <= TAG_BYTES:
@@ -129,6 +138,7 @@ class RequestOpener(_Opener):
     Raises, from `feed` and `end`:
         KeyUnknown: there is no such key, or the first chunk does not open: it may be of another node's key with the
             same number, which nothing tells from a forgery.
+        TooLong: a chunk is too long, or they are more than a request of this length needs.
     """
 
     def __init__(self, find: Callable[[int], PrivateKey | None]) -> None:
@@ -136,6 +146,8 @@ class RequestOpener(_Opener):
         self._find = find
         self._receiver: Receiver | None = None
         self._opened = False
+        self._chunks = 0
+        self._chunks_bytes = 0
         self.key_id: int | None = None
         """The number of the key; None until the header has been read."""
         self.enc: bytes | None = None
@@ -155,6 +167,12 @@ class RequestOpener(_Opener):
             raise KeyUnknown("the request is sealed for a key that is not here")
         self._receiver = setup_receiver(key, enc, _info(header))
         self.key_id, self.enc = header[0], enc
+
+    @override
+    def _count(self, sealed_bytes: int) -> None:
+        self._chunks, self._chunks_bytes = self._chunks + 1, self._chunks_bytes + sealed_bytes
+        if self._chunks > _FREE_CHUNKS + self._chunks_bytes // _LEAST_CHUNK_BYTES:
+            raise TooLong("a request comes in more chunks than the protocol allows")
 
     def _open(self, sealed: bytes, aad: bytes) -> bytes:
         assert self._receiver is not None  # noqa: S101  (the prefix goes before every chunk)

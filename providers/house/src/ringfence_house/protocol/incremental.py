@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator
 from typing import Final, Generic, TypeAlias, TypeVar
 
+from typing_extensions import Buffer
+
 from ringfence_house.protocol.faults import ProtocolFault, Truncated
 
 PartT = TypeVar("PartT")
@@ -48,7 +50,7 @@ class Incremental(ABC, Generic[PartT]):
         """Whether the end that the protocol marks has been read and verified."""
         return self._finished
 
-    def feed(self, data: bytes) -> list[PartT]:
+    def feed(self, data: Buffer) -> list[PartT]:
         """The parts that `data` completes.
 
         Raises:
@@ -66,7 +68,7 @@ class Incremental(ABC, Generic[PartT]):
         self._ended = True
         return self._advance(b"")
 
-    def _advance(self, data: bytes) -> list[PartT]:
+    def _advance(self, data: Buffer) -> list[PartT]:
         # INVARIANT: a reader runs out once, at a proper end; nothing is read after that, nor after a fault.
         if self._over:
             raise ProtocolFault("the message was over, or broken, before")
@@ -86,7 +88,9 @@ class Incremental(ABC, Generic[PartT]):
         """The next `size` bytes. Who calls it has checked that `size` is within a limit."""
         if len(self._buffer) < size:
             yield from self._wait_for(size)
-        taken = bytes(self._buffer[:size])
+        # Copied once: a slice of a bytearray is a copy already.
+        with memoryview(self._buffer) as view:
+            taken = bytes(view[:size])
         del self._buffer[:size]
         self._taken += size
         return taken
