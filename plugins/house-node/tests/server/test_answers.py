@@ -6,7 +6,9 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import CANARY, Connection, Gate, House, ScriptedService, event, opened, served, until
@@ -102,21 +104,86 @@ async def test_words_of_different_length_look_alike(tmp_path: Path) -> None:
     assert lengths[0] == lengths[1]
 
 
-async def test_short_answers_that_are_no_stream_look_alike(tmp_path: Path) -> None:
-    lengths: set[int] = set()
-    for word in ("yes", "no, certainly not"):
+class Says(ScriptedService):
+    """Answers every call with the same document, which is no stream."""
 
-        async def one(call: Call, word: str = word) -> AsyncGenerator[bytes, None]:
-            del call
-            yield json.dumps({"text": word}).encode()
+    def __init__(self, document: object, *, retry_after_s: float | None = None) -> None:
+        super().__init__(stream=False)
+        self._document = document
+        self._retry_after_s = retry_after_s
 
-        async with served(tmp_path, ScriptedService(script=one, stream=False)) as house:
-            sealed = house.seal()
-            response = await house.post(sealed.body)
-            lengths.add(len(response.content))
-            assert json.loads(opened(response, sealed.opener).content) == {"text": word}
+    async def respond(self, call: Call) -> Answer:
+        answer = await super().respond(call)
+        return replace(answer, retry_after_s=self._retry_after_s)
 
-    assert len(lengths) == 1
+    async def _body(self, call: Call) -> AsyncGenerator[bytes, None]:
+        del call
+        yield json.dumps(self._document).encode()
+
+
+async def wire_bytes(house: House, **how: Any) -> int:
+    """How long an answer is outside of the encryption; inside it is whole."""
+    sealed = house.seal(**how)
+    response = await house.post(sealed.body)
+    assert opened(response, sealed.opener).whole
+    return len(response.content)
+
+
+WHOLE_BYTES = 16 + 1 + 1024 + 16
+"""Of an answer of up to a kilobyte: a nonce, the mark of the final chunk, the message, its tag."""
+
+
+@pytest.mark.parametrize("word", ["seven", "eleven", "fifteen"])
+@pytest.mark.parametrize("retry_after_s", [None, 1, 100])
+async def test_short_answers_that_are_no_stream_look_alike(
+    tmp_path: Path, word: str, retry_after_s: float | None
+) -> None:
+    async with served(tmp_path, Says({"text": word}, retry_after_s=retry_after_s)) as house:
+        assert await wire_bytes(house) == WHOLE_BYTES
+        assert json.loads((await house.ask()).content) == {"text": word}
+
+
+async def test_errors_look_alike(house: House) -> None:
+    good = house.fields()
+    wrong: tuple[dict[str, Any], ...] = (
+        {"fields": house.fields(date="yesterday")},
+        {"fields": house.fields(ringfence_evidence="0" * 64)},
+        {"fields": [*good, good[0]]},
+        {"authority": "api.openai.com"},
+        {"path": "/v1/models"},
+        {"plain": b"no Binary HTTP"},
+    )
+
+    assert {await wire_bytes(house, **how) for how in wrong} == {WHOLE_BYTES}
+
+
+async def test_a_full_node_looks_like_a_short_answer(tmp_path: Path) -> None:
+    gate = Gate()
+    async with served(tmp_path, ScriptedService(script=gate), limits=Limits(concurrency=1, queue=0)) as house:
+        running = asyncio.create_task(house.ask())
+        await gate.holds(1)
+        assert await wire_bytes(house) == WHOLE_BYTES
+        gate.open.set()
+        await running
+
+
+async def test_embeddings_show_their_length_in_kilobytes_and_no_closer(tmp_path: Path) -> None:
+    sizes: list[int] = []
+    for number, count in ((0.5, 600), (0.25, 600), (0.125, 600), (0.12345678, 3000)):
+        document = {"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [number] * count}]}
+        async with served(tmp_path, Says(document)) as house:
+            sizes.append(await wire_bytes(house, path=names.EMBEDDINGS_PATH))
+
+    # Of the nonce, and of each chunk its tag and its length: 4 bytes, of the final one 1.
+    extra = [16 + 17 + 20 * (size // 16_385) for size in sizes]
+    assert [size - more for size, more in zip(sizes, extra, strict=True)] == [4096, 4096, 5120, 36_864]
+
+
+async def test_an_answer_that_is_no_stream_and_fails_midway_is_an_error_inside(tmp_path: Path) -> None:
+    async with served(tmp_path, ScriptedService(script=broken, stream=False)) as house:
+        inner = await house.ask()
+
+    assert (inner.status, inner.code, inner.whole) == (503, "interrupted", True)
 
 
 async def test_while_the_engine_thinks_there_are_heartbeats(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from ringfence_house_node.service import Answer
 HEARTBEAT = b":\n"
 """A comment: readers of server-sent events skip it. Padded, it is as long as an event."""
 
-_PAD_WHOLE_BYTES = names.PAD_ANSWER_BYTES[-1]
+_WHOLE_BYTES = 1024
+"""What an answer that is no stream is filled up to a multiple of: whether it has one field more does not show."""
 
 
 class Reply:
@@ -32,7 +33,6 @@ class Reply:
         self._sealer = sealer
         self._encoder = ResponseEncoder()
         self._sending_s = sending_s
-        self._plain_bytes = 0
         self.started = False
 
     async def head(self, status: int, fields: Sequence[tuple[bytes, bytes]]) -> None:
@@ -43,18 +43,21 @@ class Reply:
         """Sends a piece of the content, as one chunk if it fits in one."""
         await self._write(self._encoder.content(data))
 
-    async def finish(self, content: bytes = b"", *, padded: bool) -> None:
-        """Sends the rest of the content and the final chunk; `padded` fills the answer up to a multiple of 256 B."""
-        last = self._encoder.content(content) + self._encoder.end()
-        if padded:
-            # Zeros after the end of a message are padding (RFC 9292, section 3.8).
-            last += bytes(-(self._plain_bytes + len(last)) % _PAD_WHOLE_BYTES)
-        await self._out(self._sealer.finish(last), more=False)
+    async def finish(self) -> None:
+        """Sends the end of the content in the final chunk."""
+        await self._out(self._sealer.finish(self._encoder.end()), more=False)
 
     async def whole(self, status: int, fields: Sequence[tuple[bytes, bytes]], content: bytes) -> None:
-        """Sends a short answer in one go."""
-        await self.head(status, fields)
-        await self.finish(content, padded=True)
+        """Sends an answer in one go.
+
+        INVARIANT: its length on the wire follows from the number of kilobytes that head and content take together, and
+        from nothing else: it is sealed as one message, in chunks that are full but for the last.
+        """
+        encode = self._encoder
+        message = b"".join((encode.head(status, fields), encode.content(content), encode.end()))
+        # Zeros after the end of a message are padding (RFC 9292, section 3.8).
+        padded = message.ljust(len(message) + -len(message) % _WHOLE_BYTES, b"\0")
+        await self._out(self._sealer.finish(padded), more=False)
 
     async def cut(self) -> None:
         """Ends the outer message without a final chunk.
@@ -64,7 +67,6 @@ class Reply:
         await self._out(b"", more=False)
 
     async def _write(self, plain: bytes) -> None:
-        self._plain_bytes += len(plain)
         await self._out(self._sealer.seal(plain), more=True)
 
     async def _out(self, data: bytes, *, more: bool) -> None:
@@ -77,15 +79,17 @@ class Reply:
 
 
 async def relay(answer: Answer, reply: Reply, *, load: float, heartbeat_s: float) -> None:
-    """Sends what a service answers, as it comes. Closes the answer's body, whatever happens."""
-    async with aclosing(answer.body), aclosing(batches(answer.body, quiet_s=heartbeat_s)) as flushes:
-        await reply.head(answer.status, fields_of(answer.media_type, load, answer.retry_after_s))
-        async for flush in flushes:
-            if answer.stream:
+    """Sends what a service answers: a stream as it comes, else all of it. Closes its body, whatever happens."""
+    fields = fields_of(answer.media_type, load, answer.retry_after_s)
+    async with aclosing(answer.body) as body:
+        if not answer.stream:
+            await reply.whole(answer.status, fields, b"".join([piece async for piece in body]))
+            return
+        async with aclosing(batches(body, quiet_s=heartbeat_s)) as flushes:
+            await reply.head(answer.status, fields)
+            async for flush in flushes:
                 await reply.content(pad_event(flush or HEARTBEAT))
-            elif flush:
-                await reply.content(flush)
-    await reply.finish(padded=not answer.stream)
+    await reply.finish()
 
 
 def fields_of(media_type: str, load: float, retry_after_s: float | None = None) -> list[tuple[bytes, bytes]]:
