@@ -252,6 +252,14 @@ async def test_a_refusal_inside_is_what_it_is(house: HouseServer, status: int, e
     assert "canary" not in str(asked.error)
 
 
+async def test_a_request_that_was_delivered_twice_is_not_sent_a_third_time(house: HouseServer) -> None:
+    house.script.inside = lambda request, machine: refusing(409, "replayed")
+    asked = await ask(house, attempts=5)
+    assert isinstance(asked.error, RequestRejected)
+    assert "twice" in str(asked.error)
+    assert len(house.received) == 1
+
+
 async def test_an_answer_without_its_own_end_is_none(house: HouseServer) -> None:
     """The final chunk and the message are there, and the answer in it says not that it is complete."""
     house.script.inside = lambda request, machine: saying("half", done=False)

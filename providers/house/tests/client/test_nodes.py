@@ -57,9 +57,11 @@ class Clock:
 
     def __init__(self) -> None:
         self.passed_s = 0.0
+        self.set_by_s = 0.0
+        """By how much somebody moved Unix time, and only that."""
 
     def now(self) -> float:
-        return NOW + self.passed_s
+        return NOW + self.passed_s + self.set_by_s
 
     def monotonic_s(self) -> float:
         return self.passed_s
@@ -182,6 +184,104 @@ async def test_a_newer_word_of_the_repository_counts_although_the_directory_is_s
         assert {one.serial for one in nodes.valid} == ({"S2"} if what == "device" else set())
 
 
+async def test_a_clock_that_is_set_back_prolongs_no_proof() -> None:
+    clock = Clock()
+    async with watching(House(found(node(1)), LookFailed("blocked", unreachable=True)), clock) as nodes:
+        await nodes.ready()
+        clock.set_by_s = -30 * 86_400.0
+        clock.passed_s = LIFE_S - 1
+        assert (await nodes.pick()).serial == "S1"
+        clock.passed_s = LIFE_S
+        with pytest.raises(ConnectFailed):
+            await nodes.pick()
+
+
+async def test_a_clock_that_is_set_forward_ends_every_proof() -> None:
+    """As it does while a machine sleeps, and the other clock stands still."""
+    clock = Clock()
+    async with watching(House(found(node(1)), LookFailed("blocked", unreachable=True)), clock) as nodes:
+        await nodes.ready()
+        clock.set_by_s = LIFE_S
+        assert nodes.valid == ()
+
+
+async def test_the_house_is_looked_at_in_time_although_the_clock_was_set_back() -> None:
+    clock = Clock()
+    async with watching(House(found(node(1))), clock) as nodes:
+        await nodes.ready()
+        clock.set_by_s = -30 * 86_400.0
+        assert nodes._pause_s() <= LIFE_S  # pyright: ignore[reportPrivateUsage]
+
+
+@pytest.mark.usefixtures("quick")
+async def test_the_same_proof_shown_again_under_a_clock_set_back_ends_when_it_did() -> None:
+    clock = Clock()
+    house = House(found(node(1)))
+    async with watching(house, clock) as nodes:
+        await nodes.ready()
+        clock.set_by_s, clock.passed_s = -LIFE_S, LIFE_S / 2
+        nodes._wanted.set()  # pyright: ignore[reportPrivateUsage]
+        await until(lambda: house.looks > 1 and not nodes._looking)  # pyright: ignore[reportPrivateUsage]
+        clock.passed_s = LIFE_S
+        assert nodes.valid == ()
+
+
+async def test_a_clock_that_is_set_back_during_a_look_prolongs_nothing() -> None:
+    clock = Clock()
+
+    class Moved(House):
+        async def look(self) -> Found:
+            clock.set_by_s -= LIFE_S
+            return await super().look()
+
+    async with watching(Moved(found(node(1))), clock) as nodes:
+        await nodes.ready()
+        clock.passed_s = LIFE_S
+        assert nodes.valid == ()
+
+
+class Stopped(House):
+    """Its first look never ends by itself."""
+
+    async def look(self) -> Found:
+        if self.looks == 0:
+            self.looks += 1
+            await asyncio.Event().wait()
+        return await super().look()
+
+
+@pytest.mark.usefixtures("quick")
+async def test_who_waits_for_a_look_that_is_stopped_is_told_and_the_next_begins_a_new_one() -> None:
+    """An app may cancel every task there is."""
+    house = Stopped(found(node(1)))
+    async with watching(house, Clock()) as nodes, asyncio.timeout(20):
+        waiting = [asyncio.ensure_future(nodes.ready()) for _ in range(3)]
+        await until(lambda: house.looks == 1)
+        for task in asyncio.all_tasks() - {*waiting, asyncio.current_task()}:
+            task.cancel()
+        told = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(one) for one in told] == [ConnectFailed] * 3
+        assert len(set(map(id, told))) == 3
+        assert [one.serial for one in await nodes.ready()] == ["S1"]
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_house_that_nobody_looks_at_any_more_is_not_called_unreachable() -> None:
+    """It would never be asked again, and so never looked at."""
+    clock = Clock()
+    house = House(found(node(1)), LookFailed("gone", unreachable=True))
+    async with watching(house, clock) as nodes:
+        await nodes.ready()
+        clock.passed_s = LIFE_S
+        nodes._wanted.set()  # pyright: ignore[reportPrivateUsage]
+        await until(lambda: nodes.lapsed)
+        (task,) = asyncio.all_tasks() - {asyncio.current_task()}
+        task.cancel()
+        await until(lambda: not nodes.lapsed)
+        house.answers[:] = [found(node(2, expires_at=NOW + 3 * LIFE_S))]
+        assert [one.serial for one in await nodes.ready()] == ["S2"]
+
+
 async def test_fewer_machines_than_there_have_to_be_are_none() -> None:
     clock = Clock()
     house = House(found(node(1), node(2, expires_at=NOW + LIFE_S / 2)), LookFailed("gone", unreachable=True))
@@ -264,6 +364,39 @@ async def test_a_machine_put_aside_is_asked_only_where_there_is_no_other() -> No
         assert {(await nodes.pick()).serial for _ in range(50)} == {"S1", "S2"}
         clock.passed_s = 5.0
         assert nodes.another(other)
+
+
+async def test_after_three_machines_that_do_not_answer_the_next_is_not_asked_at_once() -> None:
+    """The core waits longer and longer then, so that many attempts make no storm."""
+    clock = Clock()
+    machines = [node(number) for number in range(1, 7)]
+    async with watching(House(found(*machines)), clock) as nodes:
+        await nodes.ready()
+        waits: list[float | None] = []
+        for _ in range(4):
+            nodes.standing.failed(await nodes.pick())
+            waits.append(nodes.retry_after_s)
+        assert waits == [0.0, 0.0, None, None]
+        clock.passed_s = 5.0
+        assert nodes.retry_after_s == 0
+
+
+async def test_a_machine_is_put_aside_for_longer_each_time_that_it_does_not_answer() -> None:
+    clock = Clock()
+    one, other = node(1), node(2)
+    async with watching(House(found(one, other)), clock) as nodes:
+        await nodes.ready()
+
+        def aside_s() -> float:
+            nodes.standing.failed(one)
+            began_s = clock.passed_s
+            while not nodes.another(other):
+                clock.passed_s += 1.0
+            return clock.passed_s - began_s
+
+        assert [aside_s() for _ in range(6)] == [5, 10, 20, 40, 60, 60]
+        nodes.standing.answered(one)
+        assert aside_s() == 5
 
 
 # ---------------------------------------------------------------- in a provider

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from email.utils import parsedate_to_datetime
 from time import time
+from typing import Any
 
 import httpx2
 import pytest
@@ -11,7 +12,9 @@ from providers.house.tests.client.support import PROMPT, TEXT, WORDS, Client, as
 
 from ringfence.errors import GateError
 from ringfence.recipient import Secret
+from ringfence_house.client import sealing
 from ringfence_house.client.inner import inner_request
+from ringfence_house.errors import NodeUnavailable
 from ringfence_house.protocol.bhttp import BinaryRequest
 from ringfence_house.protocol.names import EVIDENCE_FIELD, EXPECT_FIELD, KEY_PROBLEM, TENANT_FIELD
 from ringfence_house.testing import HouseServer, Machine, Outside, Received
@@ -121,6 +124,25 @@ async def test_a_redacted_value_is_never_sealed(house: HouseServer) -> None:
         with pytest.raises(GateError, match="redacted"):
             async for _ in client.provider.run(client.provider.plan(request, client.recipient, card), grant):
                 pass
+    assert not house.received
+
+
+async def test_nothing_goes_to_a_node_whose_proof_expired_while_it_was_sealed(
+    house: HouseServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Client(house) as client:
+        await client.ask()
+        house.received.clear()
+        nodes = client.provider._houses["house"].nodes  # pyright: ignore[reportPrivateUsage]
+        seal = sealing._sealed_for  # pyright: ignore[reportPrivateUsage]
+
+        def slowly(*given: Any) -> object:
+            nodes._clock = lambda: time() + 3600  # pyright: ignore[reportPrivateUsage]
+            return seal(*given)
+
+        monkeypatch.setattr(sealing, "_sealed_for", slowly)
+        asked = await client.ask()
+    assert isinstance(asked.error, NodeUnavailable)
     assert not house.received
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ringfence.errors import describe
 from ringfence_house.client.looking import Found, LookFailed, still_allowed
@@ -17,7 +18,7 @@ from ringfence_house.client.standing import Standing
 from ringfence_house.errors import closed_error
 
 if TYPE_CHECKING:
-    from ringfence.errors import Closed
+    from ringfence.errors import Closed, ProviderError
     from ringfence_house.attestation.node import VerifiedNode
 
 _EARLIEST, _LATEST = 0.5, 0.8
@@ -29,14 +30,25 @@ _LEAST_S: Final = 1.0
 _LOOK_S: Final = 60.0
 """How long a look may take, all its files together."""
 
+_AT_ONCE: Final = 3
+"""So many machines that did not answer are enough to find out with at once; the next one is asked after a wait."""
+
 _MOST_S: Final = 60.0
 """The longest wait after looks that failed."""
+
+_Proof: TypeAlias = tuple[str, float]
+"""The digest of a node's evidence, and when what stands behind it expires."""
+
+
+def _proof_of(node: VerifiedNode) -> _Proof:
+    return node.digest, node.expires_at
 
 
 class Nodes:
     """Who can be asked now. One task looks, begun by the first request and ended by `close`; there is never a second.
 
-    `clock` gives Unix time, which is what expiry is told in; `monotonic_s` durations.
+    `clock` gives Unix time, which is what expiry is told in; `monotonic_s` durations. A proof ends on whichever of the
+    two comes to its end first: Unix time can be set back, and the other stands still while a machine sleeps.
     """
 
     def __init__(
@@ -52,10 +64,14 @@ class Nodes:
         self._clock = clock
         self._monotonic_s = monotonic_s
         self._found: Found | None = None
+        self._deadlines: dict[_Proof, float] = {}
+        """Until when each proof holds on `monotonic_s`."""
         self._failure: LookFailed | None = None
         self._failures = 0
         self._task: asyncio.Task[None] | None = None
         self._looking = False
+        self._began_s = -math.inf
+        """When the last look began."""
         self._wanted = asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
         self._closed = False
@@ -67,12 +83,12 @@ class Nodes:
     def valid(self) -> tuple[VerifiedNode, ...]:
         """The nodes verified and not expired; none if they are of fewer machines than there have to be.
 
-        INVARIANT: past its expiry no node is ever asked, whether or not a look succeeded since.
+        INVARIANT: past its expiry no node is ever asked, whether or not a look succeeded since, and whatever was done
+        to the clock since.
         """
         if self._found is None:
             return ()
-        now = self._clock()
-        nodes = tuple(node for node in self._found.nodes if now < node.expires_at)
+        nodes = tuple(node for node in self._found.nodes if self._left_s(node) > 0)
         return nodes if len({node.serial for node in nodes}) >= self._min_nodes else ()
 
     @property
@@ -87,9 +103,13 @@ class Nodes:
 
     @property
     def lapsed(self) -> bool:
-        """Whether there were nodes, all are past their expiry, and the house cannot be reached for new ones."""
+        """Whether there were nodes, all are past their expiry, and the house cannot be reached for new ones.
+
+        Only while somebody looks: otherwise the next request has to come here, and begins to.
+        """
         failure = self.failure
-        return self._found is not None and failure is not None and failure.unreachable
+        watched = self._task is not None and not self._task.done()
+        return watched and self._found is not None and failure is not None and failure.unreachable
 
     async def ready(self) -> tuple[VerifiedNode, ...]:
         """The valid nodes, one at least; looked for if there is none.
@@ -122,9 +142,23 @@ class Nodes:
             known = self.standing.with_keys(nodes)
         return self.standing.draw(known or nodes)
 
+    def holds(self, node: VerifiedNode) -> bool:
+        """Whether `node`, which was picked a while ago, could be picked now."""
+        return node in self.valid
+
     def another(self, node: VerifiedNode) -> bool:
         """Whether another machine can be asked, and nothing speaks against it."""
         return any(one.serial != node.serial for one in self.standing.at_hand(self.valid))
+
+    @property
+    def retry_after_s(self) -> float | None:
+        """When the next node can be asked: at once until three machines are put aside, then as the core waits (`None`).
+
+        So a request with many attempts makes no storm of them where nobody answers, or where somebody says so.
+        """
+        nodes = self.valid
+        at_hand = {node.serial for node in self.standing.at_hand(nodes)}
+        return 0.0 if len({node.serial for node in nodes} - at_hand) < _AT_ONCE else None
 
     def lost_key(self, node: VerifiedNode) -> None:
         """Drops a node that does not know its key any more, and has the house looked at for its new one."""
@@ -136,9 +170,10 @@ class Nodes:
     async def _looked(self) -> None:
         """Returns when a look is over: the one under way, else a new one."""
         loop = asyncio.get_running_loop()
-        if self._task is None:
+        if self._task is None or self._task.done():
             # INVARIANT: nothing of the request that comes first, its grant least of all, is kept by the task.
             self._task = loop.create_task(self._keep(), context=Context())
+            self._task.add_done_callback(self._stopped, context=Context())
         elif not self._looking:
             self._wanted.set()
         waiting: asyncio.Future[None] = loop.create_future()
@@ -146,8 +181,10 @@ class Nodes:
         await waiting
 
     async def _keep(self) -> None:
+        self._looking = True
         while True:
-            began_s = self._monotonic_s()
+            await asyncio.sleep(max(0.0, self._began_s + _LEAST_S - self._monotonic_s()))
+            self._began_s = self._monotonic_s()
             self._looking = True
             self._wanted.clear()
             await self._look_once()
@@ -156,9 +193,16 @@ class Nodes:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._pause_s()):
                     await self._wanted.wait()
-            await asyncio.sleep(began_s + _LEAST_S - self._monotonic_s())
+
+    def _stopped(self, task: asyncio.Task[None]) -> None:
+        """Somebody ended the task: who waits is told, and the next who wants a look begins a new one."""
+        if task is self._task:
+            self._task, self._looking = None, False
+            self._wake(LookFailed("the look at the house was stopped", unreachable=True).error)
 
     async def _look_once(self) -> None:
+        # Both are read before: a clock that is moved during the look, or the time it takes, prolongs nothing.
+        began, began_s = self._clock(), self._monotonic_s()
         try:
             async with asyncio.timeout(_LOOK_S):
                 found = await self._look()
@@ -170,7 +214,21 @@ class Nodes:
             self._fail(LookFailed(f"the house cannot be looked at: {describe(error)}"))
         else:
             self._found, self._failure, self._failures = found, None, 0
+            self._deadlines = self._deadlines_of(found.nodes, began, began_s)
             self.standing.renew(found.nodes)
+
+    def _deadlines_of(self, nodes: Iterable[VerifiedNode], began: float, began_s: float) -> dict[_Proof, float]:
+        """A proof that was there before keeps its deadline: it ends no later for being found again."""
+        deadlines: dict[_Proof, float] = {}
+        for node in nodes:
+            proof, deadline_s = _proof_of(node), began_s + node.expires_at - began
+            deadlines[proof] = min(deadline_s, self._deadlines.get(proof, deadline_s))
+        return deadlines
+
+    def _left_s(self, node: VerifiedNode) -> float:
+        """How long `node` may be asked; what is not positive is over."""
+        deadline_s = self._deadlines.get(_proof_of(node), -math.inf)
+        return min(node.expires_at - self._clock(), deadline_s - self._monotonic_s())
 
     def _fail(self, failure: LookFailed) -> None:
         """Goes on with the nodes there are, less those that a newer word of the repository takes away."""
@@ -185,10 +243,10 @@ class Nodes:
         jitter = random.uniform(_EARLIEST, _LATEST)  # noqa: S311  (it spreads clients, and keeps no secret)
         if self._failure is not None or self._found is None:
             return min(_MOST_S, 2.0 ** min(self._failures, 10)) * jitter
-        left_s = min((node.expires_at for node in self._found.nodes), default=0.0) - self._clock()
+        left_s = min(map(self._left_s, self._found.nodes), default=0.0)
         return max(left_s * jitter, 0.0)
 
-    def _wake(self, failure: Callable[[], Closed] | None = None) -> None:
+    def _wake(self, failure: Callable[[], Closed | ProviderError] | None = None) -> None:
         waiting, self._waiting = self._waiting, []
         for one in waiting:
             if one.done():

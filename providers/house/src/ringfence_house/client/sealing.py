@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import httpx2
 from typing_extensions import override
 
-from ringfence.errors import ConnectFailed, GateError, Overloaded, ProviderError
+from ringfence.errors import ConnectFailed, GateError, Overloaded, ProviderError, RequestRejected
 from ringfence.grant import Grant, sending_grant
 from ringfence.receipt import Attestation
 from ringfence.transport.faults import why_not_connected
@@ -31,11 +31,8 @@ if TYPE_CHECKING:
     from ringfence_house.client.nodes import Nodes
     from ringfence_house.protocol.bhttp import ResponseHead
 
-_FAILED_S: Final = 5.0
-"""How long a machine that did not answer is put aside."""
-
 _FULL_S: Final = 1.0
-"""The same of one that said it is full: in the meantime an answer may have come to its end."""
+"""How long a machine that said it is full is put aside: in the meantime an answer may have come to its end."""
 
 _LARGE_BYTES: Final = 2**20
 """A request of more than this, some milliseconds of work, is looked through and sealed in a thread."""
@@ -43,7 +40,7 @@ _LARGE_BYTES: Final = 2**20
 _SHOWN: Final = frozenset({b"content-type", b"retry-after"})
 """Fields of an inner answer that the vendor's client gets to see: no other changes how it reads the content."""
 
-_FULL, _STALE = 503, 412
+_FULL, _STALE, _REPLAYED = 503, 412, 409
 
 _NEVER_CONNECTED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError, httpx2.UnsupportedProtocol)
 
@@ -112,6 +109,9 @@ class SealingTransport(httpx2.AsyncBaseTransport):
             sealed = await asyncio.to_thread(_sealed_for, node, plaintext, grant)
         else:
             sealed = _sealed_for(node, plaintext, grant)
+        # INVARIANT: between here and the POST nothing waits, so nothing goes to a node past its expiry.
+        if not house.nodes.holds(node):
+            raise NodeUnavailable("the proof of the node expired while the request was sealed", retry_after_s=0.0)
         # INVARIANT: the receipt says for whom it was sealed, before anything leaves.
         grant.attest(attestation_of(node))
         return await self._answered(house, node, grant, sealed)
@@ -127,7 +127,7 @@ class SealingTransport(httpx2.AsyncBaseTransport):
             _require_willing(house.nodes, node, head)
         except KeyLost:
             house.nodes.lost_key(node)
-            failure = NodeUnavailable("the node has lost its key", retry_after_s=0.0)
+            failure = NodeUnavailable("the node has lost its key", retry_after_s=house.nodes.retry_after_s)
         except NodeGone as gone:
             failure = _gone(house.nodes, node, gone.status)
         except httpx2.TransportError as error:
@@ -157,23 +157,31 @@ def _require_willing(nodes: Nodes, node: VerifiedNode, head: ResponseHead) -> No
     Raises:
         KeyLost: the node was proved anew since it was verified.
         NodeUnavailable: it is full, and there is another.
+        RequestRejected: it had seen the request before, so somebody in between delivered it twice.
     """
+    nodes.standing.answered(node)
     share = _share(dict(head.fields).get(LOAD_FIELD.encode("ascii")))
     if share is not None:
         nodes.standing.tell_load(node, share)
     if head.status == _STALE:
         raise KeyLost
+    if head.status == _REPLAYED:
+        # Never sent again: a first delivery may be computed, and there is somebody who delivers twice.
+        raise RequestRejected(
+            "the node had seen the request before: it was delivered twice on its way",
+            way_out="check what stands between here and the house, a balancer that sends again above all",
+        )
     if head.status == _FULL:
         nodes.standing.tell_load(node, 1.0)
         nodes.standing.put_aside(node, _FULL_S)
         if nodes.another(node):
-            raise NodeUnavailable("the node is full", retry_after_s=0.0)
+            raise NodeUnavailable("the node is full", retry_after_s=nodes.retry_after_s)
 
 
 def _gone(nodes: Nodes, node: VerifiedNode, status: int | None) -> ProviderError:
-    nodes.standing.put_aside(node, _FAILED_S)
+    nodes.standing.failed(node)
     if nodes.another(node):
-        return NodeUnavailable("the node did not answer", retry_after_s=0.0)
+        return NodeUnavailable("the node did not answer", retry_after_s=nodes.retry_after_s)
     if status is None:
         return ConnectFailed("the connection was lost before the house answered", phase="before_first_event")
     return Overloaded(f"no node of the house answers for now (HTTP {status})")

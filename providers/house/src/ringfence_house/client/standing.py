@@ -20,6 +20,13 @@ _LOST_KEY_S: Final = 60.0
 """How long a key that its node does not know is put aside, should the directory list it again."""
 
 
+_FAILED_S: Final = 5.0
+_MOST_FAILED_S: Final = 60.0
+"""How long a machine that did not answer is put aside: twice as long each time in a row, up to a minute."""
+
+_MOST_DOUBLINGS: Final = 4
+
+
 @dataclass(frozen=True, slots=True)
 class _Load:
     share: float
@@ -35,10 +42,22 @@ class Standing:
         self._aside: dict[str, float] = {}
         """By serial number or kid, until when it is asked only if there is no other."""
         self._lost: set[str] = set()
+        self._failures: dict[str, int] = {}
+        """By serial number, how often in a row it did not answer."""
 
     def tell_load(self, node: VerifiedNode, share: float) -> None:
         """Notes how full a machine said it is, inside of the encryption."""
         self._loads[node.serial] = _Load(share, self._monotonic_s())
+
+    def failed(self, node: VerifiedNode) -> None:
+        """Notes that a machine did not answer: it is put aside, the longer the more often it did not."""
+        failures = self._failures.get(node.serial, 0)
+        self._failures[node.serial] = failures + 1
+        self.put_aside(node, min(_MOST_FAILED_S, _FAILED_S * 2 ** min(failures, _MOST_DOUBLINGS)))
+
+    def answered(self, node: VerifiedNode) -> None:
+        """Notes that something authentic came from a machine."""
+        self._failures.pop(node.serial, None)
 
     def put_aside(self, node: VerifiedNode, for_s: float) -> None:
         """Notes that a machine is asked again only after a while, if there is another."""
@@ -54,6 +73,7 @@ class Standing:
         self._lost.clear()
         known = {name for node in nodes for name in (node.serial, node.kid)}
         self._loads = {name: load for name, load in self._loads.items() if name in known}
+        self._failures = {name: count for name, count in self._failures.items() if name in known}
         self._aside = {name: until_s for name, until_s in self._aside.items() if name in known}
 
     def with_keys(self, nodes: Sequence[VerifiedNode]) -> list[VerifiedNode]:
