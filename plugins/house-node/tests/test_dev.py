@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ from ringfence_house.attestation.trust import read_trust
 from ringfence_house.attestation.verify import Verified, verify_directory
 from ringfence_house.protocol import hpke
 from ringfence_house.protocol.keyconfig import make_key_config
-from ringfence_house.releases.faults import Missing
+from ringfence_house.releases.faults import Missing, ReleasesFault
 from ringfence_house.releases.reader import ReleaseReader
 from ringfence_house_node.dev import Development, Offer, joined
 from ringfence_house_node.server.measuring import Measures
@@ -109,4 +110,24 @@ def test_a_folder_that_cannot_be_made_is_said_to_be_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
     with pytest.raises(Unavailable, match="development state"), joined(tmp_path / "file" / "state", OFFER):
+        pass
+
+
+def test_a_folder_from_before_the_roots_lay_with_the_keys_is_joined(tmp_path: Path) -> None:
+    with joined(tmp_path / "state", OFFER):
+        for path in [*(tmp_path / "state" / "keys").rglob("*.json")]:
+            path.unlink()
+    with joined(tmp_path / "state", OFFER) as again:
+        assert len(verified(tmp_path / "state", tmp_path / "kept", again).nodes) == 1
+
+
+def test_a_root_of_somebody_else_in_what_is_served_is_refused(tmp_path: Path) -> None:
+    with joined(tmp_path / "state", OFFER), joined(tmp_path / "other", OFFER):
+        pass
+    shutil.rmtree(tmp_path / "state" / "releases")
+    shutil.copytree(tmp_path / "other" / "releases", tmp_path / "state" / "releases")
+    with (
+        pytest.raises(ReleasesFault, match="is not the one that was signed|is not signed"),
+        joined(tmp_path / "state", OFFER),
+    ):
         pass

@@ -23,7 +23,8 @@ from typing import Self
 from ringfence.errors import Unavailable
 from ringfence_house.attestation.claims import ReleaseClaim
 from ringfence_house.attestation.development import DevelopmentCa
-from ringfence_house.attestation.trust import make_trust
+from ringfence_house.attestation.trust import make_trust, read_trust
+from ringfence_house.releases.anchors import put_anchors
 from ringfence_house.releases.faults import ReleasesFault
 from ringfence_house.releases.files import Held, locked, write_whole
 from ringfence_house.releases.reference import Device, Release
@@ -167,6 +168,9 @@ def _attestor(folder: Path, place: _Place) -> DevelopmentAttestor:
 def _publish(folder: Path, offer: Offer, device: Device) -> None:
     keys, releases, now = folder / "keys", folder / "releases", time.time()
     made = (releases / "metadata").exists()
+    if made and (folder / "trust.json").exists():
+        # A folder from before the roots lay with the keys: the trust file has the one that its clients go by.
+        put_anchors([keys], read_trust(folder / "trust.json").root)
     repository = Repository(releases, keys=keys) if made else Repository.create(releases, keys=keys)
     if offer.release_id not in repository.releases:
         repository.add_release(offer.release(now))

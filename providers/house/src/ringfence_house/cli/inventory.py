@@ -30,16 +30,18 @@ def add(*, serial: str, ueid: str, keys: tuple[Path, ...], folder: Path, as_json
     repository = shared.opened(folder, keys)
     device = Device(serial=serial, ueid=ueid)
     repository.add_device(device)
+    changes = shared.announce(repository, as_json=as_json)
     repository.publish()
-    shared.tell(repository, f"{serial} may serve", {"machine": asdict(device)}, as_json=as_json)
+    shared.tell(repository, f"{serial} may serve", {"machine": asdict(device), **changes}, as_json=as_json)
 
 
 @inventory.command("list")
+@shared.keys_option
 @shared.repository_option
 @json_option()
-def list_devices(*, folder: Path, as_json: bool) -> None:
-    """Lists the machines, those that were revoked too."""
-    devices = shared.opened(folder).devices
+def list_devices(*, keys: tuple[Path, ...], folder: Path, as_json: bool) -> None:
+    """Lists the machines, those that were revoked too, as verified from the root.json that lies with the keys."""
+    devices = shared.opened(folder, keys).devices
     if as_json:
         terminal.write_json({"machines": [asdict(device) for device in devices.values()]}, indent=2)
         return
@@ -68,8 +70,9 @@ def revoke(*, serial: str, keys: tuple[Path, ...], folder: Path, as_json: bool) 
     """
     repository = shared.opened(folder, keys)
     repository.revoke_device(serial)
+    changes = shared.announce(repository, as_json=as_json)
     repository.publish()
-    document = {"machine": asdict(repository.devices[serial])}
+    document = {"machine": asdict(repository.devices[serial]), **changes}
     shared.tell(repository, f"{serial} serves no more", document, as_json=as_json)
 
 

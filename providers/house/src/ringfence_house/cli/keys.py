@@ -24,7 +24,8 @@ def init(*, into: Path, folder: Path, as_json: bool) -> None:
     """Makes the keys below DIR and, signed with them, an empty repository.
 
     The keys lie in four folders, each to be moved to whoever holds it: first and second (a person each), publishing
-    (the machine that renews the list every day) and spare (a safe). They are not encrypted.
+    (the machine that renews the list every day) and spare (a safe). They are not encrypted. With the keys lies root.json:
+    what every later command checks the repository by, before it signs anything.
     """
     from ringfence_house.releases.keys import HOLDERS  # noqa: PLC0415
     from ringfence_house.releases.repository import Repository  # noqa: PLC0415
@@ -60,11 +61,12 @@ def rotate(*, name: str, into: Path, keys: tuple[Path, ...], folder: Path, as_js
     """Puts a new key in the place of KEY, such as targets-1; needs two of the three root keys.
 
     Clients follow by themselves. The old key counts for nothing from then on; where it is at hand, give it as
-    well: clients that read meanwhile are then served by both.
+    well: clients that read meanwhile are then served by both. The root.json of every folder at hand is renewed.
     """
     repository = shared.opened(folder, keys)
+    changes = shared.announce(repository, as_json=as_json)
     repository.rotate(name, into)
-    document = {"key": name, "file": str(into / f"{name}.pem")}
+    document = {"key": name, "file": str(into / f"{name}.pem"), **changes}
     shared.tell(repository, f"{name} is now {into / name}.pem", document, as_json=as_json)
 
 

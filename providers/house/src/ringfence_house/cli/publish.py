@@ -23,12 +23,14 @@ _BY_PEOPLE = ("root", "targets")
 def sign(*, keys: tuple[Path, ...], folder: Path, as_json: bool) -> None:
     """Signs the list of releases and machines for another 30 days.
 
-    Needs two keys of the targets, and the machine's. In the second half of the root's year it renews the root too,
+    Says first which ids were added, revoked or removed since the keys at hand signed last. What is there must be signed,
+    though it may have ended: nothing is signed that was not. Needs two keys of the targets, and the machine's. In the second half of the root's year it renews the root too,
     for which it needs two of its keys.
     """
     repository = shared.opened(folder, keys)
+    changes = shared.announce(repository, as_json=as_json)
     repository.sign()
-    shared.tell(repository, f"{folder} is signed anew", {"repository": str(folder)}, as_json=as_json)
+    shared.tell(repository, f"{folder} is signed anew", {"repository": str(folder), **changes}, as_json=as_json)
 
 
 @click.command(short_help="Renew what ends every day, by a machine.")
@@ -42,10 +44,13 @@ def publish(*, keys: tuple[Path, ...], folder: Path, as_json: bool) -> None:
     must sign, and fails once that has ended.
     """
     repository = shared.opened(folder, keys)
+    changes = shared.announce(repository, as_json=as_json)
     repository.publish()
     ends = shared.expiries(repository)
     due = [role for role in _BY_PEOPLE if ends[role] - time.time() < _WARN_S]
-    shared.tell(repository, f"{folder} is published", {"repository": str(folder), "due": due}, as_json=as_json)
+    shared.tell(
+        repository, f"{folder} is published", {"repository": str(folder), "due": due, **changes}, as_json=as_json
+    )
     _warn(due, ends)
     if any(ends[role] < time.time() for role in due):
         raise click.exceptions.Exit(1)

@@ -94,16 +94,19 @@ def add(
         min_os=min_os,
     )
     repository.add_release(added)
+    changes = shared.announce(repository, as_json=as_json)
     repository.publish()
-    shared.tell(repository, f"nodes may serve {release_id}", {"release": _document(added)}, as_json=as_json)
+    document = {"release": _document(added), **changes}
+    shared.tell(repository, f"nodes may serve {release_id}", document, as_json=as_json)
 
 
 @release.command("list")
+@shared.keys_option
 @shared.repository_option
 @json_option()
-def list_releases(*, folder: Path, as_json: bool) -> None:
-    """Lists the releases, those that have ended too."""
-    repository = shared.opened(folder)
+def list_releases(*, keys: tuple[Path, ...], folder: Path, as_json: bool) -> None:
+    """Lists the releases, those that have ended too, as verified from the root.json that lies with the keys."""
+    repository = shared.opened(folder, keys)
     releases = repository.releases.values()
     size, root = repository.log_head()
     if as_json:
@@ -129,8 +132,9 @@ def revoke(*, release_id: str, keys: tuple[Path, ...], folder: Path, as_json: bo
     """
     repository = shared.opened(folder, keys)
     repository.revoke_release(release_id)
+    changes = shared.announce(repository, as_json=as_json)
     repository.publish()
-    document = {"release": _document(repository.releases[release_id])}
+    document = {"release": _document(repository.releases[release_id]), **changes}
     shared.tell(repository, f"no node may serve {release_id} any more", document, as_json=as_json)
 
 

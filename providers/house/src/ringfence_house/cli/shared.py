@@ -21,6 +21,8 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 STATE_STYLES = {"serves": "green", "revoked": "red", "ended": "yellow", "to come": "yellow"}
 """The colour of each state of a release or machine."""
 
+_NAMES = {"releases": "release", "machines": "machine"}
+
 repository_option = click.option(
     "--repository",
     "folder",
@@ -36,19 +38,34 @@ keys_option = click.option(
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     multiple=True,
     metavar="DIR",
-    help="A folder with signing keys, such as a stick; may be repeated. [default: keys]",
+    help="A folder with keys and their root.json, such as a stick; may be repeated. [default: keys]",
 )
 
 
-def opened(folder: Path, keys: Sequence[Path] = ()) -> Repository:
-    """The repository.
+def opened(folder: Path, keys: Sequence[Path]) -> Repository:
+    """The repository, verified from the roots that lie with the keys.
 
     Raises:
-        ReleasesFault: there is none, or it is damaged.
+        ReleasesFault: there is none, or it is not to be believed.
     """
     from ringfence_house.releases.repository import Repository  # noqa: PLC0415  (0.1 s; `--help` waits for none of it)
 
     return Repository(folder, keys=keys or (Path("keys"),))
+
+
+def announce(repository: Repository, *, as_json: bool) -> Mapping[str, object]:
+    """Says by its ids what is about to be signed and was not before; gives the same for a document."""
+    changes = repository.changes()
+    document = {what: {k: list(ids) for k, ids in found.by_kind().items()} for what, found in changes.items()}
+    if not as_json:
+        lines = [
+            f"{kind}: {_NAMES[what]} {terminal.harmless(', '.join(ids))}\n"
+            for what, found in changes.items()
+            for kind, ids in found.by_kind().items()
+            if ids
+        ]
+        terminal.write("".join(lines) or "no release and no machine is added, revoked or removed\n")
+    return {"changes": document}
 
 
 def expiries(repository: Repository) -> dict[str, int]:
@@ -94,6 +111,7 @@ def show(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> None:
 
 __all__ = [
     "STATE_STYLES",
+    "announce",
     "cell",
     "day",
     "expiries",

@@ -39,10 +39,13 @@ class KeyRing:
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._signers: dict[str, CryptoSigner] = {}
+        self.folders: set[Path] = set()
+        """Those in which the keys lie."""
         for path in _key_files(folders):
             signer = _read_key(path)
             if signer is not None:
                 self._signers[signer.public_key.keyid] = signer
+                self.folders.add(path.parent)
 
     def get(self, key_id: str) -> CryptoSigner | None:
         """The signer with that key id, if it is at hand."""

@@ -14,13 +14,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ringfence_house.releases import documents, signing
+from ringfence_house.releases import anchors, documents, signing
 from ringfence_house.releases.faults import Malformed, ReleasesFault
 from ringfence_house.releases.files import Held, locked, reason, write_whole
 from ringfence_house.releases.keys import KeyRing, make_key, make_keys
 from ringfence_house.releases.log import Log, leaf_hash
-from ringfence_house.releases.published import metadata_file, newest_root, read_published
+from ringfence_house.releases.published import newest_root, read_published
 from ringfence_house.releases.reference import Device, Release
+from ringfence_house.releases.seen import Changes, changes
 from ringfence_house.releases.signing import Signing
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ class Repository:
     def __init__(self, folder: Path, *, keys: Path | Sequence[Path]) -> None:
         self._folder = folder
         self._keys = (keys,) if isinstance(keys, Path) else tuple(keys)
-        self._now_published = read_published(folder)
+        newest_root(folder)  # where there is none, that is what to say
+        self._read()
         self._releases = dict(self._now_published.releases)
         self._devices = dict(self._now_published.devices)
 
@@ -52,10 +54,12 @@ class Repository:
         """
         if (folder / "metadata").exists():
             raise ReleasesFault(f"there is a repository in {folder} already", way_out="name another folder")
+        anchors.check_outside([keys], folder)
         at = time.time() if now is None else now
         root = signing.new_root(make_keys(keys), at)
-        signer = Signing(ring=KeyRing([keys]), roots=[root], folders=[keys])
-        _write(folder, _first_files(signer, root, at))
+        files = _first_files(Signing(ring=KeyRing([keys]), roots=[root], folders=[keys]), root, at)
+        anchors.put_anchors([keys], files["metadata/1.root.json"])
+        _write(folder, files)
         return cls(folder, keys=keys)
 
     @property
@@ -70,7 +74,7 @@ class Repository:
 
     def root_bytes(self) -> bytes:
         """The newest root: what a trust file holds."""
-        return metadata_file(self._folder, f"{self._now_published.root.signed.version}.root.json")
+        return self._now_published.root_bytes
 
     def expiries(self) -> dict[str, float]:
         """When each role ends, in Unix time."""
@@ -86,6 +90,18 @@ class Repository:
     def key_names(self) -> tuple[str, ...]:
         """The names of the keys that sign now."""
         return tuple(sorted(signing.key_names(self._now_published.root.signed)))
+
+    def changes(self) -> dict[str, Changes]:
+        """What would be signed and was not when these keys were last used, of the releases and of the machines.
+
+        Of several holders it is the one who saw least: what the keys of others signed without him is among it.
+        """
+        known = [anchor.seen for anchor in self._anchors if anchor.seen is not None]
+        before = min(known, key=lambda seen: seen.version, default=self._now_published)
+        return {
+            "releases": changes(before.releases, self._releases),
+            "machines": changes(before.devices, self._devices),
+        }
 
     def add_release(self, release: Release) -> None:
         """Lets nodes serve `release`. Its facts never change: another build, model or time is another release.
@@ -168,8 +184,11 @@ class Repository:
         if name not in signing.key_names(root):
             raise ReleasesFault(f"no key is called '{name}'", way_out=f"one of {', '.join(self.key_names())}")
         at = time.time() if now is None else now
+        anchors.check_outside([into], self._folder)
         made = make_key(into, name)
         try:
+            anchors.put_anchors([into], self._now_published.root_bytes)
+            read_published(self._folder, anchors.read_anchors((*self._keys, into), served=self._folder))
             following = signing.with_key_replaced(root, name, made.public_key, at)
             self._publish(at, targets=name.startswith("targets"), snapshot=True, root=following, keys=(into,))
         except ReleasesFault:
@@ -200,7 +219,19 @@ class Repository:
             raise _busy() from None
         except OSError as fault:
             raise _not_writable(self._folder, fault) from None
-        self._now_published = read_published(self._folder)
+        self._keys = folders
+        self._read()
+        self._remember()
+
+    def _read(self) -> None:
+        self._anchors = anchors.read_anchors(self._keys, served=self._folder)
+        self._now_published = read_published(self._folder, self._anchors)
+
+    def _remember(self) -> None:
+        """Brings every folder of keys that is at hand up to what is published."""
+        now = self._now_published
+        for anchor in self._anchors:
+            anchors.renew_anchor(anchor, now.root, now.root_bytes, now.seen())
 
     def _files(self, signer: Signing, now: float, *, targets: bool, snapshot: bool) -> dict[str, bytes]:
         """What to write, in the order of writing: the timestamp after all that it leads to."""
@@ -224,7 +255,7 @@ class Repository:
         return files
 
     def _check_nobody_else(self) -> None:
-        on_disk = read_published(self._folder)
+        on_disk = read_published(self._folder, self._anchors)
         mine = self._now_published
         if (on_disk.targets.signed.version, on_disk.root.signed.version) != (
             mine.targets.signed.version,
