@@ -52,9 +52,9 @@ class Outcome:
         return f"{type(self.error).__name__}: {self.error}" if self.error else f"answered: {self.text}"
 
 
-async def ask(policy: str, question: str) -> Outcome:
-    """Asks in a process that never asked before: nothing is verified yet, and nothing kept from earlier."""
-    with _fresh_folders():
+async def ask(policy: str, question: str, *, kept: Path | None = None) -> Outcome:
+    """Asks in a process that has verified nothing yet. `kept` is the folder of one that asked before, if one did."""
+    with _folders(kept):
         async with AsyncAssistant(read_policy(policy), audit=False, retry=AT_ONCE) as assistant:
             try:
                 async with assistant.stream(question) as stream:
@@ -65,8 +65,9 @@ async def ask(policy: str, question: str) -> Outcome:
 
 
 @contextmanager
-def _fresh_folders() -> Generator[None]:
-    with TemporaryDirectory(prefix="ringfence-app-") as folder:
+def _folders(kept: Path | None) -> Generator[None]:
+    with TemporaryDirectory(prefix="ringfence-app-") as fresh:
+        folder = kept or fresh
         places = {"RINGFENCE_STATE_DIR": f"{folder}/state", "RINGFENCE_CACHE_DIR": f"{folder}/cache"}
         with patch.dict("os.environ", places):
             yield

@@ -1,4 +1,4 @@
-"""What a lost balancer tries, each in a function of a few lines. Nothing here needs a key, since it has none."""
+"""What a lost balancer tries, each in a function of a few lines. It has no key but those that it makes itself."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
+from examples.house.forged import Stale, under_own_ca
 from examples.house.hostile_balancer import OHTTP, Attack, Hook, Turn
 from examples.house.sealed import REQUEST_HEAD_BYTES, Sealed, parts, varint
 from examples.house.wire import SEALED, Reply, reply
@@ -178,7 +179,10 @@ async def _elsewhere(turn: Turn) -> Reply:
 
 
 ON_REQUESTS: Sequence[Attack] = (
-    *(Attack(name=f"changes byte {at} of the header", sealed=_altered(partial(_flipped, at=at))) for at in range(7)),
+    *(
+        Attack(name=f"changes the {what} in the header", sealed=_altered(partial(_flipped, at=at)))
+        for at, what in ((0, "key id"), (2, "kem"), (4, "kdf"), (6, "cipher"))
+    ),
     Attack(name="flips one bit of the encapsulated key", sealed=_altered(lambda body: _flipped(body, 8))),
     Attack(
         name="sends an encapsulated key of zeros",
@@ -273,6 +277,10 @@ def _giant(nodes: list[dict[str, Any]]) -> None:
 
 ON_EVIDENCE: Sequence[Attack] = (
     Attack(name="names its own key in the tokens", evidence=_evidence(_with_own_key)),
+    Attack(
+        name="makes evidence under a ca of its own",
+        evidence=_evidence(lambda nodes: [under_own_ca(one) for one in nodes]),
+    ),
     Attack(name="takes the signatures off", evidence=_evidence(_without_signature)),
     Attack(name="shows another machine's genuine chain", evidence=_evidence(_with_anothers_chain)),
     Attack(name="shows another machine's key", evidence=_evidence(_with_anothers_key)),
@@ -316,6 +324,29 @@ ON_RELEASES: Sequence[Attack] = (
     Attack(name="has no releases", releases=_instead(HTML, status=404, media_type="text/html")),
 )
 
+
+def with_stale_releases(stale: Stale) -> Sequence[Attack]:
+    """Everything else that the repository has is genuine and of now."""
+    return (
+        Attack(
+            name="goes back to releases from before",
+            releases=_tampered("timestamp.json", lambda _: stale.older),
+            remembered=True,
+        ),
+        Attack(name="freezes the releases", releases=_tampered("timestamp.json", lambda _: stale.ended)),
+    )
+
+
 ATTACKS: Sequence[Attack] = (*ON_EVIDENCE, *ON_RELEASES, *ON_REQUESTS, *ON_ANSWERS)
 
-__all__ = ["ATTACKS", "ON_ANSWERS", "ON_EVIDENCE", "ON_RELEASES", "ON_REQUESTS", "SLOWLY", "broken_after", "cut_after"]
+__all__ = [
+    "ATTACKS",
+    "ON_ANSWERS",
+    "ON_EVIDENCE",
+    "ON_RELEASES",
+    "ON_REQUESTS",
+    "SLOWLY",
+    "broken_after",
+    "cut_after",
+    "with_stale_releases",
+]

@@ -6,8 +6,10 @@ with Cluster(Path("state"), engine=Engine(model="smollm2-135m-instruct")) as clu
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from examples.house.hostile_balancer import EVIDENCE
-from examples.house.processes import LOOPBACK, Background, free_port
+from examples.house.processes import LOOPBACK, Background, NotReady, fetched, free_port
 from examples.house.wire import Address
 
 HAPROXY = "haproxy"
@@ -24,6 +26,8 @@ CONFIGURATION = Path(__file__).with_name("haproxy.cfg")
 INSTALL = "apt-get install haproxy, or brew install haproxy"
 STARTING_S = 300.0
 """At most, for a node to load its model and prove it by one token."""
+SHOWN_S = 60.0
+"""At most, until the directory shows what is ready."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,14 +98,14 @@ class Cluster:
         self._stack.close()
 
     def _start(self) -> None:
-        # The first node makes the development authority, which the second then joins.
-        first, second = self.nodes
-        self._begin(first)
-        self._wait(first)
-        self._begin(second)
+        # Side by side: whichever comes first makes the development authority and the repository that the other joins.
+        for node in self.nodes:
+            self._begin(node)
+        self._wait(self.nodes[0])
         self._begin(self.directory)
-        self._wait(second)
+        self._wait(self.nodes[1])
         self._wait(self.directory)
+        self._wait_until_shown()
         if self.balancer is not None:
             self._begin(self.balancer)
             self._wait(self.balancer)
@@ -112,6 +116,18 @@ class Cluster:
 
     def _wait(self, process: Background) -> None:
         process.wait(STARTING_S, lambda: self._on_wait(process.name))
+
+    def _wait_until_shown(self) -> None:
+        """Returns when the directory shows every node."""
+        until = time.monotonic() + SHOWN_S
+        while self._shown() < len(self.nodes):
+            if time.monotonic() > until:
+                raise NotReady("the directory does not show every node")
+            time.sleep(0.1)
+
+    def _shown(self) -> int:
+        document = fetched(f"{_url(self.directory_address)}{EVIDENCE}")
+        return 0 if document is None else len(json.loads(document)["nodes"])
 
     def _node(self, number: int, arguments: Sequence[str]) -> Background:
         port, admin = self.node_addresses[number][1], self._admin_ports[number]

@@ -14,9 +14,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from examples.house.asking import ask, policy_text
-from examples.house.attacks import ATTACKS, SLOWLY
+from examples.house.attacks import ATTACKS, SLOWLY, with_stale_releases
 from examples.house.cluster import Cluster, Engine
-from examples.house.hostile_balancer import FAITHFUL, OHTTP, Exchange, HostileBalancer
+from examples.house.forged import published_again
+from examples.house.hostile_balancer import FAITHFUL, OHTTP, Attack, Exchange, HostileBalancer
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -39,23 +40,24 @@ async def main() -> int:
             cluster = stack.enter_context(Cluster(folder, engine=behind, balanced=False))
         nodes = cluster.node_addresses
         balancer = stack.enter_context(HostileBalancer(directory=cluster.directory_address, nodes=nodes))
-        return await _attack(balancer, cluster.trust)
+        attacks = (*ATTACKS, *with_stale_releases(published_again(cluster.state)))
+        return await _attack(balancer, attacks, cluster.trust, folder / "client")
 
 
-async def _attack(balancer: HostileBalancer, trust: Path) -> int:
+async def _attack(balancer: HostileBalancer, attacks: Sequence[Attack], trust: Path, kept: Path) -> int:
     table = Table("the balancer", "the client", "the prompt")
     fallen = 0
     policy = policy_text(model=MODEL, url=balancer.url, trust=trust, min_nodes=2)
-    # Some attacks need answers that came before, from both nodes.
+    # Some attacks need answers that came before, from both nodes, and a client that remembers.
     while len({exchange.request.fields["ringfence-node"] for exchange in balancer.seen(OHTTP)}) < 2:
-        await ask(policy, "A question of somebody else.")
+        await ask(policy, "A question of somebody else.", kept=kept)
     earlier = len(balancer.exchanges)
     words = sys.argv[1:] or [""]
-    chosen = [attack for attack in ATTACKS if any(word in attack.name for word in words)]
+    chosen = [attack for attack in attacks if any(word in attack.name for word in words)]
     for attack in track((FAITHFUL, *chosen), "attacking", console=_PEOPLE):
         del balancer.exchanges[earlier:]
         balancer.attack = attack
-        outcome = await ask(policy, QUESTION)
+        outcome = await ask(policy, QUESTION, kept=kept if attack.remembered else None)
         fallen += attack is not FAITHFUL and outcome.error is None
         table.add_row(attack.name, outcome.said, _where(balancer.exchanges[earlier:]))
     Console().print(table)

@@ -67,12 +67,17 @@ async def faithfully(turn: Turn) -> Reply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attack:
-    """What is done with sealed requests, with the directory of evidence and with the releases."""
+    """What is done with sealed requests, with the directory of evidence and with the releases.
+
+    `remembered`: it is against a client that asked before, and keeps what it saw then; every other is so too the first
+    time that it asks.
+    """
 
     name: str
     sealed: Hook = faithfully
     evidence: Hook = faithfully
     releases: Hook = faithfully
+    remembered: bool = False
 
 
 FAITHFUL = Attack(name="passes everything on")
@@ -169,10 +174,11 @@ class HostileBalancer:
         await self._over.wait()
         server.close()
         self._abort()
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # Again, since one that was accepted last begins only now.
+        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _abort(self) -> None:
         for writer in self._writers:

@@ -1,4 +1,7 @@
-"""Child processes of an example or a test: started in the background, waited for, and ended whatever happens."""
+"""Child processes of an example or a test: started in the background, waited for, and ended whatever happens.
+
+Each has a watch that ends it should this process be gone without a word.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
 LOOPBACK = "127.0.0.1"
+_WATCH = "read -r _; kill -KILL -- -$1"
+"""In sh: its stdin ends with the process that holds the other side, and then the group of processes $1 ends."""
 _OPENER = build_opener(ProxyHandler({}))  # no proxy stands between this machine and itself
 
 
@@ -45,6 +50,7 @@ class Background:
         self._ready_url = ready_url
         self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
+        self._watch: subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int:
@@ -68,6 +74,9 @@ class Background:
                 env=self._environment,
                 start_new_session=True,
             )
+        self._watch = subprocess.Popen(  # noqa: S603
+            ["/bin/sh", "-c", _WATCH, "sh", str(self._process.pid)], stdin=subprocess.PIPE, start_new_session=True
+        )
 
     def wait(self, within_s: float, on_wait: Callable[[], None] = lambda: None) -> None:
         """Returns when it answers that it is ready.
@@ -86,6 +95,7 @@ class Background:
 
     def kill(self) -> None:
         """Ends it, and whatever it started, without a word."""
+        self._end_watch()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._wait_for_end(5)
@@ -106,6 +116,12 @@ class Background:
         text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
         return " · ".join(text.strip().splitlines()[-5:]) or "it said nothing"
 
+    def _end_watch(self) -> None:
+        if self._watch is not None:
+            self._watch.kill()
+            self._watch.communicate()
+            self._watch = None
+
     def _wait_for_end(self, within_s: float) -> bool:
         if self._process is None:
             return True
@@ -116,11 +132,16 @@ class Background:
 
 def answers(url: str) -> bool:
     """Whether a GET is answered with success."""
+    return fetched(url) is not None
+
+
+def fetched(url: str) -> bytes | None:
+    """What a GET is answered with; `None` without success."""
     try:
         with _OPENER.open(url, timeout=5) as answer:
-            return bool(answer.status < 300)
+            return bytes(answer.read()) if answer.status < 300 else None
     except (URLError, OSError, ValueError):
-        return False
+        return None
 
 
-__all__ = ["LOOPBACK", "Background", "NotReady", "answers", "free_port"]
+__all__ = ["LOOPBACK", "Background", "NotReady", "answers", "fetched", "free_port"]

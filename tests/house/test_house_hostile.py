@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from examples.house.asking import Outcome, ask
-from examples.house.attacks import ON_ANSWERS, ON_EVIDENCE, ON_RELEASES, ON_REQUESTS, SLOWLY, cut_after
+from examples.house.attacks import (
+    ON_ANSWERS,
+    ON_EVIDENCE,
+    ON_RELEASES,
+    ON_REQUESTS,
+    SLOWLY,
+    cut_after,
+    with_stale_releases,
+)
+from examples.house.cluster import Cluster
+from examples.house.forged import published_again
 from examples.house.hostile_balancer import FAITHFUL, OHTTP, Attack, HostileBalancer
 from examples.house.sealed import parts
 
@@ -35,6 +46,15 @@ def refused(outcome: Outcome) -> ProviderError:
     return outcome.error
 
 
+def assert_nothing_left(balancer: HostileBalancer) -> None:
+    """No byte of the prompt: no sealed request was made, and what was sent does not hold it."""
+    assert balancer.exchanges
+    assert balancer.seen(OHTTP) == []
+    assert all(exchange.request.body == b"" for exchange in balancer.exchanges)
+    assert CANARY.encode() not in balancer.recorded()
+    assert b"quokka" not in balancer.recorded()
+
+
 async def test_through_a_faithful_balancer_the_answer_comes_sealed(
     balancer: HostileBalancer, policy: Callable[..., str], engine: PartnerServer
 ) -> None:
@@ -57,14 +77,30 @@ async def test_a_house_that_does_not_prove_itself_is_sent_nothing(
     before = asked_of(engine)
     outcome = await ask(policy(min_nodes=2 if attack.name == ONE_OF_TWO else 1), QUESTION)
     refused(outcome)
-    # INVARIANT: no byte of the prompt left: no sealed request was made, and what was sent does not hold it.
-    assert balancer.seen(OHTTP) == []
-    assert all(exchange.request.body == b"" for exchange in balancer.exchanges)
-    assert CANARY.encode() not in balancer.recorded()
-    assert b"quokka" not in balancer.recorded()
-    assert asked_of(engine) == before
     assert outcome.receipt is not None
     assert outcome.receipt.attestation_digest is None
+    assert_nothing_left(balancer)
+    assert asked_of(engine) == before
+
+
+async def test_releases_that_were_published_once_are_not_taken_for_those_of_now(
+    balancer: HostileBalancer, cluster: Cluster, policy: Callable[..., str], engine: PartnerServer, tmp_path: Path
+) -> None:
+    engine.play()
+    back, freeze = with_stale_releases(published_again(cluster.state))
+    # The attack on the memory of a client is none on one without: to that one the older list is as good as the newer.
+    balancer.attack = back
+    assert (await ask(policy(), "a question of somebody else")).error is None
+    balancer.attack = FAITHFUL
+    assert (await ask(policy(), "a question of somebody else", kept=tmp_path)).error is None
+    for attack, kept, why in ((back, tmp_path, "older than one that was seen"), (freeze, None, "has ended")):
+        balancer.exchanges.clear()
+        balancer.attack = attack
+        error = refused(await ask(policy(), QUESTION, kept=kept))
+        assert isinstance(error, AttestationFailed)
+        assert why in str(error)
+        assert_nothing_left(balancer)
+    assert asked_of(engine) == 0
 
 
 async def test_development_evidence_is_not_enough_where_the_policy_wants_apples(
