@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+import gzip
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import httpx2
 import pytest
-from starlette.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route, Router
 from support import served, until
 
 from ringfence_house.attestation.evidence import make_directory, parse_directory
 from ringfence_house.protocol import names
-from ringfence_house_node.directory import Directory, directory_app
+from ringfence_house_node import directory as directory_module
+from ringfence_house_node.directory import (
+    MISSES,
+    Directory,
+    _Known,  # pyright: ignore[reportPrivateUsage]
+    _of_one_node,  # pyright: ignore[reportPrivateUsage]
+    directory_app,
+)
 from ringfence_house_node.server.serving import Address, Server, bind
 
 
@@ -32,6 +42,31 @@ async def directory_of(
     finally:
         keeping.cancel()
         await asyncio.gather(keeping, server.close(), return_exceptions=True)
+
+
+@asynccontextmanager
+async def answering(answer: Callable[[Request], Awaitable[Response]]) -> AsyncGenerator[str, None]:
+    """A node in whose place `answer` speaks."""
+    bound = bind(Address(host="127.0.0.1", port=0))
+    server = Server(Router([Route(names.EVIDENCE_PATH, answer)]), bound)
+    try:
+        yield bound.url
+    finally:
+        await server.close()
+
+
+def saying(make: Callable[[], Response]) -> AbstractAsyncContextManager[str]:
+    """One that says the same to everybody."""
+
+    async def answer(_: Request) -> Response:
+        return make()
+
+    return answering(answer)
+
+
+def missed(directory: Directory, url: str) -> int:
+    known = directory._known.get(url)  # pyright: ignore[reportPrivateUsage]
+    return 0 if known is None else known.missed
 
 
 def said(directory: Directory) -> set[bytes]:
@@ -77,24 +112,85 @@ async def test_a_node_that_hangs_delays_no_other(tmp_path: Path) -> None:
     hanging.socket.close()
 
 
+async def test_a_node_that_drips_counts_as_one_that_is_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte comes in time, and all of them never do."""
+    monkeypatch.setattr(directory_module, "_LIMIT_S", 0.2)
+
+    async def dripping() -> AsyncGenerator[bytes, None]:
+        while True:
+            yield b" "
+            await asyncio.sleep(0.05)
+
+    async with saying(lambda: StreamingResponse(dripping())) as url, directory_of([url]) as (directory, _):
+        await until(lambda: missed(directory, url) > 1)
+
+
+@pytest.mark.parametrize("much", ["three pieces", "one long piece", "one that is long as it is served"])
+async def test_a_node_that_says_too_much_is_ignored_with_a_warning(
+    tmp_path: Path, much: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = {
+        "three pieces": json.dumps({"v": 1, "nodes": [{"a": str(number)} for number in range(3)]}),
+        "one long piece": json.dumps({"v": 1, "nodes": [{"a": "x" * names.MAX_EVIDENCE_BYTES}]}),
+        "one that is long as it is served": json.dumps(
+            {"v": 1, "nodes": [{"a": "\u00e9" * (names.MAX_EVIDENCE_BYTES // 4)}]}, ensure_ascii=False
+        ),
+    }[much]
+    async with (
+        served(tmp_path) as house,
+        saying(lambda: Response(content)) as url,
+        directory_of([url, house.url]) as (directory, _),
+    ):
+        await until(lambda: missed(directory, url) > MISSES and bool(said(directory)))
+        key = house.node.ring.current
+        assert key is not None
+        assert said(directory) == {key.evidence.encoded}
+    assert "node 1 gives no evidence" in caplog.text
+    assert "more than one node has to say" in caplog.text
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-unknown"])
+async def test_nothing_is_unpacked(encoding: str) -> None:
+    asked: list[str | None] = []
+
+    async def packed(request: Request) -> Response:
+        asked.append(request.headers.get("accept-encoding"))
+        return Response(gzip.compress(make_directory([b"{}"])), headers={"content-encoding": encoding})
+
+    async with answering(packed) as url, directory_of([url]) as (directory, _):
+        await until(lambda: missed(directory, url) > 1)
+        assert directory.document() is None
+    assert set(asked) == {"identity"}
+
+
+async def test_many_nodes_with_two_pieces_each_push_none_out_and_stay_readable() -> None:
+    """At the most that each may say, all of it together can be read."""
+    urls = [f"http://127.0.0.1:9/{number}" for number in range(names.MAX_NODES)]
+    directory = Directory(nodes=urls, every_s=60)
+    share = directory._share_bytes  # pyright: ignore[reportPrivateUsage]
+    for number, url in enumerate(urls):
+        pieces = [b'{"n":"%03d%d%b"}' % (number, piece, b"x" * (share // 2 - 20)) for piece in range(2)]
+        evidence = _of_one_node(make_directory(pieces), share)
+        directory._known[url] = _Known(evidence=evidence)  # pyright: ignore[reportPrivateUsage]
+    found = said(directory)
+    assert {json.loads(each)["n"][:4] for each in found} == {f"{number:03d}0" for number in range(names.MAX_NODES)}
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"<html>", b'{"nodes":[],"v":1}', b'{"v":1,"v":1,"nodes":[{}]}', b"[" * 100_000, b"x" * 5_000_000],
     ids=["empty", "html", "no nodes", "twice", "deep", "long"],
 )
 async def test_a_node_that_says_nonsense_spoils_nothing(tmp_path: Path, content: bytes) -> None:
-    async def nonsense(_: object) -> Response:
-        return Response(content)
-
-    bound = bind(Address(host="127.0.0.1", port=0))
-    url = bound.url
-    broken = Server(Router([Route(names.EVIDENCE_PATH, nonsense)]), bound)
-    async with served(tmp_path) as house, directory_of([url, house.url]) as (directory, _):
+    async with (
+        saying(lambda: Response(content)) as url,
+        served(tmp_path) as house,
+        directory_of([url, house.url]) as (directory, _),
+    ):
         await until(lambda: len(said(directory)) == 1)
         key = house.node.ring.current
         assert key is not None
         assert directory.document() == make_directory([key.evidence.encoded])
-    await broken.close()
 
 
 async def test_a_directory_serves_releases_and_no_more(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from ringfence_house.protocol.bhttp import BinaryRequest, decode_known_request
 from ringfence_house.protocol.hpke import Receiver
 from ringfence_house.protocol.incremental import varint
 from ringfence_house_node.server import endpoint
+from ringfence_house_node.server.body import Rooms
 from ringfence_house_node.server.callers import read_callers
 from ringfence_house_node.server.limits import Limits
 
@@ -183,10 +184,14 @@ async def test_a_body_that_is_too_long_is_refused(tmp_path: Path, http2: bool) -
     assert after.whole
 
 
-async def test_bodies_that_hold_all_the_room_leave_none_for_another(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["short", "long"])
+async def test_bodies_that_hold_all_the_room_of_their_kind_leave_none_for_another(tmp_path: Path, kind: str) -> None:
     gate = Gate()
-    limits = Limits(bodies_bytes=150_000)
-    async with served(tmp_path, ScriptedService(script=gate), limits=limits) as house:
+    limits = {
+        "short": Limits(short_bodies_bytes=150_000),
+        "long": Limits(short_body_bytes=50_000, long_bodies_bytes=150_000),
+    }
+    async with served(tmp_path, ScriptedService(script=gate), limits=limits[kind]) as house:
         first = asyncio.create_task(house.ask(b"x" * 100_000, chunk=16_384))
         await gate.holds(1)
         refused = await house.post(house.seal(b"x" * 100_000, chunk=16_384).body)
@@ -195,8 +200,56 @@ async def test_bodies_that_hold_all_the_room_leave_none_for_another(tmp_path: Pa
         sealed = house.seal(b"x" * 100_000, chunk=16_384)
         after = opened(await house.post(sealed.body), sealed.opener)
 
+        await until(lambda: house.node.rooms.short.held == house.node.rooms.long.held == 0)
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
     assert after.whole
+
+
+async def test_long_bodies_that_stall_leave_the_room_for_short_ones(tmp_path: Path) -> None:
+    limits = Limits(short_body_bytes=10_000, short_bodies_bytes=15_000, long_bodies_bytes=90_000, long_bodies_coming=2)
+    async with served(tmp_path, limits=limits) as house, Connection.to(house) as connection:
+        rooms, long = house.node.rooms, house.seal(b"x" * 20_000, chunk=4096)
+        for count in (1, 2):
+            await connection.post(long.body[:12_000], end=False)
+            await until(partial(_hold, rooms, coming=count, long=count * 12_000))
+        refused = await house.post(long.body)
+        short = [await house.ask(b"x" * 5000) for _ in range(3)]
+
+        await until(partial(_hold, rooms, coming=2, long=24_000))
+    assert refused.status_code == 503
+    assert all(inner.whole and inner.status == 200 for inner in short)
+
+
+def _hold(rooms: Rooms, *, coming: int, long: int, short: int = 0) -> bool:
+    return (rooms.coming.held, rooms.long.held, rooms.short.held) == (coming, long, short)
+
+
+async def test_a_long_body_that_arrived_lets_the_next_come(tmp_path: Path) -> None:
+    gate = Gate()
+    limits = Limits(short_body_bytes=20_000, long_bodies_coming=1)
+    async with served(tmp_path, ScriptedService(script=gate), limits=limits) as house:
+        tasks = [asyncio.create_task(house.ask(b"x" * 50_000, chunk=16_384))]
+        await gate.holds(1)
+        tasks.append(asyncio.create_task(house.ask(b"x" * 50_000, chunk=16_384)))
+        await gate.holds(2)
+        gate.open.set()
+
+        assert all(inner.whole for inner in await asyncio.gather(*tasks))
+
+
+async def test_what_is_refused_holds_no_room_while_its_rest_is_dropped(tmp_path: Path) -> None:
+    limits = Limits(body_bytes=14_000, short_body_bytes=10_000, body_s=300)
+    async with served(tmp_path, limits=limits) as house, Connection.to(house) as connection:
+        rooms, sealed = house.node.rooms, house.seal(b"x" * 20_000, chunk=4096)
+        await connection.post(sealed.body[:12_000], end=False)
+        await until(partial(_hold, rooms, coming=1, long=12_000))
+        # The second is refused for its length, and its end does not come.
+        await connection.post(sealed.body[:16_000], end=False)
+        async with asyncio.timeout(20):
+            while await house.metric('ringfence_node_requests_total{outcome="not_taken"}') < 1:
+                await asyncio.sleep(0.01)
+
+        assert _hold(rooms, coming=1, long=12_000)
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for(tmp_path: Path) -> None:

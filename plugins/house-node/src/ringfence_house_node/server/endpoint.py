@@ -44,12 +44,14 @@ class SealedEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
         limits = self._node.limits
-        with Body(receive, room=self._node.room, limit=limits.body_bytes) as body:
+        with Body(receive, rooms=self._node.rooms, limits=limits) as body:
             try:
                 opened = await self._open(Headers(scope=scope), body)
             except Gone:
                 self._node.metrics.ended("gone")
             except (Unopened, BodyRefused) as refused:
+                # What came of the body hangs on where it was refused.
+                refused.__traceback__ = refused.__context__ = None
                 await self._refuse(refused, body, send)
             else:
                 exchange = _Exchange(self._node, opened, Reply(send, opened.sealer, sending_s=limits.sending_s))

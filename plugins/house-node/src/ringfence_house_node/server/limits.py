@@ -13,7 +13,9 @@ class Limits:
 
     `concurrency` requests run at once and `queue` more wait, each for at most `queue_s`; one caller holds at most
     `share` of the queue. A request's body must be here within `body_s`, its answer out within `answer_s`, and each
-    piece of it taken by the other side within `sending_s`; `bodies_bytes` is what all bodies together may hold.
+    piece of it taken by the other side within `sending_s`. Bodies of up to `short_body_bytes` hold `short_bodies_bytes`
+    together, longer ones `long_bodies_bytes`, and of those `long_bodies_coming` may be on their way at once: few
+    enough that they cannot take all of the room for those that have arrived.
     """
 
     concurrency: int = 8
@@ -22,7 +24,10 @@ class Limits:
     share: float = 0.5
     body_s: float = 30.0
     body_bytes: int = names.MAX_REQUEST_BYTES
-    bodies_bytes: int = 4 * names.MAX_REQUEST_BYTES
+    short_body_bytes: int = 2**20
+    short_bodies_bytes: int = 2 * names.MAX_REQUEST_BYTES
+    long_bodies_bytes: int = 4 * names.MAX_REQUEST_BYTES
+    long_bodies_coming: int = 3
     answer_s: float = 900.0
     sending_s: float = 60.0
     heartbeat_s: float = 5.0

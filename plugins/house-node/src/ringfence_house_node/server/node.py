@@ -9,7 +9,7 @@ from collections.abc import Callable
 from ringfence_house.attestation.claims import ReleaseClaim
 from ringfence_house_node.attestors import Attestor
 from ringfence_house_node.server.admission import Admission
-from ringfence_house_node.server.body import Room
+from ringfence_house_node.server.body import Rooms
 from ringfence_house_node.server.callers import Callers
 from ringfence_house_node.server.keys import KeyRing
 from ringfence_house_node.server.limits import Limits
@@ -53,7 +53,7 @@ class Node:
         )
         self.admission = Admission(self.limits)
         self.replays = Replays()
-        self.room = Room(self.limits.bodies_bytes)
+        self.rooms = Rooms(self.limits)
         self.metrics = Metrics()
         self.draining = False
         self.running: set[asyncio.Task[None]] = set()
