@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ringfence.cli import terminal
 from ringfence.cli.policy.shown import in_ring, text
+from ringfence.receipt import DEVELOPMENT
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from ringfence.policy.decision import ToolVerdict
 
 _VERDICT_STYLES = {"allow": "green", "ask": "yellow", "deny": "red"}
-_DEVELOPMENT = "DEVELOPMENT"
-"""Beside a recipient whose machines prove nothing: only a development authority vouches for them."""
 _OUTCOME_STYLES = {"allow": "bold green", "ask": "bold yellow", "deny": "bold red"}
 
 
@@ -106,7 +105,7 @@ def _summary(decision: Decision, development: Collection[str]) -> Table:
 def _step(place: int, step: Step, development: Collection[str]) -> Text:
     """`2. openai  fallback: consent, redact (contact pseudonym)`."""
     shown = text(f"{place}. ").append_text(in_ring(step.recipient, step.ring))
-    standing = _DEVELOPMENT if step.recipient in development else ""
+    standing = DEVELOPMENT if step.recipient in development else ""
     notes = [note for note in (standing, _stage(step), _obligations(step)) if note]
     return shown.append(f"  {'; '.join(notes)}" if notes else "")
 
@@ -133,7 +132,7 @@ def _verdict_table(decision: Decision, development: Collection[str]) -> Table:
         # A sentence a line: each names one rule.
         table.add_row(
             text(name),
-            in_ring(f"{verdict.ring} {_DEVELOPMENT}" if name in development else verdict.ring, verdict.ring),
+            in_ring(f"{verdict.ring} {DEVELOPMENT}" if name in development else verdict.ring, verdict.ring),
             text(verdict.verdict, _VERDICT_STYLES[verdict.verdict]),
             text(verdict.reason.replace("; ", "\n")),
         )
