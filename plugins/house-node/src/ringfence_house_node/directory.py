@@ -38,7 +38,20 @@ LOG = logging.getLogger("ringfence_house_node")
 
 MISSES = 3
 """A node that did not answer so often in a row is left out."""
+
+MOST_OF_A_NODE = 2
+"""The evidence of a node: of its key, and of the one before while that still counts."""
+
 _TIMEOUT_S = 5.0
+"""For a node to connect, and to go on saying something."""
+
+_LIMIT_S = 10.0
+"""For all that one node says: one that drips is one that is down."""
+
+_FRAME_BYTES = 64
+"""Of a document around its evidence; more than enough."""
+
+_TOO_MUCH = "it is more than one node has to say"
 
 
 @dataclass
@@ -57,19 +70,26 @@ class Directory:
 
     def document(self) -> bytes | None:
         """The same bytes for every caller until a node says something new; `None` while no node is known."""
-        found = [each for url in self.nodes for each in self._known.get(url, _Known()).evidence]
+        said = [known.evidence for url in dict.fromkeys(self.nodes) if (known := self._known.get(url))]
+        # The first of every node before the second of any: no node loses its place to another's second.
+        found = [evidence[place] for place in range(MOST_OF_A_NODE) for evidence in said if place < len(evidence)]
         return make_directory(found[: names.MAX_NODES]) if found else None
 
     async def keep(self) -> None:
         """Asks every node, for ever, and each for itself: one that hangs delays the word of no other."""
         import httpx2  # noqa: PLC0415  (only a directory is a client)
 
-        unbounded = httpx2.Limits(max_connections=None)
         async with (
-            httpx2.AsyncClient(trust_env=False, timeout=_TIMEOUT_S, follow_redirects=False, limits=unbounded) as client,
+            httpx2.AsyncClient(
+                trust_env=False,
+                timeout=_TIMEOUT_S,
+                follow_redirects=False,
+                limits=httpx2.Limits(max_connections=None),
+                headers={"accept-encoding": "identity"},
+            ) as client,
             asyncio.TaskGroup() as group,
         ):
-            for url in self.nodes:
+            for url in dict.fromkeys(self.nodes):
                 group.create_task(self._keep(client, url))
 
     async def _keep(self, client: httpx2.AsyncClient, url: str) -> None:
@@ -82,26 +102,53 @@ class Directory:
 
         known = self._known.setdefault(url, _Known())
         try:
-            found = parse_directory(await _read(client, url + names.EVIDENCE_PATH))
-            # One node cannot make the directory longer than clients read.
-            known.evidence, known.missed = tuple(each for each in found if len(each) <= names.MAX_EVIDENCE_BYTES), 0
-        except (httpx2.HTTPError, httpx2.InvalidURL, EvidenceRefused) as error:
+            async with asyncio.timeout(_LIMIT_S):
+                content = await _read(client, url + names.EVIDENCE_PATH, self._share_bytes)
+            known.evidence, known.missed = _of_one_node(content, self._share_bytes), 0
+        except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError, EvidenceRefused) as error:
             known.missed += 1
             if known.missed == MISSES:
-                LOG.warning("node %d gives no evidence: %s", self.nodes.index(url) + 1, type(error).__name__)
+                # A foreign message may hold anything; the words of a refusal are ours.
+                why = str(error) if isinstance(error, EvidenceRefused) else type(error).__name__
+                LOG.warning("node %d gives no evidence: %s", self.nodes.index(url) + 1, why)
                 known.evidence = ()
 
+    @property
+    def _share_bytes(self) -> int:
+        """What each node may say: all of them together make no longer a document than clients read."""
+        share = names.MAX_DIRECTORY_BYTES // len(self.nodes) - _FRAME_BYTES
+        return min(share, MOST_OF_A_NODE * names.MAX_EVIDENCE_BYTES + _FRAME_BYTES)
 
-async def _read(client: httpx2.AsyncClient, url: str) -> bytes:
-    """A document, no longer than a directory may be."""
-    content = b""
+
+async def _read(client: httpx2.AsyncClient, url: str, most: int) -> bytes:
+    """What a node says, as it came: nothing is unpacked, so that what is counted is all there is."""
+    content = bytearray()
     async with client.stream("GET", url) as response:
         response.raise_for_status()
-        async for piece in response.aiter_bytes():
+        if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
+            raise EvidenceRefused("form", "it is in an encoding that was not asked for")
+        async for piece in response.aiter_raw():
             content += piece
-            if len(content) > names.MAX_DIRECTORY_BYTES:
-                raise EvidenceRefused("form", "the directory is too long")
-    return content
+            if len(content) > most:
+                raise EvidenceRefused("form", _TOO_MUCH)
+    return bytes(content)
+
+
+def _of_one_node(content: bytes, most: int) -> tuple[bytes, ...]:
+    """The evidence of a node.
+
+    INVARIANT: no node pushes another one out, or makes the directory longer than clients read. One that says too much
+    says nothing.
+
+    Raises:
+        EvidenceRefused: it is none, or there is more of it than one node has.
+    """
+    found = parse_directory(content)
+    # Measured as it will be served, which can be longer than it came.
+    long = sum(map(len, found)) > most or any(len(each) > names.MAX_EVIDENCE_BYTES for each in found)
+    if len(found) > MOST_OF_A_NODE or long:
+        raise EvidenceRefused("form", _TOO_MUCH)
+    return found
 
 
 def directory_app(directory: Directory, releases: Path | None) -> ASGIApp:
