@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from ringfence.errors import BackendDied, ConnectFailed, RequestRejected, RingfenceError, StreamBroken
+from ringfence.errors import BackendDied, ConnectFailed, RequestRejected, RingfenceError, StreamBroken, Unavailable
 from ringfence_house_node.engine.backoff import pause_s
 from ringfence_house_node.engine.watch import Watch
 
@@ -61,7 +61,7 @@ async def test_it_is_ready_after_a_token_and_not_before(make_watch: MakeWatch, u
     assert str(watch.readiness) == "ready"
 
 
-@pytest.mark.parametrize("error", [BackendDied("x"), ConnectFailed("x")])
+@pytest.mark.parametrize("error", [BackendDied("x"), ConnectFailed("x", phase="connect")])
 async def test_what_says_that_the_engine_is_gone_counts_at_once(
     make_watch: MakeWatch, until: Any, error: RingfenceError
 ) -> None:
@@ -74,13 +74,17 @@ async def test_what_says_that_the_engine_is_gone_counts_at_once(
     assert probe.count == 2
 
 
+@pytest.mark.parametrize(
+    "error", [StreamBroken("x"), ConnectFailed("x", phase="before_first_event"), Unavailable("x", reason="no_model")]
+)
 async def test_a_doubt_brings_the_next_token_forward_and_changes_nothing_by_itself(
-    make_watch: MakeWatch, until: Any
+    make_watch: MakeWatch, until: Any, error: RingfenceError
 ) -> None:
+    """An engine that drops the connection of one caller answers the others."""
     probe = Probe()
     watch = make_watch(probe)
     await watch.start()
-    watch.failed(StreamBroken("x"))
+    watch.failed(error)
     assert str(watch.readiness) == "ready"
     await until(lambda: probe.count == 2)
     assert str(watch.readiness) == "ready"

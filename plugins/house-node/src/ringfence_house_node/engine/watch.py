@@ -28,8 +28,7 @@ _GRACE_S = 1.0
 _SETTLED_S = 60.0
 """What lived so long has not died again, but once."""
 
-_GONE = (BackendDied, ConnectFailed)
-_DOUBTFUL = (StreamBroken, TimedOut, Unavailable)
+_DOUBTFUL = (BackendDied, ConnectFailed, StreamBroken, TimedOut, Unavailable)
 
 
 @dataclass(slots=True)
@@ -39,6 +38,11 @@ class _Life:
     born_at: float = field(default_factory=time.monotonic)
     proven_at: float | None = None
     alive_at: float = 0.0
+
+
+def _is_gone(error: RingfenceError) -> bool:
+    """Whether nobody is there: its process died, or it took no connection."""
+    return isinstance(error, BackendDied) or (isinstance(error, ConnectFailed) and error.phase == "connect")
 
 
 class Watch:
@@ -94,10 +98,11 @@ class Watch:
 
     def failed(self, error: RingfenceError) -> None:
         """An answer failed. An engine that is gone is not ready from now on; one that may be is asked for a token."""
-        if isinstance(error, _GONE):
+        # INVARIANT: no caller alone can make the node look dead: what a request can bring about, such as a connection
+        # that is dropped before an answer, only brings the next token forward.
+        if _is_gone(error):
             self._lost()
-        if isinstance(error, (*_GONE, *_DOUBTFUL)):
-            # INVARIANT: no caller alone can make the node look dead: doubt only brings the next token forward.
+        if isinstance(error, _DOUBTFUL):
             self._woken.set()
 
     # ------------------------------------------------------------ the loop
