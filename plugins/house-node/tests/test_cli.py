@@ -57,6 +57,11 @@ def run(*args: str) -> int:
         (["serve", "--model", "m", "--dev", "--release", "r1"], "without --release", "leave one of them out"),
         (["serve", "--model", "m", "--state", "x"], "--state is the folder of --dev", "add --dev"),
         (["serve", "--model", "m", "--dev", *ENGINE, "--host", "0.0.0.0"], "without TLS", "--behind-proxy"),
+        (
+            ["serve", "--model", "m", "--dev", *ENGINE, "--host", "0.0.0.0", "--behind-proxy"],
+            "for this machine alone",
+            "--host 127.0.0.1",
+        ),
         (["serve", "--model", "m", "--dev", *ENGINE, "--cert", __file__], "needs its key", "both --cert and --key"),
         (["serve", "--model", "m", "--dev", *ENGINE, "--cert", __file__, "--key", __file__], "cannot be used", "PEM"),
         (["serve", "--model", "m", "--dev", "--engine", "openai"], "has no url", "http://127.0.0.1:8080/v1"),
@@ -76,6 +81,21 @@ def test_wrong_usage_says_what_to_do(
     said = capsys.readouterr().err
     assert says.lower() in said.lower()
     assert way_out in said
+
+
+def test_a_node_without_named_callers_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    callers = tmp_path / "callers"
+    callers.write_text(f"alice {'0' * 64}\n")
+    identity = ["--attestor", "apple-mda", "--ueid", "u", "--release", "r1", "--weights", __file__, "--chain", __file__]
+    # Its port is taken, so that no node starts; what is said is said before.
+    taken = bind(Address(host="127.0.0.1", port=0))
+    serve = ["serve", "--model", "m", *ENGINE, *identity, "--port", str(taken.socket.getsockname()[1])]
+
+    assert run(*serve) == 2
+    assert "all of them are one caller" in capsys.readouterr().err
+    assert run(*serve, "--callers", str(callers)) == 2
+    assert "one caller" not in capsys.readouterr().err
+    taken.socket.close()
 
 
 def test_a_port_that_is_taken_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,10 +19,19 @@ from ringfence_house.protocol.hpke import Receiver
 from ringfence_house.protocol.incremental import varint
 from ringfence_house_node.server import endpoint
 from ringfence_house_node.server.body import Rooms
-from ringfence_house_node.server.callers import read_callers
+from ringfence_house_node.server.callers import Callers, read_callers
 from ringfence_house_node.server.limits import Limits
+from ringfence_house_node.server.replay import Replays
 
 TOKENS = {"alice": "token-of-alice", "bob": "token-of-bob"}
+
+
+NAMED = Callers({hashlib.sha256(token.encode()).hexdigest(): name for name, token in TOKENS.items()})
+
+
+def as_caller(house: House, name: str, tenant: str | None = None) -> asyncio.Task[Inner]:
+    fields = house.fields(authorization=f"Bearer {TOKENS[name]}", ringfence_tenant=tenant)
+    return asyncio.create_task(house.ask(fields=fields))
 
 
 def as_tenant(house: House, tenant: str) -> asyncio.Task[Inner]:
@@ -103,17 +112,50 @@ async def test_who_waits_too_long_is_refused_inside(tmp_path: Path) -> None:
 async def test_one_caller_holds_its_share_of_the_queue_and_no_more(tmp_path: Path) -> None:
     gate = Gate()
     limits = Limits(concurrency=1, queue=4, share=0.5)
-    async with served(tmp_path, ScriptedService(script=gate), limits=limits) as house:
-        running = as_tenant(house, "a")
+    async with served(tmp_path, ScriptedService(script=gate), limits=limits, callers=NAMED) as house:
+        running = as_caller(house, "alice")
         await gate.holds(1)
-        waiting = await queued(house, "aa")
-        over = await house.ask(fields=house.fields(ringfence_tenant="a"))
-        waiting += await queued(house, "b")
+        waiting = [as_caller(house, "alice", tenant) for tenant in "ab"]
+        await until(lambda: house.node.admission.waiting == 2)
+        over = await as_caller(house, "alice", "c")
+        waiting.append(as_caller(house, "bob"))
+        await until(lambda: house.node.admission.waiting == 3)
         gate.open.set()
         await asyncio.gather(running, *waiting)
 
     assert (over.status, over.code, over.whole) == (429, "over_share", True)
     assert "retry-after" in over.fields
+
+
+async def test_where_nobody_is_named_all_are_one_caller_under_whatever_tenant(tmp_path: Path) -> None:
+    gate = Gate()
+    limits = Limits(concurrency=1, queue=8, share=0.25)
+    async with served(tmp_path, ScriptedService(script=gate), limits=limits) as house:
+        running = as_tenant(house, "a")
+        await gate.holds(1)
+        waiting = await queued(house, "bc")
+        over = [await as_tenant(house, tenant) for tenant in "de"]
+        assert house.node.admission.waiting == 2
+        gate.open.set()
+        await asyncio.gather(running, *waiting)
+        # What was held is given back.
+        again = await as_tenant(house, "f")
+
+    assert [inner.code for inner in over] == ["over_share", "over_share"]
+    assert again.whole
+
+
+async def test_a_place_in_the_queue_is_given_back_by_who_waited_in_vain(tmp_path: Path) -> None:
+    gate = Gate()
+    limits = Limits(concurrency=1, queue=2, share=0.5, queue_s=0.1)
+    async with served(tmp_path, ScriptedService(script=gate), limits=limits) as house:
+        running = as_tenant(house, "a")
+        await gate.holds(1)
+        codes = [(await as_tenant(house, "a")).code for _ in range(3)]
+        gate.open.set()
+        await running
+
+    assert codes == ["full", "full", "full"]
 
 
 async def test_who_leaves_the_queue_takes_no_seat(tmp_path: Path) -> None:
@@ -238,18 +280,18 @@ async def test_a_long_body_that_arrived_lets_the_next_come(tmp_path: Path) -> No
 
 
 async def test_what_is_refused_holds_no_room_while_its_rest_is_dropped(tmp_path: Path) -> None:
-    limits = Limits(body_bytes=14_000, short_body_bytes=10_000, body_s=300)
+    limits = Limits(short_body_bytes=10_000, body_s=300)
     async with served(tmp_path, limits=limits) as house, Connection.to(house) as connection:
-        rooms, sealed = house.node.rooms, house.seal(b"x" * 20_000, chunk=4096)
-        await connection.post(sealed.body[:12_000], end=False)
-        await until(partial(_hold, rooms, coming=1, long=12_000))
-        # The second is refused for its length, and its end does not come.
-        await connection.post(sealed.body[:16_000], end=False)
+        sealed = house.seal(b"x" * 20_000, chunk=4096)
+        broken = bytearray(sealed.body[:12_000])
+        broken[sealed.edges[1] + 10] ^= 1
+        # It is refused for a chunk that does not open, and its end does not come.
+        await connection.post(bytes(broken), end=False)
         async with asyncio.timeout(20):
-            while await house.metric('ringfence_node_requests_total{outcome="not_taken"}') < 1:
+            while await house.metric('ringfence_node_requests_total{outcome="unopened"}') < 1:
                 await asyncio.sleep(0.01)
 
-        assert _hold(rooms, coming=1, long=12_000)
+        assert _hold(house.node.rooms, coming=0, long=0)
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for(tmp_path: Path) -> None:
@@ -275,6 +317,33 @@ async def test_a_refusal_waits_for_the_end_of_the_body_so_that_the_connection_li
         await connection.end_of(kept)
 
     assert house.service.ended == ["whole"]
+
+
+async def test_strangers_use_up_no_memory_of_replays(tmp_path: Path) -> None:
+    async with served(tmp_path, callers=NAMED) as house:
+        house.node.replays = Replays(limit=2)
+        for _ in range(5):
+            assert (await house.ask()).code == "caller_unknown"
+        wrong = house.fields(authorization=f"Bearer {TOKENS['bob']}", ringfence_evidence="0" * 64)
+        for _ in range(5):
+            assert (await house.ask(fields=wrong)).code == "evidence_stale"
+        assert len(house.node.replays) == 0
+
+        assert (await as_caller(house, "alice")).status == 200
+
+
+async def test_where_no_request_can_be_remembered_the_node_is_full(tmp_path: Path) -> None:
+    async with served(tmp_path) as house:
+        house.node.replays = Replays(limit=1)
+        sealed = house.seal()
+        first = opened(await house.post(sealed.body), sealed.opener)
+        replayed = opened(await house.post(sealed.body), sealed.again)
+        full = await house.ask()
+
+        assert await house.metric('ringfence_node_requests_total{outcome="full"}') == 1
+    assert (first.status, replayed.status, replayed.code) == (200, 409, "replayed")
+    assert (full.status, full.code, full.fields[names.LOAD_FIELD]) == (503, "full", "1.00")
+    assert len(house.service.calls) == 1
 
 
 # What a stranger can make the node do with little.

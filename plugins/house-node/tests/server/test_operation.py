@@ -169,3 +169,34 @@ async def test_a_development_node_serves_its_releases_and_nothing_beside_them(tm
 
     assert (found.status_code, found.headers["content-type"], found.text) == (200, "application/json", "{}")
     assert missing == [404] * len(paths)
+
+
+@pytest.mark.parametrize("method", ["CANARY42", "DELETE", "OPTIONS"])
+async def test_a_method_is_logged_only_where_it_is_one_of_ours(
+    house: House, method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    await house.http.request(method, house.url + names.OHTTP_PATH)
+
+    logged = "\n".join(each.getMessage() for each in caplog.records if each.name.startswith("ringfence"))
+    assert f"other {names.OHTTP_PATH} 405" in logged
+    assert method not in logged
+
+
+@pytest.mark.parametrize("where", ["public", "admin"])
+async def test_a_request_of_two_lengths_is_refused_and_its_connection_closed(house: House, where: str) -> None:
+    url = house.url if where == "public" else house.admin_url
+    host, _, port = url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    lines = (f"POST {names.OHTTP_PATH} HTTP/1.1", "Host: x", f"Content-Type: {names.REQUEST_TYPE}")
+    hidden = b"0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    lengths = (f"Content-Length: {len(hidden)}", "Transfer-Encoding: chunked")
+    writer.write("\r\n".join([*lines, *lengths, "", ""]).encode() + hidden)
+    async with asyncio.timeout(20):
+        answer = await reader.read()
+    writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"connection: close" in answer.lower()
+    assert house.service.calls == []

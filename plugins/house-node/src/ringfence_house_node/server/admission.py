@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 
 from ringfence_house_node.server.limits import Limits
 
@@ -25,14 +25,17 @@ class OverShare(Full):
 class Admission:
     """Seats for running requests, and a queue in which callers take turns.
 
-    INVARIANT: a seat that becomes free goes to the caller whose turn it is, never to whoever asks at that moment; so
-    a caller with many requests waiting delays another by one request, not by all of them.
+    INVARIANT: a seat that becomes free goes to whose turn it is, never to whoever asks at that moment; so one with many
+    requests waiting delays another by one request, not by all of them. The share of the queue is a caller's, under
+    however many names it takes turns.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._running = 0
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        self._places: Counter[str] = Counter()
+        """Of the queue, by who holds them."""
 
     @property
     def running(self) -> int:
@@ -50,66 +53,76 @@ class Admission:
         return min(1.0, (self._running + self.waiting) / self._limits.concurrency)
 
     @asynccontextmanager
-    async def seat(self, caller: str) -> AsyncGenerator[None, None]:
-        """Holds a seat within it.
+    async def seat(self, caller: str, *, turn: str) -> AsyncGenerator[None, None]:
+        """Holds a seat within it. `turn` is with whom the caller takes turns.
 
         Raises:
             OverShare: the caller has too many waiting.
             Full: the queue has no place, or none became free in time.
         """
-        await self._take(caller)
+        await self._take(caller, turn)
         try:
             yield
         finally:
             self._running -= 1
             self._call_next()
 
-    async def _take(self, caller: str) -> None:
+    async def _take(self, caller: str, turn: str) -> None:
         if self._running < self._limits.concurrency and not self._waiting:
             self._running += 1
             return
-        turn = self._queue(caller)
-        try:
-            async with asyncio.timeout(self._limits.queue_s):
-                await turn
-        except TimeoutError:
-            self._leave(caller, turn)
-            raise Full(self._limits.queue_s) from None
-        except asyncio.CancelledError:
-            self._leave(caller, turn)
-            raise
+        with self._place(caller):
+            await self._called(turn)
 
-    def _queue(self, caller: str) -> asyncio.Future[None]:
-        limits, own = self._limits, self._waiting.get(caller, ())
+    @contextmanager
+    def _place(self, caller: str) -> Generator[None, None, None]:
+        limits = self._limits
         if self.waiting >= limits.queue:
             raise Full(limits.queue_s)
-        if len(own) >= max(1, int(limits.share * limits.queue)):
+        if self._places[caller] >= max(1, int(limits.share * limits.queue)):
             raise OverShare(limits.queue_s)
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(caller, deque()).append(turn)
-        return turn
+        self._places[caller] += 1
+        try:
+            yield
+        finally:
+            self._places[caller] -= 1
+            # Without it every name that ever waited would be kept.
+            self._places += Counter()
 
-    def _leave(self, caller: str, turn: asyncio.Future[None]) -> None:
-        # A turn that was given in the same moment is passed on.
-        if turn.done() and not turn.cancelled():
+    async def _called(self, turn: str) -> None:
+        call: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(turn, deque()).append(call)
+        try:
+            async with asyncio.timeout(self._limits.queue_s):
+                await call
+        except TimeoutError:
+            self._leave(turn, call)
+            raise Full(self._limits.queue_s) from None
+        except asyncio.CancelledError:
+            self._leave(turn, call)
+            raise
+
+    def _leave(self, turn: str, call: asyncio.Future[None]) -> None:
+        # A seat that was given in the same moment is passed on.
+        if call.done() and not call.cancelled():
             self._running -= 1
             self._call_next()
             return
-        queue = self._waiting.get(caller)
-        if queue is not None and turn in queue:
-            queue.remove(turn)
+        queue = self._waiting.get(turn)
+        if queue is not None and call in queue:
+            queue.remove(call)
             if not queue:
-                del self._waiting[caller]
+                del self._waiting[turn]
 
     def _call_next(self) -> None:
         while self._waiting and self._running < self._limits.concurrency:
-            caller, queue = self._waiting.popitem(last=False)
-            turn = queue.popleft()
+            turn, queue = self._waiting.popitem(last=False)
+            call = queue.popleft()
             if queue:
-                self._waiting[caller] = queue
-            if not turn.done():
+                self._waiting[turn] = queue
+            if not call.done():
                 self._running += 1
-                turn.set_result(None)
+                call.set_result(None)
 
 
 __all__ = ["Admission", "Full", "OverShare"]

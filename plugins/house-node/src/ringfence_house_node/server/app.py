@@ -17,11 +17,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ringfence_house.protocol import names
 from ringfence_house_node.server.endpoint import SealedEndpoint
 from ringfence_house_node.server.evidence import EvidencePages
+from ringfence_house_node.server.framing import OneLength
 from ringfence_house_node.server.node import Node
 from ringfence_house_node.server.releases import releases_route
 
 LOG = logging.getLogger("ringfence_house_node")
 ACCESS = logging.getLogger("ringfence_house_node.access")
+_METHODS = frozenset({"GET", "HEAD", "POST"})
+"""Those that have a name in the log."""
 
 
 def public_app(node: Node, *, releases: Path | None = None) -> ASGIApp:
@@ -34,7 +37,7 @@ def public_app(node: Node, *, releases: Path | None = None) -> ASGIApp:
     ]
     if releases is not None:
         routes.append(releases_route(releases))
-    return Quiet(Starlette(routes=routes))
+    return Quiet(OneLength(Starlette(routes=routes)))
 
 
 def admin_app(node: Node) -> ASGIApp:
@@ -52,13 +55,13 @@ def admin_app(node: Node) -> ASGIApp:
         return Response(node.metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
 
     routes = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
-    return Quiet(Starlette(routes=routes))
+    return Quiet(OneLength(Starlette(routes=routes)))
 
 
 class Quiet:
     """Logs a request by the path that the node has for it, never by what was asked, and an exception by its type.
 
-    INVARIANT: nothing that a client chooses reaches a log: not its path, its query, its fields or its body.
+    INVARIANT: nothing that a client chooses reaches a log: not its method, path, query, fields or body.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -81,7 +84,8 @@ class Quiet:
             await self._app(scope, receive, noting)
         except Exception as error:  # noqa: BLE001  (the server would log the words of any of them)
             LOG.error("a request failed: %s", type(error).__name__)  # noqa: TRY400
-        ACCESS.info("%s %s %d %.3fs", scope["method"][:8], _shown(scope), status, time.monotonic() - began)
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        ACCESS.info("%s %s %d %.3fs", method, _shown(scope), status, time.monotonic() - began)
 
 
 def _shown(scope: Scope) -> str:

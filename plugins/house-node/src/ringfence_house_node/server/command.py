@@ -60,7 +60,7 @@ def serve(**given: Any) -> None:
     check_identity(given)
     limits = limits_of(given)
     settings = engine_of(given, concurrency=limits.concurrency)
-    callers = Callers() if given["callers"] is None else read_callers(given["callers"])
+    callers = _callers(given)
     log_to_stderr(access=given["access_log"])
     public, admin = bind(address), bind(Address(host="127.0.0.1", port=_admin_port(given)))
     with identity_of(given, settings) as identity:
@@ -85,6 +85,16 @@ def measure(*, as_json: bool, weights: Path | None, **given: Any) -> None:
         terminal.write_json(measures)
     else:
         terminal.write("".join(f"{_MEASURES[name]} {value}\n" for name, value in measures.items()))
+
+
+def _callers(given: Mapping[str, Any]) -> Callers:
+    if given["callers"] is not None:
+        return read_callers(given["callers"])
+    if not given["dev"]:
+        terminal.say(
+            "without --callers whoever reaches this node may ask, and all of them are one caller", fg="yellow"
+        )
+    return Callers()
 
 
 def _settings(given: Mapping[str, Any]) -> EngineSettings:

@@ -17,10 +17,11 @@ from ringfence_house.protocol.faults import ProtocolFault
 from ringfence_house_node.server import inner
 from ringfence_house_node.server.admission import Full, OverShare
 from ringfence_house_node.server.body import Body, BodyRefused, Gone
-from ringfence_house_node.server.inner import Expected, InnerFault
+from ringfence_house_node.server.inner import Caller, Expected, InnerFault
 from ringfence_house_node.server.metrics import Outcome
 from ringfence_house_node.server.node import Node
 from ringfence_house_node.server.opening import Opened, Unopened, open_request
+from ringfence_house_node.server.replay import NoRoom
 from ringfence_house_node.server.reply import Reply, fields_of, relay
 from ringfence_house_node.service import Call
 
@@ -127,7 +128,8 @@ class _Exchange:
     async def _answer(self) -> None:
         try:
             call, caller = self._checked(await self._decoded())
-            async with self._node.admission.seat(caller):
+            self._remember()
+            async with self._node.admission.seat(caller.name, turn=caller.turn):
                 answer = await self._node.service.respond(call)
                 load = self._node.admission.load
                 await relay(answer, self._reply, load=load, heartbeat_s=self._node.limits.heartbeat_s)
@@ -155,19 +157,30 @@ class _Exchange:
         plain.clear()
         return request
 
-    def _checked(self, request: BinaryRequest) -> tuple[Call, str]:
+    def _checked(self, request: BinaryRequest) -> tuple[Call, Caller]:
         """The call, and by whom; each check of house-protocol, in order."""
         node, key = self._node, self._opened.key
         fields = inner.read_fields(request)
         inner.check_date(fields.date, now=node.clock())
-        # INVARIANT: asked and remembered in one step, so of two that come at once one is refused.
-        if not node.replays.first(self._opened.enc, now=node.clock(), window_s=inner.REPLAY_WINDOW_S):
-            raise InnerFault(409, "replayed", "the request was seen before")
+        caller = inner.caller_of(fields, node.callers)
         expected = Expected(digest=key.evidence.digest, release=node.release_id, model=node.model)
         inner.check_expectation(fields, expected)
         inner.check_target(request, fields)
-        caller = inner.named_caller(fields, node.callers)
         return inner.call_of(request, fields, caller), caller
+
+    def _remember(self) -> None:
+        """Lets a request pass once.
+
+        INVARIANT: asked and remembered in one step, so of two that come at once one is refused; and nothing computes
+        for a request that is not remembered.
+        """
+        node = self._node
+        try:
+            first = node.replays.first(self._opened.enc, now=node.clock(), window_s=inner.REPLAY_WINDOW_S)
+        except NoRoom:
+            raise Full(node.limits.queue_s) from None
+        if not first:
+            raise InnerFault(409, "replayed", "the request was seen before")
 
     async def _fault(self, fault: InnerFault, load: float | None = None) -> None:
         kind = "server_error" if fault.status >= 500 else "invalid_request_error"  # noqa: PLR2004

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ringfence.cli.failure import Misuse
 from ringfence_house.attestation.claims import ReleaseClaim
 from ringfence_house_node.engine import EngineSettings
+from ringfence_house_node.server.listening import is_loopback
 from ringfence_house_node.server.measuring import measures_of
 
 if TYPE_CHECKING:
@@ -42,6 +43,11 @@ def check_identity(given: Mapping[str, Any]) -> None:
         wrong = [option for name, option in _NEEDED.items() if given[name] is not None]
         if wrong:
             raise Misuse(f"--dev makes its own identity, without {wrong[0]}", way_out="leave one of them out")
+        if not is_loopback(given["host"]):
+            raise Misuse(
+                f"a development node is for this machine alone, not for {given['host']}",
+                way_out="--host 127.0.0.1, or a node with an identity of its own",
+            )
         return
     if given["state"] is not None:
         raise Misuse("--state is the folder of --dev", way_out="add --dev, or leave it out")

@@ -50,6 +50,14 @@ class Expected:
     model: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks: `name` has a share of the queue, `turn` says with whom it takes turns."""
+
+    name: str
+    turn: str
+
+
 def read_fields(request: BinaryRequest) -> Fields:
     """The fields, each at most once.
 
@@ -107,8 +115,9 @@ def check_target(request: BinaryRequest, fields: Fields) -> None:
         raise InnerFault(415, "media_type_unknown", "the content of a request is application/json")
 
 
-def named_caller(fields: Fields, callers: Callers) -> str:
-    """The caller by whom turns are taken: a name, or where nobody is named what the tenant field says.
+def caller_of(fields: Fields, callers: Callers) -> Caller:
+    """The caller that the operator named. Where nobody is named all are one, and tenants take turns: a tenant field
+    is what a client says of itself, so it earns nobody a share.
 
     Raises:
         InnerFault: a stranger, where the operator names callers.
@@ -116,14 +125,14 @@ def named_caller(fields: Fields, callers: Callers) -> str:
     name = callers.name(fields.authorization)
     if name is None:
         raise InnerFault(401, "caller_unknown", "the request carries no token that is known here")
-    return name or f"tenant {fields.tenant or ''}"
+    return Caller(name=name, turn=name or f"tenant {fields.tenant or ''}")
 
 
-def call_of(request: BinaryRequest, fields: Fields, caller: str) -> Call:
+def call_of(request: BinaryRequest, fields: Fields, caller: Caller) -> Call:
     """What the service gets: its tenant is one caller's, so that two callers who name one never share work."""
     tenant = None
     if fields.tenant is not None:
-        tenant = hashlib.sha256(f"{caller}\0{fields.tenant}".encode()).hexdigest()
+        tenant = hashlib.sha256(f"{caller.turn}\0{fields.tenant}".encode()).hexdigest()
     return Call(path=request.path, body=request.content, tenant=tenant)
 
 
@@ -156,13 +165,14 @@ def _field(fields: Sequence[tuple[bytes, bytes]], name: bytes) -> str | None:
 
 __all__ = [
     "REPLAY_WINDOW_S",
+    "Caller",
     "Expected",
     "Fields",
     "InnerFault",
     "call_of",
+    "caller_of",
     "check_date",
     "check_expectation",
     "check_target",
-    "named_caller",
     "read_fields",
 ]

@@ -8,11 +8,16 @@ MAX_REMEMBERED = 200_000
 """About 40 MB. At the longest window, 240 s, that is more than 800 requests a second."""
 
 
+class NoRoom(Exception):
+    """There is no room to remember one more request."""
+
+
 class Replays:
     """The `enc` of each request within the window of its date. RAM only.
 
     INVARIANT: an entry lives until its request is too old to be accepted; when there is no room for one more, nothing
-    is forgotten early and the request is refused.
+    is forgotten early and the request is not answered. Who may ask at all is checked before, so that only callers can
+    use the room up.
     """
 
     def __init__(self, *, limit: int = MAX_REMEMBERED) -> None:
@@ -27,10 +32,15 @@ class Replays:
         """Whether `enc` comes for the first time; remembers it for `window_s` from `now`.
 
         `window_s` is one value for every call, so that entries end in the order in which they came.
+
+        Raises:
+            NoRoom: it is new, and cannot be remembered.
         """
         self._forget(now)
-        if enc in self._seen or len(self._seen) >= self._limit:
+        if enc in self._seen:
             return False
+        if len(self._seen) >= self._limit:
+            raise NoRoom
         self._seen.add(enc)
         self._ends.append((now + window_s, enc))
         return True
@@ -40,4 +50,4 @@ class Replays:
             self._seen.discard(self._ends.popleft()[1])
 
 
-__all__ = ["MAX_REMEMBERED", "Replays"]
+__all__ = ["MAX_REMEMBERED", "NoRoom", "Replays"]
