@@ -106,6 +106,13 @@ async def test_an_altered_answer_is_no_answer(
     assert TEXT.startswith(asked.partial)
 
 
+async def test_what_came_before_an_altered_chunk_is_not_lost_although_one_read_brings_both(house: HouseServer) -> None:
+    house.script.sealed = whole(lambda pieces: [b"".join(_bit(pieces))])
+    asked = await ask(house)
+    assert isinstance(asked.error, StreamBroken)
+    assert asked.partial == "".join(WORDS[:2])
+
+
 async def test_the_answer_to_another_request_is_none(house: HouseServer) -> None:
     first: list[bytes] = []
 

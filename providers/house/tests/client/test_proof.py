@@ -12,6 +12,7 @@ from providers.house.tests.client.support import TEXT, Client, ask, nothing_left
 
 from ringfence.errors import AttestationFailed, ConnectFailed, Unavailable
 from ringfence.provider import Available, NotAvailable
+from ringfence_house.releases.kept import KEPT_FILE
 from ringfence_house.testing import RESET, Fleet, HouseServer
 from ringfence_house.testing.fleet import release
 
@@ -215,6 +216,25 @@ async def test_what_cannot_be_used_is_found_without_a_request(house: HouseServer
         assert asked.error.way_out
         state = await client.provider.availability(client.recipient)
         assert isinstance(state, NotAvailable)
+    assert not house.fetched
+    assert nothing_left(house)
+
+
+async def test_what_can_be_done_about_the_repository_is_told(house: HouseServer, tmp_path: Path) -> None:
+    assert (await ask(house)).text == TEXT
+    (kept,) = (tmp_path / "state").rglob(KEPT_FILE)
+    kept.write_bytes(b"{}")
+    asked = await ask(house)
+    assert isinstance(asked.error, AttestationFailed)
+    assert f"remove {kept}" in str(asked.error.way_out)
+
+
+async def test_before_a_house_was_looked_at_nothing_is_said_of_its_nodes(house: HouseServer) -> None:
+    """As `ringfence doctor` asks, which knows no recipient."""
+    async with Client(house) as client:
+        (finding,) = await client.provider.diagnose()
+        assert (finding.level, finding.subject) == ("ok", "nodes")
+        assert "none was looked at" in finding.detail
     assert not house.fetched
     assert nothing_left(house)
 

@@ -13,12 +13,17 @@ from ringfence_house.client.outside import NodeGone
 from ringfence_house.errors import HouseProtocolError, StreamTruncated
 from ringfence_house.protocol.bhttp import ResponseDecoder, ResponseHead
 from ringfence_house.protocol.faults import ProtocolFault, Truncated
+from ringfence_house.protocol.names import PAD_ANSWER_BYTES
 
 if TYPE_CHECKING:
+    from ringfence.errors import ProviderError
     from ringfence_house.protocol.chunked import ResponseOpener
 
 MAX_ANSWER_BYTES: Final = 64 * 2**20
 """Of one sealed answer: text with all its padding is far below, and an endless one ends."""
+
+_STEP_BYTES: Final = min(PAD_ANSWER_BYTES)
+"""No event is shorter, so that in so much one ends at most: what goes before an altered chunk is not lost with it."""
 
 
 class Answer(httpx2.AsyncByteStream):
@@ -39,6 +44,8 @@ class Answer(httpx2.AsyncByteStream):
         self._opened = False
         """Whether anything of it was authentic."""
         self._complete = False
+        self._fault: ProviderError | None = None
+        """What was wrong with what came last; raised after what was right before it was taken."""
 
     async def head(self) -> ResponseHead:
         """Status and fields, once they have come.
@@ -77,17 +84,29 @@ class Answer(httpx2.AsyncByteStream):
         await self._outer.aclose()
 
     async def _more(self) -> None:
-        """Takes what the network brings next, or that it brings no more."""
+        """Takes what the network brings next, or that it brings no more.
+
+        Raises:
+            ProviderError: what it brought before was wrong, or it was lost.
+        """
+        if self._fault is not None:
+            raise self._fault
         piece = await self._piece()
         try:
-            self._take(self._opener.end() if piece is None else self._opener.feed(piece))
             if piece is None:
-                self._keep(self._decoder.end())
-                self._complete = True
+                self._end()
+            else:
+                for start in range(0, len(piece), _STEP_BYTES):
+                    self._take(self._opener.feed(piece[start : start + _STEP_BYTES]))
         except Truncated:
-            raise StreamTruncated("the answer of the house was cut before its authenticated end") from None
+            self._fault = StreamTruncated("the answer of the house was cut before its authenticated end")
         except ProtocolFault:
-            raise self._altered() from None
+            self._fault = self._altered()
+
+    def _end(self) -> None:
+        self._take(self._opener.end())
+        self._keep(self._decoder.end())
+        self._complete = True
 
     def _take(self, chunks: list[bytes]) -> None:
         for chunk in chunks:
