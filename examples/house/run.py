@@ -55,7 +55,7 @@ def _run(folder: Path, question: str) -> None:
             status.update("asking through the balancer")
             policy = read_policy(policy_text(model=MODEL, url=cluster.url, trust=cluster.trust))
             with Assistant(policy, audit=False) as assistant:
-                asked = assistant.stream(question, settings=Settings(max_output_tokens=48))
+                asked = assistant.stream(question, settings=Settings(max_output_tokens=24))
                 with asked as stream:
                     for text in stream.text():
                         status.stop()

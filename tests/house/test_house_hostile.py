@@ -1,12 +1,16 @@
-"""A balancer that the operator lost tries everything that it can: the client says no, or nothing at all was sent."""
+"""A balancer that the operator lost tries everything that it can: the client says no, or nothing at all was sent.
+
+Nor does what only the house may know go elsewhere, where the house seems to be down.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from examples.house.asking import Outcome, ask
+from examples.house.asking import AT_ONCE, Outcome, ask
 from examples.house.attacks import (
     ON_ANSWERS,
     ON_EVIDENCE,
@@ -19,9 +23,12 @@ from examples.house.attacks import (
 from examples.house.cluster import Cluster
 from examples.house.forged import published_again
 from examples.house.hostile_balancer import FAITHFUL, OHTTP, Attack, HostileBalancer
+from examples.house.processes import free_port
 from examples.house.sealed import parts
 
+from ringfence import AsyncAssistant
 from ringfence.errors import AttestationFailed, ProviderError, StreamBroken
+from ringfence.policy import read_policy
 from ringfence.testing import PartnerServer
 
 CANARY = "my PIN is 8812-quokka-aches"
@@ -29,6 +36,33 @@ QUESTION = f"{CANARY}; where do I keep it, and who may know of it?"
 ANSWER = f"I was asked: {QUESTION}"
 ONE_OF_TWO = "shows one node of two"
 OF_ANOTHER = {"splices the tail of another answer", "gives another request's answer"}
+DOWN = [
+    attack
+    for attack in (*ON_ANSWERS, *ON_EVIDENCE)
+    if attack.name in {"says 503 to everything", "says 502 in HTML", "has no directory", "shows no node at all"}
+]
+OVERFLOWING = """\
+version: 1
+name: down
+recipients:
+  in-house: {{ring: house, provider: house, model: scripted, directory: "{url}", trust: "{trust}",
+             min_tier: software-dev}}
+  rented:   {{ring: partner, provider: openai, model: gpt-5.2, url: "{partner}"}}
+labels:
+  public: {{}}
+  health: {{declare: true}}
+  unclassified: {{}}
+unknown: unclassified
+flow:
+  - id: house-any
+    allow: {{labels: "*", to: [house]}}
+    require: {{attested: true}}
+  - id: partner-public
+    allow: {{labels: [public], to: [partner]}}
+    consent: ask
+route:
+  - {{id: only, prefer: [in-house], fallback: [rented]}}
+"""
 
 
 def asked_of(engine: PartnerServer) -> int:
@@ -153,3 +187,40 @@ async def both_nodes_asked(balancer: HostileBalancer, policy: str) -> None:
         if len({exchange.request.fields["ringfence-node"] for exchange in balancer.seen(OHTTP)}) == 2:
             return
     raise AssertionError("one node was never chosen in twenty requests")
+
+
+# ------------------------------------------------------------------ a house that is down
+@pytest.fixture(scope="module")
+def partner() -> Iterator[PartnerServer]:
+    with PartnerServer(keyless=True) as server:
+        yield server
+
+
+async def asked_with_a_partner(url: str, cluster: Cluster, partner: PartnerServer, label: str) -> str:
+    policy = read_policy(OVERFLOWING.format(url=url, trust=cluster.trust, partner=partner.url))
+    assistant = AsyncAssistant(policy, audit=False, retry=AT_ONCE, consent=lambda _: True)
+    async with assistant:
+        return str((await assistant.respond(QUESTION, labels=[label])).receipt.recipient)
+
+
+@pytest.mark.parametrize("attack", DOWN, ids=lambda attack: attack.name)
+async def test_what_only_the_house_may_know_is_not_pushed_to_a_partner(
+    attack: Attack, balancer: HostileBalancer, cluster: Cluster, partner: PartnerServer
+) -> None:
+    balancer.attack = attack
+    partner.play()
+    with pytest.raises(ProviderError) as failed:
+        await asked_with_a_partner(balancer.url, cluster, partner, "health")
+    assert CANARY not in str(failed.value)
+    assert partner.seen() == ()
+    # The same house, the same moment: what a partner may know goes there, so it was the policy that stopped the other.
+    assert await asked_with_a_partner(balancer.url, cluster, partner, "public") == "rented"
+    assert len(partner.seen()) == 1
+
+
+async def test_nor_if_nothing_listens_there(cluster: Cluster, partner: PartnerServer) -> None:
+    partner.play()
+    async with asyncio.timeout(60):
+        with pytest.raises(ProviderError):
+            await asked_with_a_partner(f"http://127.0.0.1:{free_port()}", cluster, partner, "health")
+    assert partner.seen() == ()
