@@ -127,7 +127,7 @@ def test_a_root_of_somebody_else_in_what_is_served_is_refused(tmp_path: Path) ->
     shutil.rmtree(tmp_path / "state" / "releases")
     shutil.copytree(tmp_path / "other" / "releases", tmp_path / "state" / "releases")
     with (
-        pytest.raises(ReleasesFault, match="is not the one that was signed|is not signed"),
+        pytest.raises(ReleasesFault, match=r"is not the one that was signed|is not signed"),
         joined(tmp_path / "state", OFFER),
     ):
         pass

@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ringfence.cli.root import root
+from ringfence_house.releases.documents import NODES_FILE, encode_devices
 from ringfence_house.releases.faults import Missing
 from ringfence_house.releases.measure import measure
 from ringfence_house.releases.reader import ReleaseReader
@@ -264,3 +266,65 @@ def test_every_command_has_help(words: list[str]) -> None:
 def test_a_name_cannot_drive_the_terminal(desk: Desk) -> None:
     result = desk.type("release", "revoke", "\x1b[2Jr", exits=1)
     assert "\x1b" not in result.stderr
+
+
+# ---------------------------------------------------------------- what somebody without keys put there
+
+
+def inject(served: Path) -> None:
+    """Lets one more machine serve, in a document with the right hash in targets whose signatures do not hold."""
+    (path,) = (served / "metadata").glob("1.targets.json")
+    targets = json.loads(path.read_bytes())
+    content = encode_devices({"EVIL": Device(serial="EVIL", ueid="evil")})
+    digest = sha256(content).hexdigest()
+    targets["signed"]["targets"][NODES_FILE] = {"length": len(content), "hashes": {"sha256": digest}}
+    path.write_text(json.dumps(targets))
+    (served / "targets" / f"{digest}.{NODES_FILE}").write_bytes(content)
+
+
+COMMANDS = [
+    ["sign"],
+    ["publish"],
+    ["release", "list"],
+    ["release", "add", "r2", *FACTS, "--context-tokens", "10"],
+    ["release", "revoke", "r1"],
+    ["inventory", "list"],
+    ["inventory", "add", "C02A", "--ueid", "u1"],
+    ["inventory", "revoke", "C02A"],
+    ["keys", "rotate", "targets-1", "--into", "new"],
+]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: " ".join(words[:2]))
+def test_no_command_builds_on_what_nobody_signed(desk: Desk, words: list[str]) -> None:
+    inject(Path("releases"))
+    before = files(desk.folder)
+    result = desk.type(*words, exits=1)
+    assert "error: the targets in releases is not signed by enough of its keys" in result.stderr
+    assert not result.stdout
+    assert files(desk.folder) == before
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: " ".join(words[:2]))
+def test_no_command_goes_by_keys_without_a_root(desk: Desk, words: list[str]) -> None:
+    Path("keys/second/root.json").unlink()
+    result = desk.type(*words, exits=1)
+    assert "error: no root.json lies with the keys in keys/second" in result.stderr
+    assert "try: put the trust file there, as clients have it" in result.stderr
+
+
+def test_a_person_sees_what_is_signed(desk: Desk) -> None:
+    nothing = "no release and no machine is added, revoked or removed"
+    assert nothing in desk.type("sign").stdout
+    assert "added: machine C02A" in desk.type("inventory", "add", "C02A", "--ueid", "u1").stdout
+    assert nothing in desk.type("publish").stdout
+    found = desk.json("inventory", "revoke", "C02A")["changes"]
+    assert found["machines"] == {"added": [], "revoked": ["C02A"], "restored": [], "changed": [], "removed": []}
+    assert not any(desk.json("sign")["changes"]["releases"].values())
+
+
+def test_a_person_sees_what_was_signed_without_him(desk: Desk) -> None:
+    shutil.copytree("keys", "thief")
+    desk.type("inventory", "add", "EVIL", "--ueid", "u1", "--keys", "thief")
+    assert "added: machine EVIL" in desk.type("sign").stdout
+    assert "added: machine EVIL" not in desk.type("sign").stdout

@@ -24,8 +24,8 @@ def init(*, into: Path, folder: Path, as_json: bool) -> None:
     """Makes the keys below DIR and, signed with them, an empty repository.
 
     The keys lie in four folders, each to be moved to whoever holds it: first and second (a person each), publishing
-    (the machine that renews the list every day) and spare (a safe). They are not encrypted. With the keys lies root.json:
-    what every later command checks the repository by, before it signs anything.
+    (the machine that renews the list every day) and spare (a safe). They are not encrypted. With the keys lies
+    root.json: what every later command checks the repository by, before it signs anything.
     """
     from ringfence_house.releases.keys import HOLDERS  # noqa: PLC0415
     from ringfence_house.releases.repository import Repository  # noqa: PLC0415

@@ -23,9 +23,9 @@ _BY_PEOPLE = ("root", "targets")
 def sign(*, keys: tuple[Path, ...], folder: Path, as_json: bool) -> None:
     """Signs the list of releases and machines for another 30 days.
 
-    Says first which ids were added, revoked or removed since the keys at hand signed last. What is there must be signed,
-    though it may have ended: nothing is signed that was not. Needs two keys of the targets, and the machine's. In the second half of the root's year it renews the root too,
-    for which it needs two of its keys.
+    Says first which ids were added, revoked or removed since the keys at hand were used last. Signs nothing that was
+    not signed before, though it may have ended. Needs two keys of the targets, and the machine's. In the second half
+    of the root's year it renews the root too, for which it needs two of its keys.
     """
     repository = shared.opened(folder, keys)
     changes = shared.announce(repository, as_json=as_json)

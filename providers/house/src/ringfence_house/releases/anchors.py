@@ -59,28 +59,20 @@ def put_anchors(folders: Sequence[Path], root: bytes) -> None:
     """
     for place in _with_keys(folders):
         if not (place / ANCHOR_FILE).exists():
-            write_anchor(place, root)
+            _write(place / ANCHOR_FILE, root)
 
 
-def renew_anchor(anchor: Anchor, root: RootFile, data: bytes, seen: Seen) -> None:
-    """Brings the folder of `anchor` up to what was verified from it.
+def renewed(anchor: Anchor, root: RootFile, data: bytes, seen: Seen) -> Anchor:
+    """`anchor` brought up to what was verified from it, also in its folder.
 
     Raises:
         ReleasesFault: it cannot be written.
     """
     if root.signed.version > anchor.version:
-        write_anchor(anchor.folder, data)
+        _write(anchor.folder / ANCHOR_FILE, data)
     if seen != anchor.seen:
         _write(anchor.folder / SEEN_FILE, encode_seen(seen))
-
-
-def write_anchor(folder: Path, root: bytes) -> None:
-    """Puts `root`, which the caller verified, beside the keys in `folder`.
-
-    Raises:
-        ReleasesFault: it cannot be written.
-    """
-    _write(folder / ANCHOR_FILE, root)
+    return Anchor(folder=anchor.folder, root=root, data=data, seen=seen)
 
 
 def check_outside(places: Iterable[Path], served: Path) -> None:
@@ -203,7 +195,6 @@ __all__ = [
     "parse_root",
     "put_anchors",
     "read_anchors",
-    "renew_anchor",
+    "renewed",
     "verified_root",
-    "write_anchor",
 ]

@@ -21,7 +21,7 @@ from ringfence_house.releases.reference import Device, Release
 from ringfence_house.releases.seen import SEEN_FILE, Seen
 
 if TYPE_CHECKING:
-    from ringfence_house.releases.vendor import MetaFile, Metadata, Root, Snapshot, Targets, Timestamp
+    from ringfence_house.releases.vendor import Metadata, MetaFile, Root, Snapshot, Targets, Timestamp
 
 _MOST_BYTES: Final = documents.MAX_DOCUMENT_BYTES
 _COPY: Final = "look who changed it, then put a copy of the repository back"
@@ -100,7 +100,7 @@ def _signed(folder: Path, root: Root, role: str, data: bytes, wanted: MetaFile |
     """The metadata of `role` in `data`, which enough keys signed, and which is what `wanted` names."""
     from ringfence_house.releases.vendor import Metadata, exceptions  # noqa: PLC0415
 
-    found: Metadata[Any] = Metadata.from_bytes(data)
+    found = Metadata[Any].from_bytes(data)
     try:
         root.verify_delegate(role, found.signed_bytes, found.signatures)
     except exceptions.UnsignedMetadataError:

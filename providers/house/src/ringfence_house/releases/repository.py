@@ -41,7 +41,8 @@ class Repository:
         self._folder = folder
         self._keys = (keys,) if isinstance(keys, Path) else tuple(keys)
         newest_root(folder)  # where there is none, that is what to say
-        self._read()
+        self._anchors = anchors.read_anchors(self._keys, served=folder)
+        self._now_published = read_published(folder, self._anchors)
         self._releases = dict(self._now_published.releases)
         self._devices = dict(self._now_published.devices)
 
@@ -60,7 +61,9 @@ class Repository:
         files = _first_files(Signing(ring=KeyRing([keys]), roots=[root], folders=[keys]), root, at)
         anchors.put_anchors([keys], files["metadata/1.root.json"])
         _write(folder, files)
-        return cls(folder, keys=keys)
+        created = cls(folder, keys=keys)
+        created._take_over(created._keys)
+        return created
 
     @property
     def releases(self) -> Mapping[str, Release]:
@@ -188,24 +191,28 @@ class Repository:
         made = make_key(into, name)
         try:
             anchors.put_anchors([into], self._now_published.root_bytes)
-            read_published(self._folder, anchors.read_anchors((*self._keys, into), served=self._folder))
             following = signing.with_key_replaced(root, name, made.public_key, at)
-            self._publish(at, targets=name.startswith("targets"), snapshot=True, root=following, keys=(into,))
+            folders = (*self._keys, into)
+            self._sign_and_write(at, targets=name.startswith("targets"), snapshot=True, root=following, folders=folders)
         except ReleasesFault:
-            if newest_root(self._folder) == root.version:
-                (into / f"{name}.pem").unlink(missing_ok=True)
+            # The root is written last: it does not list the new key yet.
+            (into / f"{name}.pem").unlink(missing_ok=True)
             raise
+        self._take_over(folders)
 
-    def _publish(
+    def _publish(self, now: float, *, targets: bool, root: Root | None = None) -> None:
+        self._sign_and_write(now, targets=targets, snapshot=False, root=root, folders=self._keys)
+        self._take_over(self._keys)
+
+    def _sign_and_write(
         self,
         now: float,
         *,
         targets: bool,
-        snapshot: bool = False,
-        root: Root | None = None,
-        keys: Sequence[Path] = (),
+        snapshot: bool,
+        root: Root | None,
+        folders: Sequence[Path],
     ) -> None:
-        folders = (*self._keys, *keys)
         roots = [self._now_published.root.signed, *([root] if root is not None else [])]
         signer = Signing(ring=KeyRing(folders), roots=roots, folders=folders)
         files = self._files(signer, now, targets=targets, snapshot=snapshot)
@@ -213,25 +220,21 @@ class Repository:
             files[f"metadata/{root.version}.root.json"] = signer.sign(root, must=roots)[1]
         try:
             with locked(self._folder / ".lock", timeout_s=_LOCK_TIMEOUT_S):
-                self._check_nobody_else()
+                self._check_nobody_else(folders)
                 _write(self._folder, files)
         except Held:
             raise _busy() from None
         except OSError as fault:
             raise _not_writable(self._folder, fault) from None
-        self._keys = folders
-        self._read()
-        self._remember()
 
-    def _read(self) -> None:
-        self._anchors = anchors.read_anchors(self._keys, served=self._folder)
-        self._now_published = read_published(self._folder, self._anchors)
-
-    def _remember(self) -> None:
-        """Brings every folder of keys that is at hand up to what is published."""
-        now = self._now_published
-        for anchor in self._anchors:
-            anchors.renew_anchor(anchor, now.root, now.root_bytes, now.seen())
+    def _take_over(self, folders: Sequence[Path]) -> None:
+        """Goes on from what was just published, and so does every holder of keys that is at hand."""
+        self._keys = tuple(folders)
+        self._now_published = now_published = read_published(self._folder, self._anchors)
+        seen = now_published.seen()
+        self._anchors = tuple(
+            anchors.renewed(anchor, now_published.root, now_published.root_bytes, seen) for anchor in self._anchors
+        )
 
     def _files(self, signer: Signing, now: float, *, targets: bool, snapshot: bool) -> dict[str, bytes]:
         """What to write, in the order of writing: the timestamp after all that it leads to."""
@@ -254,7 +257,8 @@ class Repository:
         files["metadata/timestamp.json"] = signer.sign(timestamp)[1]
         return files
 
-    def _check_nobody_else(self) -> None:
+    def _check_nobody_else(self, folders: Sequence[Path]) -> None:
+        self._anchors = anchors.read_anchors(folders, served=self._folder)
         on_disk = read_published(self._folder, self._anchors)
         mine = self._now_published
         if (on_disk.targets.signed.version, on_disk.root.signed.version) != (
