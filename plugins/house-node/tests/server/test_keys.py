@@ -7,12 +7,15 @@ import time
 from pathlib import Path
 
 import pytest
-from support import Gate, House, Inner, ScriptedService, opened, served, until
+from support import RELEASE, Gate, House, Inner, ScriptedService, opened, served, until
 
 from ringfence.errors import Unavailable
 from ringfence_house.attestation.claims import read_claims
 from ringfence_house.attestation.evidence import parse_directory, parse_evidence
 from ringfence_house.protocol import names
+from ringfence_house_node.attestors.development import DevelopmentAttestor
+from ringfence_house_node.server import keys
+from ringfence_house_node.server.keys import KeyRing
 from ringfence_house_node.server.limits import Limits
 
 
@@ -106,6 +109,77 @@ async def test_a_rotation_that_fails_is_tried_again(tmp_path: Path, monkeypatch:
         keeping.cancel()
 
         assert (await house.ask()).whole
+
+
+class Times:
+    """Both clocks of a ring, as a test sets them."""
+
+    def __init__(self) -> None:
+        self.unix_s = time.time()
+        self.monotonic_s = 1000.0
+
+    def ring(self, folder: Path) -> KeyRing:
+        attestor = DevelopmentAttestor.open(folder / "ca", folder / "ak.key", serial="DEVTEST0001", ueid="dev-ueid")
+        ring = KeyRing(
+            *(attestor, RELEASE),
+            life_s=3600,
+            grace_s=300,
+            clock=lambda: self.unix_s,
+            monotonic_s=lambda: self.monotonic_s,
+        )
+        ring.rotate()
+        return ring
+
+
+@pytest.mark.parametrize("step_s", [4000, -36_000], ids=["forward", "back"])
+async def test_after_a_step_of_the_clock_there_is_a_new_key_within_seconds(
+    tmp_path: Path, step_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times, slept = Times(), list[float]()
+    ring = times.ring(tmp_path)
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        await real(0)
+
+    real = asyncio.sleep
+    monkeypatch.setattr(keys.asyncio, "sleep", sleep)
+    keeping = asyncio.create_task(ring.keep())
+    while len(slept) < 3:  # noqa: ASYNC110  (how often it looked is no event)
+        await real(0)
+    assert ring.rotations == 1
+    times.unix_s += step_s
+    before = len(slept)
+    while ring.rotations < 2:  # noqa: ASYNC110
+        await real(0.001)
+        assert sum(slept[before:]) < 100_000
+    keeping.cancel()
+
+    assert max(slept) <= 5
+    assert ring.current is not None
+    assert ring.current.begins.unix_s == times.unix_s
+
+
+@pytest.mark.parametrize("back_s", [0, 36_000])
+def test_a_clock_that_is_set_back_lengthens_no_key(tmp_path: Path, back_s: float) -> None:
+    times = Times()
+    ring = times.ring(tmp_path)
+    times.unix_s -= back_s
+    times.monotonic_s += 3599
+    offered = ring.current
+    times.monotonic_s += 2
+    ended, accepted = ring.current, ring.alive
+    times.monotonic_s += 300
+
+    assert (offered is not None, ended, len(accepted), ring.alive) == (True, None, 1, ())
+
+
+def test_a_machine_that_slept_offers_no_key_of_before(tmp_path: Path) -> None:
+    times = Times()
+    ring = times.ring(tmp_path)
+    times.unix_s += 3901
+
+    assert (ring.current, ring.alive) == (None, ())
 
 
 async def test_evidence_with_a_nonce_is_made_for_who_asks(house: House) -> None:

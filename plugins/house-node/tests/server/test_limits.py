@@ -284,7 +284,7 @@ async def test_what_is_refused_holds_no_room_while_its_rest_is_dropped(tmp_path:
     async with served(tmp_path, limits=limits) as house, Connection.to(house) as connection:
         sealed = house.seal(b"x" * 20_000, chunk=4096)
         broken = bytearray(sealed.body[:12_000])
-        broken[sealed.edges[1] + 10] ^= 1
+        broken[sealed.edges[0] + 10] ^= 1
         # It is refused for a chunk that does not open, and its end does not come.
         await connection.post(bytes(broken), end=False)
         async with asyncio.timeout(20):
