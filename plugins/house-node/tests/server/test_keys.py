@@ -145,12 +145,12 @@ async def test_after_a_step_of_the_clock_there_is_a_new_key_within_seconds(
     real = asyncio.sleep
     monkeypatch.setattr(keys.asyncio, "sleep", sleep)
     keeping = asyncio.create_task(ring.keep())
-    while len(slept) < 3:  # noqa: ASYNC110  (how often it looked is no event)
+    while len(slept) < 3:
         await real(0)
     assert ring.rotations == 1
     times.unix_s += step_s
     before = len(slept)
-    while ring.rotations < 2:  # noqa: ASYNC110
+    while ring.rotations < 2:
         await real(0.001)
         assert sum(slept[before:]) < 100_000
     keeping.cancel()

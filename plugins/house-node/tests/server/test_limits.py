@@ -288,7 +288,7 @@ async def test_what_is_refused_holds_no_room_while_its_rest_is_dropped(tmp_path:
         # It is refused for a chunk that does not open, and its end does not come.
         await connection.post(bytes(broken), end=False)
         async with asyncio.timeout(20):
-            while await house.metric('ringfence_node_requests_total{outcome="unopened"}') < 1:
+            while await house.metric('ringfence_node_requests_total{outcome="unopened"}') < 1:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
         assert _hold(house.node.rooms, coming=0, long=0)

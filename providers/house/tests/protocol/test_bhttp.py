@@ -381,13 +381,13 @@ def test_a_server_may_read_requests_of_known_length_alone() -> None:
 @pytest.mark.parametrize("section", ["known", "indeterminate", "written"])
 def test_fields_are_counted(section: str) -> None:
     many = [(b"a", b"")] * (MAX_FIELDS + 1)
+    reading = {
+        "known": lambda: read(known(fields=lines(*many))),
+        "indeterminate": lambda: read(b"\3\x40\xc8" + lines(*many) + b"\0\0\0"),
+        "written": lambda: request(many),
+    }
     with pytest.raises(TooLong):
-        if section == "known":
-            read(known(fields=lines(*many)))
-        elif section == "indeterminate":
-            read(b"\3\x40\xc8" + lines(*many) + b"\0\0\0")
-        else:
-            request(many)
+        reading[section]()
     assert len(decode_request(request(many[1:])).fields) == MAX_FIELDS
 
 

@@ -91,9 +91,7 @@ def _callers(given: Mapping[str, Any]) -> Callers:
     if given["callers"] is not None:
         return read_callers(given["callers"])
     if not given["dev"]:
-        terminal.say(
-            "without --callers whoever reaches this node may ask, and all of them are one caller", fg="yellow"
-        )
+        terminal.say("without --callers whoever reaches this node may ask, and all of them are one caller", fg="yellow")
     return Callers()
 
 

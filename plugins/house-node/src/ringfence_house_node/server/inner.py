@@ -116,8 +116,9 @@ def check_target(request: BinaryRequest, fields: Fields) -> None:
 
 
 def caller_of(fields: Fields, callers: Callers) -> Caller:
-    """The caller that the operator named. Where nobody is named all are one, and tenants take turns: a tenant field
-    is what a client says of itself, so it earns nobody a share.
+    """The caller that the operator named; where nobody is named all are one, and tenants take turns.
+
+    A tenant field is what a client says of itself, so it earns nobody a share.
 
     Raises:
         InnerFault: a stranger, where the operator names callers.

@@ -1,9 +1,10 @@
 """Binary HTTP (RFC 9292), strict and bounded: one spelling of a length, lower-case names, padding of zeros only.
 
-All that goes before the content, and the trailers after it, may take MAX_FIELDS_BYTES each, in MAX_FIELDS fields.
-Content of indeterminate length may come in a thousand pieces of any size; more of them must hold 64 bytes on average,
-so that what a message costs to read follows from its length. Trailers are read and let go. Section 3.8 lets a sender leave out what is empty at the end; here nothing may be left out, because a message
-without its end cannot be told from one that was cut.
+All that goes before the content, and the trailers after it, may take MAX_FIELDS_BYTES each, in MAX_FIELDS fields a
+section. Content of indeterminate length may come in a thousand pieces of any size; more of them must hold 64 bytes on
+average, so that what a message costs to read follows from its length. Trailers are read and let go. Section 3.8 lets
+a sender leave out what is empty at the end; here nothing may be left out, because a message without its end cannot be
+told from one that was cut.
 """
 
 from __future__ import annotations
