@@ -72,7 +72,7 @@ class House:
 
     def __init__(self, *answers: Found | LookFailed | Exception) -> None:
         self.answers = list(answers)
-        self.looks = 0
+        self.looks: int = 0
         self.at_once = self.most_at_once = 0
 
     async def look(self) -> Found:
