@@ -14,7 +14,6 @@ from ringfence_house.attestation.claims import read_claims
 from ringfence_house.attestation.evidence import parse_directory, parse_evidence
 from ringfence_house.protocol import names
 from ringfence_house_node.attestors.development import DevelopmentAttestor
-from ringfence_house_node.server import keys
 from ringfence_house_node.server.keys import KeyRing
 from ringfence_house_node.server.limits import Limits
 
@@ -143,7 +142,7 @@ async def test_after_a_step_of_the_clock_there_is_a_new_key_within_seconds(
         await real(0)
 
     real = asyncio.sleep
-    monkeypatch.setattr(keys.asyncio, "sleep", sleep)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
     keeping = asyncio.create_task(ring.keep())
     while len(slept) < 3:
         await real(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import pytest
@@ -381,7 +381,7 @@ def test_a_server_may_read_requests_of_known_length_alone() -> None:
 @pytest.mark.parametrize("section", ["known", "indeterminate", "written"])
 def test_fields_are_counted(section: str) -> None:
     many = [(b"a", b"")] * (MAX_FIELDS + 1)
-    reading = {
+    reading: dict[str, Callable[[], object]] = {
         "known": lambda: read(known(fields=lines(*many))),
         "indeterminate": lambda: read(b"\3\x40\xc8" + lines(*many) + b"\0\0\0"),
         "written": lambda: request(many),

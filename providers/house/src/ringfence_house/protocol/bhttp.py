@@ -231,7 +231,7 @@ class _Decoder(Incremental[HeadT | bytes], Generic[HeadT]):
 
 
 class _RequestDecoder(_Decoder[BinaryRequest]):
-    _framings = (_REQUEST_KNOWN, _REQUEST_OPEN)
+    _framings: ClassVar[tuple[int, ...]] = (_REQUEST_KNOWN, _REQUEST_OPEN)
 
     def _head(self, *, known: bool) -> Reading[BinaryRequest]:
         method = yield from self._control(_METHOD)
