@@ -7,6 +7,7 @@ two set-up commands, which make an environment, are run by `.ci/run`.
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,18 +17,26 @@ from tests.one_process import Done, run_together
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SET_UP = re.compile(r"<!-- command: \w+ -->.*?<!-- end -->", re.DOTALL)
+PORT = "8443"
 BLOCKS = blocks(SET_UP.sub(lambda found: "\n" * found.group().count("\n"), README))
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, port: str) -> Path:
     """What a reader's folder holds: the clone's examples and providers, and the files the README tells to write."""
     place = tmp_path_factory.mktemp("readme")
     copy_clone(place, "examples", "providers")
     for block in BLOCKS:
         if named := block.named():
-            write(place / named, block.text)
+            write(place / named, block.text.replace(PORT, port))
     return place
+
+
+@pytest.fixture(scope="module")
+def port() -> str:
+    """Takes the place of the README's port: somebody else on this machine may have that one."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return str(free.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -64,12 +73,15 @@ def test_a_python_snippet_of_the_readme_runs(block: Block, done: dict[int, Done]
 
 @pytest.mark.model
 @pytest.mark.parametrize("promised", commands(BLOCKS), ids=lambda one: f"{one.line}-{one.command[:50]}")
-def test_a_command_of_the_readme_does_what_it_says(promised: Command, folder: Path, servers: list[Server]) -> None:
-    if promised.command.endswith(" &"):
-        servers.append(server := start(promised.command, folder))
-        assert server.up(promised.shows), f"README.md:{promised.line}: {server.text()}"
+def test_a_command_of_the_readme_does_what_it_says(
+    promised: Command, folder: Path, servers: list[Server], port: str
+) -> None:
+    command = promised.command.replace(PORT, port)
+    if command.endswith(" &"):
+        servers.append(server := start(command, folder))
+        assert server.up(promised.shows.replace(PORT, port)), f"README.md:{promised.line}: {server.text()}"
         return
-    done = run(promised.command, folder, shell=True)
+    done = run(command, folder, shell=True)
     assert done.returncode == promised.code, f"README.md:{promised.line}: {done.stdout}{done.stderr}"
 
 

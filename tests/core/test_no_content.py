@@ -152,7 +152,7 @@ def test_every_public_dataclass_that_can_hold_text_is_looked_at() -> None:
     """A class added later must be put into `_holders`, or named here as one that holds none."""
     holds_none = {
         *("Adjustment", "Finish", "TextStart", "TextEnd", "ReasoningStart", "ToolCallStart", "ToolCallEnd"),
-        *("UsageReport", "Usage", "Joined", "Attempt", "Receipt", "Manifest", "ModelCard", "Available"),
+        *("UsageReport", "Usage", "Joined", "Attempt", "Attestation", "Receipt", "Manifest", "ModelCard", "Available"),
         *("Downloadable", "Downloading", "NotAvailable", "DownloadProgress", "Finding", "Embeddings"),
         *("Network", "ToolLimits", "ToolFinished", "TurnStarted"),
     }
