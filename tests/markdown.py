@@ -72,6 +72,12 @@ def commands(of: Iterable[Block]) -> list[Command]:
     return [command for block in of if block.kind == "console" for command in commands_of(block)]
 
 
+def as_shown(shown: str, printed: str) -> bool:
+    """Whether `printed` is what the document shows, `…` standing for anything."""
+    parts = shown.split("…")
+    return re.fullmatch(".*".join(map(re.escape, parts)), printed.rstrip("\n"), re.DOTALL) is not None
+
+
 def copy_clone(place: Path, *names: str) -> None:
     """Puts folders of the clone where the reader stands."""
     for name in names:

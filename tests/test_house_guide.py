@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.markdown import ROOT, Command, blocks, commands, commands_of, run
-from tests.test_policy_guide import as_shown
+from tests.markdown import ROOT, Command, as_shown, blocks, commands, commands_of, run
 
 from ringfence_house.releases.faults import Missing
 from ringfence_house.releases.keys import HOLDERS

@@ -15,7 +15,19 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from tests.markdown import ROOT, Block, Command, blocks, commands, commands_of, copy_clone, environment, run, write
+from tests.markdown import (
+    ROOT,
+    Block,
+    Command,
+    as_shown,
+    blocks,
+    commands,
+    commands_of,
+    copy_clone,
+    environment,
+    run,
+    write,
+)
 
 from ringfence.cli.root import root
 from ringfence.policy import check_file, keys
@@ -116,12 +128,6 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> Followed:
         for command in commands_of(block) if block.kind == "console" else ():
             printed[command.line] = said(command.command, folder)
     return Followed(folder, printed, faults)
-
-
-def as_shown(shown: str, printed: str) -> bool:
-    """Whether `printed` is what the guide shows."""
-    parts = shown.split("…")
-    return re.fullmatch(".*".join(map(re.escape, parts)), printed.rstrip("\n"), re.DOTALL) is not None
 
 
 def _line(one: Block | Command) -> str:

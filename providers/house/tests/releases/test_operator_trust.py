@@ -171,6 +171,33 @@ def test_one_role_does_not_stand_for_another(house: House) -> None:
     refused(house, r"the timestamp in .* is not signed")
 
 
+def test_targets_that_were_signed_once_do_not_stand_for_the_newest(house: House) -> None:
+    metadata = house.folder / "releases" / "metadata"
+    shutil.copy(metadata / "1.targets.json", metadata / "2.targets.json")
+    refused(house, "is not the one that was signed")
+
+
+def test_other_targets_of_the_same_number_do_not_stand_for_those_that_were_published(house: House) -> None:
+    root = Metadata[Root].from_bytes(house.root).signed
+    signer = Signing(ring=KeyRing([house.folder / "keys"]), roots=[root], folders=[])
+    content = {name: house.document(name) for name in documents.FILES}
+    other = signer.sign(signing.new_targets(content, 2, NOW + DAY))[1]
+    (house.folder / "releases" / "metadata" / "2.targets.json").write_bytes(other)
+    refused(house, "is not the one that was signed")
+
+
+def test_thieves_of_the_publishing_keys_give_old_targets_no_new_number(house: House) -> None:
+    metadata = house.folder / "releases" / "metadata"
+    root = Metadata[Root].from_bytes(house.root).signed
+    signer = Signing(ring=KeyRing([house.folder / "keys" / "publishing"]), roots=[root], folders=[])
+    old = (metadata / "1.targets.json").read_bytes()
+    snapshot = signer.sign(signing.new_snapshot(old, 7, 7, NOW))[1]
+    (metadata / "7.targets.json").write_bytes(old)
+    (metadata / "7.snapshot.json").write_bytes(snapshot)
+    (metadata / "timestamp.json").write_bytes(signer.sign(signing.new_timestamp(snapshot, 7, 7, NOW))[1])
+    refused(house, "is not the one that was signed")
+
+
 def test_a_document_that_is_not_the_signed_one_is_refused(house: House) -> None:
     name = house.named(documents.NODES_FILE)
     path = house.folder / "releases" / name
