@@ -174,7 +174,8 @@ class HostileBalancer:
         await self._over.wait()
         server.close()
         self._abort()
-        # Again, since one that was accepted last begins only now.
+        # A connection that was accepted last has no task before the loop went round.
+        await asyncio.sleep(0.05)
         while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
             for task in tasks:
                 task.cancel()

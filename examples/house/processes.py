@@ -1,6 +1,6 @@
 """Child processes of an example or a test: started in the background, waited for, and ended whatever happens.
 
-Each has a watch that ends it should this process be gone without a word.
+They also end where this process is gone without a word.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
 LOOPBACK = "127.0.0.1"
-_WATCH = "read -r _; kill -KILL -- -$1"
-"""In sh: its stdin ends with the process that holds the other side, and then the group of processes $1 ends."""
+_WATCHED = 'exec 3<&0; (read -r _ <&3; kill -s KILL -- -$$) & exec "$@" </dev/null 3<&-'
+"""In sh: becomes the command, beside a watch. Its stdin ends with the process at the other end, and then the group."""
 _OPENER = build_opener(ProxyHandler({}))  # no proxy stands between this machine and itself
 
 
@@ -50,7 +50,6 @@ class Background:
         self._ready_url = ready_url
         self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
-        self._watch: subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int:
@@ -67,16 +66,13 @@ class Background:
         """Starts it, and returns at once."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603  (the commands are ours)
-                self._command,
-                stdin=subprocess.DEVNULL,
+                ["/bin/sh", "-c", _WATCHED, "sh", *self._command],
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 env=self._environment,
                 start_new_session=True,
             )
-        self._watch = subprocess.Popen(  # noqa: S603
-            ["/bin/sh", "-c", _WATCH, "sh", str(self._process.pid)], stdin=subprocess.PIPE, start_new_session=True
-        )
 
     def wait(self, within_s: float, on_wait: Callable[[], None] = lambda: None) -> None:
         """Returns when it answers that it is ready.
@@ -95,10 +91,11 @@ class Background:
 
     def kill(self) -> None:
         """Ends it, and whatever it started, without a word."""
-        self._end_watch()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._wait_for_end(5)
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
 
     def stop(self, within_s: float = 10.0) -> None:
         """Asks it to end, and ends it if it does not. Idempotent."""
@@ -115,12 +112,6 @@ class Background:
         """The end of its log."""
         text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
         return " · ".join(text.strip().splitlines()[-5:]) or "it said nothing"
-
-    def _end_watch(self) -> None:
-        if self._watch is not None:
-            self._watch.kill()
-            self._watch.communicate()
-            self._watch = None
 
     def _wait_for_end(self, within_s: float) -> bool:
         if self._process is None:
