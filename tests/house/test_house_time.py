@@ -62,7 +62,7 @@ async def answered_before(assistant: AsyncAssistant, until_s: float) -> bool:
 
 
 async def test_keys_rotate_under_load_and_nobody_notices(hasty: Cluster) -> None:
-    calm = Soak(requests=120, at_once=2, kill_every_s=0, reset_every_s=0, balancer_every_s=0, pace_s=0.15)
+    calm = Soak(requests=80, at_once=2, kill_every_s=0, reset_every_s=0, balancer_every_s=0, pace_s=0.15)
     tally = await soak(calm, hasty)
     assert tally.errors == {}
     assert tally.faults == {}
