@@ -14,7 +14,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from examples.house.asking import ask, policy_text
-from examples.house.attacks import ATTACKS, SLOWLY, with_stale_releases
+from examples.house.attacks import ATTACKS, SLOWLY
+from examples.house.attacks_on_proof import with_stale_releases
 from examples.house.cluster import Cluster, Engine
 from examples.house.forged import published_again
 from examples.house.hostile_balancer import FAITHFUL, OHTTP, Attack, Exchange, HostileBalancer

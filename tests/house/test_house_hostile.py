@@ -11,15 +11,8 @@ from pathlib import Path
 
 import pytest
 from examples.house.asking import AT_ONCE, Outcome, ask
-from examples.house.attacks import (
-    ON_ANSWERS,
-    ON_EVIDENCE,
-    ON_RELEASES,
-    ON_REQUESTS,
-    SLOWLY,
-    cut_after,
-    with_stale_releases,
-)
+from examples.house.attacks import ON_ANSWERS, ON_REQUESTS, SLOWLY, cut_after
+from examples.house.attacks_on_proof import ON_EVIDENCE, ON_RELEASES, with_stale_releases
 from examples.house.cluster import Cluster
 from examples.house.forged import published_again
 from examples.house.hostile_balancer import FAITHFUL, OHTTP, Attack, HostileBalancer

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import pytest
 from examples.house.asking import AT_ONCE, policy_text
-from examples.house.attacks import ON_EVIDENCE
+from examples.house.attacks_on_proof import ON_EVIDENCE
 from examples.house.cluster import INSTALL, Cluster
 from examples.house.hostile_balancer import EVIDENCE, FAITHFUL, OHTTP, HostileBalancer
 from examples.house.processes import answers

@@ -17,7 +17,7 @@ from ringfence.cli.checks_policy import in_force, policy_state
 from ringfence.cli.providers import provider_rows
 from ringfence.errors import PluginError, RingfenceError
 from ringfence.paths import cache_dir, state_dir
-from ringfence.provider import Diagnoses, Finding
+from ringfence.provider import Diagnoses, Finding, NotAvailable, Provider
 
 if TYPE_CHECKING:
     from ringfence.policy import Policy
@@ -83,7 +83,8 @@ async def providers(policy: Policy | None) -> AsyncIterator[Finding]:
         subject = f"provider {name}"
         try:
             async with asyncio.timeout(_PATIENCE_S), opened(name) as provider:
-                own = list(await provider.diagnose()) if isinstance(provider, Diagnoses) else []
+                own = [finding async for finding in _attested(provider, policy)]
+                own += list(await provider.diagnose()) if isinstance(provider, Diagnoses) else []
         except RingfenceError as error:
             yield Finding(level="fault", subject=subject, detail=error.message, way_out=error.way_out)
         except TimeoutError:
@@ -109,6 +110,18 @@ async def providers(policy: Policy | None) -> AsyncIterator[Finding]:
                     detail=finding.detail,
                     way_out=finding.way_out,
                 )
+
+
+async def _attested(provider: Provider, policy: Policy | None) -> AsyncIterator[Finding]:
+    """What is wrong with the recipients that have to prove what they are, before anybody is asked for a proof."""
+    for recipient in policy.recipients.values() if policy is not None else ():
+        if recipient.provider != provider.manifest.name or recipient.directory is None:
+            continue
+        found = await provider.availability(recipient)
+        if isinstance(found, NotAvailable):
+            yield Finding(
+                level="fault", subject=f"recipient '{recipient.name}'", detail=found.detail, way_out=found.way_out
+            )
 
 
 def _installed_names() -> list[str]:

@@ -7,6 +7,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 
+from ringfence_house_node.server.callers import ANYBODY
 from ringfence_house_node.server.limits import Limits
 
 
@@ -26,8 +27,8 @@ class Admission:
     """Seats for running requests, and a queue in which callers take turns.
 
     INVARIANT: a seat that becomes free goes to whose turn it is, never to whoever asks at that moment; so one with many
-    requests waiting delays another by one request, not by all of them. The share of the queue is a caller's, under
-    however many names it takes turns.
+    requests waiting delays another by one request, not by all of them. The share of the queue is a named caller's,
+    under however many names it takes turns.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -79,7 +80,8 @@ class Admission:
         limits = self._limits
         if self.waiting >= limits.queue:
             raise Full(limits.queue_s)
-        if self._places[caller] >= max(1, int(limits.share * limits.queue)):
+        # Where nobody is named, all are one caller, and a share would only make the queue smaller for everybody.
+        if caller != ANYBODY and self._places[caller] >= max(1, int(limits.share * limits.queue)):
             raise OverShare(limits.queue_s)
         self._places[caller] += 1
         try:

@@ -83,7 +83,7 @@ class House:
 
     def finding(self) -> Finding:
         """How it stands, without asking anybody."""
-        subject = f"house '{self.recipient.name}'"
+        subject = f"recipient '{self.recipient.name}'"
         if failure := self.nodes.failure:
             way_out = failure.error().way_out
             return Finding(level="fault", subject=subject, detail=str(failure), way_out=way_out)
