@@ -26,6 +26,7 @@ from ringfence_house.attestation.evidence import make_directory, parse_directory
 from ringfence_house.attestation.refusal import EvidenceRefused
 from ringfence_house.protocol import names
 from ringfence_house_node.server.app import Quiet
+from ringfence_house_node.server.framing import OneLength
 from ringfence_house_node.server.listening import address_of, listening_options
 from ringfence_house_node.server.logs import log_to_stderr
 from ringfence_house_node.server.releases import releases_route
@@ -163,7 +164,7 @@ def directory_app(directory: Directory, releases: Path | None) -> ASGIApp:
     routes = [Route(names.EVIDENCE_PATH, evidence)]
     if releases is not None:
         routes.append(releases_route(releases))
-    return Quiet(Starlette(routes=routes))
+    return Quiet(OneLength(Starlette(routes=routes)))
 
 
 async def run_directory(directory: Directory, *, releases: Path | None, public: Bound) -> int:
