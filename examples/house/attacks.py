@@ -185,11 +185,4 @@ ON_REQUESTS: Sequence[Attack] = (
 
 ATTACKS: Sequence[Attack] = (*ON_EVIDENCE, *ON_RELEASES, *ON_REQUESTS, *ON_ANSWERS)
 
-__all__ = [
-    "ATTACKS",
-    "ON_ANSWERS",
-    "ON_REQUESTS",
-    "SLOWLY",
-    "broken_after",
-    "cut_after",
-]
+__all__ = ["ATTACKS", "ON_ANSWERS", "ON_REQUESTS", "SLOWLY", "broken_after", "cut_after"]
