@@ -31,6 +31,11 @@ def _authority() -> tuple[DevelopmentCa, FileKey]:
         return DevelopmentCa.open(Path(folder), time.time()), FileKey.open(Path(folder) / "ak.key")
 
 
+def own_root() -> bytes:
+    """The root of the balancer's CA, in DER."""
+    return _authority()[0].root
+
+
 def under_own_ca(node: dict[str, Any]) -> dict[str, Any]:
     """Evidence with a key of the balancer's that claims all that `node` does, endorsed by a CA of the balancer's.
 
@@ -88,4 +93,4 @@ def published_again(state: Path) -> Stale:
     return Stale(older=older, ended=ended)
 
 
-__all__ = ["Stale", "published_again", "under_own_ca"]
+__all__ = ["Stale", "own_root", "published_again", "under_own_ca"]

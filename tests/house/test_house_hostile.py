@@ -6,15 +6,19 @@ Nor does what only the house may know go elsewhere, where the house seems to be 
 from __future__ import annotations
 
 import asyncio
+import json
+import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from examples.house.asking import AT_ONCE, Outcome, ask
 from examples.house.attacks import ON_ANSWERS, ON_REQUESTS, SLOWLY, cut_after
 from examples.house.attacks_on_proof import ON_EVIDENCE, ON_RELEASES, with_stale_releases
 from examples.house.cluster import Cluster
-from examples.house.forged import published_again
+from examples.house.forged import own_root, published_again, under_own_ca
 from examples.house.hostile_balancer import FAITHFUL, OHTTP, Attack, HostileBalancer
 from examples.house.processes import free_port
 from examples.house.sealed import parts
@@ -23,6 +27,13 @@ from ringfence import AsyncAssistant
 from ringfence.errors import AttestationFailed, ProviderError, StreamBroken
 from ringfence.policy import read_policy
 from ringfence.testing import PartnerServer
+from ringfence_house.attestation.development import SoftwareDev
+from ringfence_house.attestation.refusal import EvidenceRefused
+from ringfence_house.attestation.trust import read_trust
+from ringfence_house.attestation.verify import verify
+from ringfence_house.releases.faults import Missing
+from ringfence_house.releases.reader import ReleaseReader
+from ringfence_house.testing.fleet import Fleet
 
 CANARY = "my PIN is 8812-quokka-aches"
 QUESTION = f"{CANARY}; where do I keep it, and who may know of it?"
@@ -108,6 +119,26 @@ async def test_a_house_that_does_not_prove_itself_is_sent_nothing(
     assert outcome.receipt.attestation_digest is None
     assert_nothing_left(balancer)
     assert asked_of(engine) == before
+
+
+def test_the_evidence_under_a_ca_of_its_own_lacks_nothing_but_a_trusted_ca(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path / "fleet")
+    reader = ReleaseReader(read_trust(fleet.trust).root, tmp_path / "kept", partial(released, fleet))
+    now = time.time()
+    genuine = json.loads(fleet.machines[0].evidence.encoded)
+    forged = json.dumps(under_own_ca(genuine), sort_keys=True, separators=(",", ":")).encode()
+    how: dict[str, Any] = {"min_tier": "software-dev", "model": None, "now": now}
+    reference = reader.refresh(now)
+    assert verify(forged, reference, [SoftwareDev([own_root()])], **how).serial == fleet.machines[0].serial
+    with pytest.raises(EvidenceRefused):
+        verify(forged, reference, [SoftwareDev([fleet.ca.root])], **how)
+
+
+def released(fleet: Fleet, path: str) -> bytes:
+    found = fleet.release_file(path)
+    if found is None:
+        raise Missing
+    return found
 
 
 async def test_releases_that_were_published_once_are_not_taken_for_those_of_now(
