@@ -21,28 +21,19 @@ CANARY = "canary-8812-quokka-aches"
 ANSWER_CANARY = "canary-9923-wombat-sings"
 _APP = """\
 import asyncio, faulthandler, os, sys
-from ringfence import AsyncAssistant, RingfenceError
+from ringfence import AsyncAssistant
 from ringfence.policy import read_policy
 
 faulthandler.enable()
 
-async def ask(assistant, question, death):
-    async with assistant.stream(question) as stream:
-        async for text in stream.text():
-            if text and death == "abort":
-                os.abort()
-    assert (await stream.response()).text
-
 async def main():
-    policy, question, death, times = sys.stdin.read().split("\\0")
+    policy, question, death = sys.stdin.read().split("\\0")
     async with AsyncAssistant(read_policy(policy)) as assistant:
-        for left in reversed(range(int(times))):
-            try:
-                await ask(assistant, question, death)
-            except RingfenceError:
-                if not left:
-                    raise
-                sys.excepthook(*sys.exc_info())
+        async with assistant.stream(question) as stream:
+            async for text in stream.text():
+                if text and death == "abort":
+                    os.abort()
+        assert (await stream.response()).text
 
 asyncio.run(main())
 """
@@ -80,12 +71,12 @@ def house(engine: PartnerServer, folder: Path, environment: dict[str, str]) -> I
 
 
 def app(
-    house: Cluster, environment: dict[str, str], question: str, *, death: str = "", times: int = 1
+    house: Cluster, environment: dict[str, str], question: str, death: str = ""
 ) -> subprocess.CompletedProcess[str]:
     policy = policy_text(model="scripted", url=house.url, trust=house.trust)
     return subprocess.run(
         [sys.executable, "-c", _APP],
-        input=f"{policy}\0{question}\0{death}\0{times}",
+        input=f"{policy}\0{question}\0{death}",
         capture_output=True,
         text=True,
         env={**os.environ, **environment},
@@ -105,17 +96,26 @@ def leaks(folder: Path, *told: str) -> list[str]:
 
 
 @pytest.mark.system
-def test_a_prompt_leaves_no_trace_where_all_goes_well_nor_where_the_engine_fails_in_the_middle(
+def test_a_prompt_leaves_no_trace_where_all_goes_well(
     house: Cluster, folder: Path, environment: dict[str, str], engine: PartnerServer
 ) -> None:
-    text = (ANSWER_CANARY, " and", " more")
-    engine.play(Scene(text=text), *(Scene(text=text, fault=fault, fault_at=2) for fault in ("malformed", "end")))
-    done = app(house, environment, CANARY, times=3)
-    assert done.returncode == 1
-    # Two of the three failed, each in the words of an error of ours, with all that led to it.
-    assert done.stderr.count("\nringfence.errors.StreamBroken: ") == 2, done.stderr
-    assert sum(CANARY.encode() in seen.body for seen in engine.seen()) == 3
+    engine.play(Scene(text=(ANSWER_CANARY, " and more")))
+    done = app(house, environment, CANARY)
+    assert done.returncode == 0, done.stderr
+    assert any(CANARY.encode() in seen.body for seen in engine.seen())
     assert leaks(folder, done.stdout, done.stderr) == []
+
+
+@pytest.mark.system
+def test_nor_where_the_engine_fails_in_the_middle(
+    house: Cluster, folder: Path, environment: dict[str, str], engine: PartnerServer
+) -> None:
+    for fault in ("malformed", "end"):
+        engine.play(Scene(text=(ANSWER_CANARY, *["and", "more"]), fault=fault, fault_at=2))
+        done = app(house, environment, CANARY)
+        assert done.returncode == 1
+        assert "ringfence.errors." in done.stderr or "ringfence_house.errors." in done.stderr
+        assert leaks(folder, done.stdout, done.stderr) == []
 
 
 @pytest.mark.system
@@ -123,7 +123,7 @@ def test_nor_where_the_client_crashes(
     house: Cluster, folder: Path, environment: dict[str, str], engine: PartnerServer
 ) -> None:
     engine.play(Scene(text=(ANSWER_CANARY, *["and", "much", "more"]), chunk_delay_s=0.2))
-    done = app(house, environment, CANARY, death="abort")
+    done = app(house, environment, CANARY, "abort")
     assert done.returncode == -signal.SIGABRT
     assert "Fatal Python error" in done.stderr
     assert leaks(folder, done.stdout, done.stderr) == []
@@ -145,7 +145,7 @@ def test_nor_where_the_nodes_crash(
         env={**os.environ, **environment},
     ) as asking:
         assert asking.stdin is not None
-        asking.stdin.write(f"{policy}\0{CANARY}\0\0001")
+        asking.stdin.write(f"{policy}\0{CANARY}\0")
         asking.stdin.close()
         asking.stdin = None
         wait_until_asked(engine)

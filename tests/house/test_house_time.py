@@ -93,17 +93,6 @@ async def test_a_directory_that_is_gone_is_missed_when_the_evidence_ends(
         assert await answered_before(assistant, time.monotonic() + 60)
 
 
-async def test_two_hundred_requests_through_what_breaks(hasty: Cluster) -> None:
-    rough = Soak(requests=200, at_once=4, kill_every_s=3, reset_every_s=1.5, balancer_every_s=5, pace_s=0.1)
-    tally = await soak(rough, hasty)
-    assert tally.faults == {}
-    assert tally.holds, tally.errors
-    assert tally.right + tally.errors.total() == rough.requests
-    assert tally.right > rough.requests * 0.8
-    assert tally.done["nodes killed"] > 0
-    assert tally.done["connections reset"] > 0
-
-
 @pytest.mark.system
 async def test_haproxy_finds_the_node_and_holds_nothing_of_an_answer_back(hasty: Cluster, slow: Scene) -> None:
     if hasty.balancer is None:
@@ -127,3 +116,15 @@ def test_haproxy_shows_nothing_else_of_a_node(hasty: Cluster, path: str) -> None
         pytest.skip(f"haproxy is not installed ({INSTALL})")
     assert not answers(hasty.url + path)
     assert answers(hasty.url + EVIDENCE)
+
+
+async def test_two_hundred_requests_through_what_breaks(hasty: Cluster) -> None:
+    # Last, since it leaves nodes that have just begun anew, and a directory that still shows their old keys.
+    rough = Soak(requests=200, at_once=4, kill_every_s=3, reset_every_s=1.5, balancer_every_s=5, pace_s=0.1)
+    tally = await soak(rough, hasty)
+    assert tally.faults == {}
+    assert tally.holds, tally.errors
+    assert tally.right + tally.errors.total() == rough.requests
+    assert tally.right > rough.requests * 0.8
+    assert tally.done["nodes killed"] > 0
+    assert tally.done["connections reset"] > 0
