@@ -181,6 +181,24 @@ def test_explain_says_where_only_a_development_authority_vouches(tmp_path: Path)
     assert "'lab' is DEVELOPMENT" in run("check", str(file)).stderr
 
 
+def test_check_says_what_keeps_a_house_from_ever_being_used(tmp_path: Path) -> None:
+    (tmp_path / "root.json").write_text("{}")
+    house = "ring: house, provider: house, model: m, directory: 'https://a.example', trust: root.json"
+    file = tmp_path / "policy.yaml"
+    file.write_text(
+        "version: 1\nlabels: {unclassified: {}}\nunknown: unclassified\nrecipients:\n"
+        "  plain: {ring: house, provider: openai, model: m, url: 'https://a.example/v1'}\n"
+        f"  slip: {{{house}, min_tier: aple-mda}}\n"
+        f"  both: {{{house}, url: 'https://a.example/v1'}}\n"
+        "flow:\n  - {id: all, allow: {labels: '*', to: [house]}, require: {attested: true}}\n"
+        "route:\n  - {id: all, prefer: [plain, slip, both]}\n"
+    )
+    said = run("check", str(file)).stderr
+    assert "every rule that allows 'plain' wants it attested, which provider 'openai' cannot do" in said
+    assert "min_tier 'aple-mda' is none of 'apple-mda' and 'software-dev', so 'slip' is unavailable" in said
+    assert "provider 'house' takes no url:, so 'both' is unavailable" in said
+
+
 def test_explain_shows_where_consent_is_needed() -> None:
     result = run("explain", RINGS, "How tall is Mount Fuji?")
     lines = {" ".join(line.split()) for line in result.stdout.splitlines()}

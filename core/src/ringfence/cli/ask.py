@@ -43,6 +43,8 @@ class _Arguments(TypedDict):
     force: bool
     facts: tuple[str, ...]
     no_stream: bool
+    ca_file: str | None
+    proxy: str | None
     no_audit: bool
     no_download: bool
     as_json: bool
@@ -88,6 +90,8 @@ Examples:
 @click.option("--force", is_flag=True, help="Overwrite the file that --out names.")
 @options.fact_option
 @click.option("--no-stream", is_flag=True, help="Print the answer when it is complete.")
+@options.ca_option
+@options.proxy_option
 @options.audit_option
 @options.download_option
 @options.json_option("A JSON line per event, the last the whole answer; one document with --no-stream.")
@@ -101,13 +105,15 @@ def ask(**given: Unpack[_Arguments]) -> None:
     from ringfence.cli.consent import ConsentPrompt  # noqa: PLC0415
     from ringfence.cli.given import read_text  # noqa: PLC0415
     from ringfence.cli.media import read_out  # noqa: PLC0415
+    from ringfence.transport import Network  # noqa: PLC0415
 
     policy = options.policy_in_force(given["policy"], given["layers"])
     request, schema = _request(policy, given)
     text = read_text(given["text"], optional=bool(given["attach"]))
     out = read_out(given["out"], task=given["task"], force=given["force"], as_json=given["as_json"])
     consent = ConsentPrompt(policy, given["consent"])
-    with Assistant(policy, audit=not given["no_audit"], consent=consent) as assistant:
+    network = Network(proxy=given["proxy"], ca_file=given["ca_file"])
+    with Assistant(policy, audit=not given["no_audit"], consent=consent, network=network) as assistant:
         _answer(policy, given, lambda: assistant.stream(text, output=schema, **request), consent, out)
 
 

@@ -33,6 +33,8 @@ class _Arguments(TypedDict):
     to: tuple[str, ...]
     consent: tuple[str, ...]
     instructions: str | None
+    ca_file: str | None
+    proxy: str | None
     no_audit: bool
     no_download: bool
     as_json: bool
@@ -46,6 +48,8 @@ class _Arguments(TypedDict):
 @options.to_option
 @options.consent_option
 @options.instructions_option
+@options.ca_option
+@options.proxy_option
 @options.audit_option
 @options.download_option
 @options.json_option("A JSON line per event; the last of each turn is the whole answer.")
@@ -58,11 +62,13 @@ def chat(**given: Unpack[_Arguments]) -> None:
     from ringfence.assistant import Assistant  # noqa: PLC0415  (`--help` waits for none of it)
     from ringfence.cli.consent import ConsentPrompt  # noqa: PLC0415
     from ringfence.cli.conversation import Conversation, Quit  # noqa: PLC0415
+    from ringfence.transport import Network  # noqa: PLC0415
 
     policy = options.policy_in_force(given["policy"], given["layers"])
     session_options = _session_options(policy, given)
     consent = ConsentPrompt(policy, given["consent"])
-    with Assistant(policy, audit=not given["no_audit"], consent=consent) as assistant:
+    network = Network(proxy=given["proxy"], ca_file=given["ca_file"])
+    with Assistant(policy, audit=not given["no_audit"], consent=consent, network=network) as assistant:
         conversation = Conversation(assistant, policy, session_options, labels=given["labels"])
         ok = True
         for line in _lines(policy):

@@ -63,6 +63,15 @@ layer_option = click.option(
     help="Put this layer over the policy: a policy file that only narrows, or an Apple device profile. May be "
     "repeated; those of RINGFENCE_LAYERS hold besides.",
 )
+ca_option = click.option(
+    "--ca-file",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Authorities (PEM) to trust over TLS, instead of the system's: for servers with certificates of your own.",
+)
+proxy_option = click.option(
+    "--proxy", metavar="URL", help="An HTTP proxy for recipients beyond the device. None is taken from the environment."
+)
 task_option = click.option(
     "--task", metavar="TASK", shell_complete=_complete("tasks"), help="What is asked. [default: open_question]"
 )

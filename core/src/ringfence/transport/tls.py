@@ -43,6 +43,6 @@ def _context(ca_file: str | os.PathLike[str] | None) -> ssl.SSLContext:
         raise Unavailable(
             "the CA file of the network cannot be read, or holds no certificate",
             reason="not_configured",
-            way_out="Network(ca_file=…) names a PEM file",
+            way_out="Network(ca_file=…), or --ca-file, names a PEM file",
         ) from None
     return context

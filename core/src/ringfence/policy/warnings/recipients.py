@@ -11,6 +11,12 @@ from ringfence.policy.place import NOWHERE, Position
 from ringfence.policy.reach import Reach
 from ringfence.recipient import Recipient
 
+_NEVER_ATTEST = frozenset({"mlx", "openai", "gemini"})
+"""Those made with this package that verify no machine; of others nothing is known before they are loaded."""
+
+_TIERS = ("apple-mda", "software-dev")
+"""What the provider that is made with this package can verify."""
+
 
 def recipients_in_vain(document: Document, reach: Reach) -> Iterator[tuple[Position, str]]:
     """What keeps each recipient from being used, or makes its way there unsafe."""
@@ -21,7 +27,7 @@ def recipients_in_vain(document: Document, reach: Reach) -> Iterator[tuple[Posit
         at = document.places.get(f"recipients.{name}", NOWHERE)
         if recipient.url is not None and is_open(recipient.url):
             yield at, f"what is sent to {quoted(name)} can be read on the way there. Write https:// in its url."
-        for message in _attested(recipient):
+        for message in (*_attested(recipient), *_unproved(recipient, document)):
             yield at, message
         if name not in routed:
             yield at, f"recipient {quoted(name)} is in no route, so nothing is ever sent to it."
@@ -39,10 +45,25 @@ def _attested(recipient: Recipient) -> Iterator[str]:
     missing = [f"{name}:" for name, value in given.items() if value is None]
     if recipient.provider == "house" and missing:
         yield f"provider 'house' needs {' and '.join(missing)}, so {quoted(recipient.name)} is unavailable."
+    if recipient.provider == "house" and recipient.url is not None:
+        yield f"provider 'house' takes no url:, so {quoted(recipient.name)} is unavailable. Write directory: instead."
+    if recipient.provider == "house" and recipient.min_tier not in (None, *_TIERS):
+        tier = quoted(recipient.min_tier or "")
+        yield f"min_tier {tier} is none of {listed(_TIERS)}, so {quoted(recipient.name)} is unavailable."
     if recipient.development:
         yield (
             f"{quoted(recipient.name)} is DEVELOPMENT: whoever holds a development key vouches for its machines."
             " Write min_tier: apple-mda for machines that prove what they are."
+        )
+
+
+def _unproved(recipient: Recipient, document: Document) -> Iterator[str]:
+    """Whether all that may reach `recipient` wants it attested, which its provider cannot do."""
+    allows = document.allowing(recipient)
+    if recipient.provider in _NEVER_ATTEST and allows and all(rule.require.attested for rule in allows):
+        yield (
+            f"every rule that allows {quoted(recipient.name)} wants it attested, which provider"
+            f" {quoted(recipient.provider)} cannot do: nothing is ever sent to it."
         )
 
 
