@@ -134,13 +134,15 @@ def route_rule(random: Random, number: int, *, cel: bool) -> RouteRule:
 def invariant(random: Random, *, cel: bool = False) -> Invariant:
     kinds: tuple[Literal["never", "consent", "only"], ...] = ("never", "never", "consent", "only", "only")
     kind = random.choice(kinds)
+    unless = random.choice(("redacted", "redacted", "attested", None, None)) if kind == "never" else None
     return Invariant(
         kind=kind,
         to=some(random, PLACES, 2) if kind != "only" else some(random, PLACES, 5),
         labels=some(random, LABELS, 2) if random.random() < 0.7 else None,
         tasks=some(random, TASKS) if random.random() < 0.3 else None,
         when=condition(random, labels=random.random() < 0.2, cel=cel) if random.random() < 0.4 else None,
-        unless_redacted=kind == "never" and random.random() < 0.4,
+        unless_redacted=unless == "redacted",
+        unless_attested=unless == "attested",
     )
 
 

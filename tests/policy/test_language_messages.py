@@ -257,7 +257,7 @@ INVARIANTS = {
     ),
     "unless": (
         invariant("never: {labels: [health], to: [partner], unless: §masked}"),
-        "invariants[0].never.unless can only be redacted. Leave it out for what may never leave.",
+        "invariants[0].never.unless can only be redacted or attested. Leave it out for what may never leave.",
     ),
     "unless all is redacted": (
         invariant('never: {labels: "*", to: [partner], unless: §redacted}'),

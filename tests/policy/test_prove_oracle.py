@@ -170,9 +170,11 @@ class Oracle:
                 way = [self.allowed(allows, denies), self.labels[label]]
                 if invariant.unless_redacted:
                     way.append(z3.Not(self.obliged([one for one in allows if one.redact], label)))
-                if invariant.kind == "consent":
-                    asking = [one for one in allows if one.consent]
-                    # Of a whole request: consent for any of its labels is consent.
+                if invariant.kind == "consent" or invariant.unless_attested:
+                    asking = [
+                        one for one in allows if (one.consent if invariant.kind == "consent" else one.require.attested)
+                    ]
+                    # Of a whole request: what one of its labels obliges to holds for all of it.
                     way += [z3.Not(self.obliged(asking, other)) for other in self.labels]
                 yield z3.And(*way)
 

@@ -127,9 +127,10 @@ class Invariant:
     """What must hold for every request, whatever its labels and facts; proved when the file is loaded.
 
     `never`: no request with any of `labels` is allowed by flow to any of `to`; with `unless_redacted`, none of which
-    each of these labels that it has is not redacted. `consent`: no request is allowed by flow to any of `to` without
-    consent. `only`: the plan of every request leads nowhere but to `to`. `tasks` and `when` narrow down the requests
-    that it speaks of; `labels` `None` is every request. `text` is the invariant in a person's words.
+    each of these labels that it has is not redacted; with `unless_attested`, none without attestation. `consent`: no
+    request is allowed by flow to any of `to` without consent. `only`: the plan of every request leads nowhere but to
+    `to`. `tasks` and `when` narrow down the requests that it speaks of; `labels` `None` is every request. `text` is the
+    invariant in a person's words.
     """
 
     kind: Literal["never", "consent", "only"]
@@ -138,6 +139,7 @@ class Invariant:
     tasks: frozenset[str] | None = None
     when: Condition | None = None
     unless_redacted: bool = False
+    unless_attested: bool = False
     text: str = field(default="", compare=False)
     at: Position = field(default=NOWHERE, compare=False)
 

@@ -56,7 +56,7 @@ class InvariantReader:
         to = read_places(keys["to"].value, f"{where}.to", self._declared, self._faults) if "to" in keys else None
         tasks = self._tasks(keys["task"].value, f"{where}.task") if "task" in keys else None
         when = self._conditions.read(keys["when"].value, f"{where}.when") if "when" in keys else None
-        redacted = "unless" in keys and self._unless(keys, labels, where)
+        unless = self._unless(keys, labels, where) if "unless" in keys else None
         return (
             None
             if to is None
@@ -66,9 +66,9 @@ class InvariantReader:
                 labels=labels,
                 tasks=tasks,
                 when=when,
-                unless_redacted=redacted,
-                text=_said(cast("_Kind", kind), keys, redacted=redacted)
-                + under(when, next(iter(self._declared.zones), None)),
+                unless_redacted=unless == "redacted",
+                unless_attested=unless == "attested",
+                text=_said(cast("_Kind", kind), keys, unless) + under(when, next(iter(self._declared.zones), None)),
                 at=node.at,
             )
         )
@@ -79,21 +79,23 @@ class InvariantReader:
             check_task(name, at, self._declared, self._faults)
         return frozenset(name for name, _ in found or ())
 
-    def _unless(self, keys: Mapping[str, Entry], labels: frozenset[str] | None, where: str) -> bool:
+    def _unless(self, keys: Mapping[str, Entry], labels: frozenset[str] | None, where: str) -> str | None:
         node = keys["unless"].value
-        if not isinstance(node, Scalar) or node.value != "redacted":
-            self._faults.add(node.at, f"{where}.unless can only be redacted. Leave it out for what may never leave.")
-        elif labels is None and "labels" in keys:
+        if not isinstance(node, Scalar) or node.value not in ("redacted", "attested"):
+            said = f"{where}.unless can only be redacted or attested. Leave it out for what may never leave."
+            self._faults.add(node.at, said)
+            return None
+        if node.value == "redacted" and labels is None and "labels" in keys:
             self._faults.add(node.at, f'{where}.unless needs the labels that are redacted: name them in place of "*".')
-        return True
+        return node.value
 
 
-def _said(kind: _Kind, keys: Mapping[str, Entry], *, redacted: bool) -> str:
+def _said(kind: _Kind, keys: Mapping[str, Entry], unless: str | None) -> str:
     """The invariant as a person says it, with the names in the order in which the file has them."""
     labels, to, tasks = (_written(keys.get(key)) for key in ("labels", "to", "task"))
     match kind:
         case "never":
-            return f"never {labels} to {to}{' unless redacted' if redacted else ''}"
+            return f"never {labels} to {to}{f' unless {unless}' if unless else ''}"
         case "consent":
             return f"consent before {to}{f' for {labels}' if labels else ''}"
         case "only":

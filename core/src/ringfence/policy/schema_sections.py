@@ -51,9 +51,9 @@ def invariants() -> dict[str, Any]:
         labels=LABELS,
         to=NAMES,
         when=when,
-        unless={"const": "redacted"},
+        unless={"enum": ["redacted", "attested"]},
     )
-    without_names = {"properties": {"labels": {"const": "*"}}, "required": ["unless"]}
+    without_names = {"properties": {"labels": {"const": "*"}, "unless": {"const": "redacted"}}, "required": ["unless"]}
     consent = closed(
         ONLY_WITH_CONSENT, "No request may reach these without consent.", labels=LABELS, to=NAMES, when=when
     )

@@ -12,7 +12,17 @@ from ringfence.policy.facts import Facts
 from ringfence.policy.faults import Faults
 from ringfence.policy.prove.diagram import NOTHING, Set, TooHard
 from ringfence.policy.prove.interpreter import Answer, Interpreter
-from ringfence.policy.prove.model import WORK_LIMIT, Model, Target, World, asks_consent, planned, redacts
+from ringfence.policy.prove.model import (
+    WORK_LIMIT,
+    Chooses,
+    Model,
+    Target,
+    World,
+    asks_consent,
+    attests,
+    planned,
+    redacts,
+)
 from ringfence.policy.prove.opaque import opaque
 from ringfence.policy.prove.witness import Witness, witness_of
 from ringfence.policy.prove.words import by, invariant_words
@@ -118,7 +128,7 @@ class _Prover:
 
     def _leaks(self, invariant: Invariant, scope: Set) -> Iterator[_Case]:
         """Every way in which flow lets through what a `never` or `consent` forbids."""
-        excused = redacts() if invariant.unless_redacted else asks_consent if invariant.kind == "consent" else None
+        excused = _excused(invariant)
         sets, model = self._world.diagrams, self._model
         reads_labels = invariant.when is not None and any(isinstance(one, LabelIn) for one in matchers(invariant.when))
         for target in self._targets(invariant.to):
@@ -186,12 +196,27 @@ class _Prover:
         )
 
 
+def _excused(invariant: Invariant) -> Chooses | None:
+    """What an allow must want for the invariant to let it be."""
+    if invariant.unless_redacted:
+        return redacts()
+    if invariant.unless_attested:
+        return attests
+    return asks_consent if invariant.kind == "consent" else None
+
+
 def _leaks_so(invariant: Invariant, label: str, answer: Answer) -> bool:
-    excused = (invariant.unless_redacted and label in answer.redact) or (invariant.kind == "consent" and answer.consent)
+    excused = (
+        (invariant.unless_redacted and label in answer.redact)
+        or (invariant.unless_attested and answer.attest)
+        or (invariant.kind == "consent" and answer.consent)
+    )
     return answer.allowed and not excused
 
 
 def _without(invariant: Invariant, label: str) -> str:
     if invariant.unless_redacted:
         return f" with {plain(label)} not redacted"
+    if invariant.unless_attested:
+        return " without attestation"
     return " without consent" if invariant.kind == "consent" else ""

@@ -17,11 +17,15 @@ def by(what: str, rules: Iterable[str]) -> str:
     return f" by {what}{'s' if len(names) > 1 else ''} {listed(names)}" if names else ""
 
 
+def _unless(invariant: Invariant) -> str:
+    return " unless redacted" if invariant.unless_redacted else " unless attested" if invariant.unless_attested else ""
+
+
 def invariant_words(invariant: Invariant, zone: str | None = None) -> str:
     """An invariant as a person would say it: `never health to partner`; `zone` is the time zone of its file."""
     to, labels = joined(sorted(invariant.to), "or"), joined(sorted(invariant.labels or ()), "or")
     said = {
-        "never": f"never {labels or 'anything'} to {to}{' unless redacted' if invariant.unless_redacted else ''}",
+        "never": f"never {labels or 'anything'} to {to}{_unless(invariant)}",
         "consent": f"{f'{labels} ' if labels else ''}to {to} only with consent",
         "only": f"{f'{labels} ' if labels else ''}only to {to}",
     }[invariant.kind]
