@@ -121,6 +121,19 @@ def test_a_folder_from_before_the_roots_lay_with_the_keys_is_joined(tmp_path: Pa
         assert len(verified(tmp_path / "state", tmp_path / "kept", again).nodes) == 1
 
 
+def test_a_folder_that_cannot_be_mended_may_be_deleted(tmp_path: Path) -> None:
+    with joined(tmp_path / "state", OFFER):
+        pass
+    for path in [*(tmp_path / "state" / "keys").rglob("*.json"), tmp_path / "state" / "trust.json"]:
+        path.unlink()
+    with (
+        pytest.raises(ReleasesFault, match=r"no root\.json lies with the keys") as raised,
+        joined(tmp_path / "state", OFFER),
+    ):
+        pass
+    assert f"or delete {tmp_path / 'state'}: the next start makes another house" in str(raised.value.way_out)
+
+
 def test_a_root_of_somebody_else_in_what_is_served_is_refused(tmp_path: Path) -> None:
     with joined(tmp_path / "state", OFFER), joined(tmp_path / "other", OFFER):
         pass

@@ -116,6 +116,7 @@ def joined(folder: Path, offer: Offer) -> Generator[Development, None, None]:
 
     Raises:
         Unavailable: the folder cannot be used.
+        ReleasesFault: what lies in it is not to be believed.
     """
     with ExitStack() as held:
         try:
@@ -128,6 +129,10 @@ def joined(folder: Path, offer: Offer) -> Generator[Development, None, None]:
             raise _unusable("another process holds it") from None
         except OSError as error:
             raise _unusable((error.strerror or "unknown reason").lower()) from None
+        except ReleasesFault as fault:
+            # Nothing is lost with a development house.
+            way_out = f"{fault.way_out}; or delete {folder}: the next start makes another house"
+            raise ReleasesFault(fault.message, way_out=way_out) from None
         yield Development(folder=folder, attestor=attestor, claim=offer.measures.claim(offer.release_id))
 
 

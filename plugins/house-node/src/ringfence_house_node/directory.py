@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import click
 from starlette.applications import Starlette
@@ -27,7 +28,7 @@ from ringfence_house.attestation.refusal import EvidenceRefused
 from ringfence_house.protocol import names
 from ringfence_house_node.server.app import Quiet
 from ringfence_house_node.server.framing import OneLength
-from ringfence_house_node.server.listening import address_of, listening_options
+from ringfence_house_node.server.listening import address_of, listening_options, where
 from ringfence_house_node.server.logs import log_to_stderr
 from ringfence_house_node.server.releases import releases_route
 from ringfence_house_node.server.serving import Bound, Server, Signals, bind, first_of
@@ -215,8 +216,11 @@ def directory(
 ) -> None:
     """Asks nodes what they say of themselves, and serves that to clients beside the releases.
 
-    It verifies nothing and need not be trusted: clients check all of it.
+    It verifies nothing and need not be trusted: clients check all of it. It relays no requests: a balancer at the same
+    address brings those to the nodes, and this answers the rest (examples/house/haproxy.cfg).
     """
+    for node in nodes:
+        _check_url(node)
     if releases is not None and state is not None:
         raise Misuse("the releases are named twice", way_out="either --releases or --state")
     if state is not None:
@@ -224,12 +228,22 @@ def directory(
     address = address_of(host=host, port=port, certificate=certificate, key=key, behind_proxy=behind_proxy)
     public = bind(address)
     log_to_stderr(access=False)
-    url = public.url
     if as_json:
-        terminal.write_json({"ready": True, "url": url})
-    terminal.say(f"directory of {len(nodes)} nodes at {url}")
+        terminal.write_json({"ready": True, "url": public.url})
+    terminal.say(f"directory of {len(nodes)} node{'s' if len(nodes) != 1 else ''} at {where(public)}")
     kept = Directory(nodes=[node.rstrip("/") for node in nodes], every_s=every_s)
     raise SystemExit(asyncio.run(run_directory(kept, releases=releases, public=public)))
+
+
+def _check_url(node: str) -> None:
+    try:
+        parts = urlsplit(node)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or parts.query or parts.fragment or parts.username:
+        # It is not quoted: it may hold a password.
+        raise Misuse("a --node is no base URL with http or https", way_out="--node http://127.0.0.1:8443")
 
 
 __all__ = ["Directory", "directory", "directory_app", "run_directory"]

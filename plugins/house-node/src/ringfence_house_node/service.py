@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -57,4 +57,14 @@ class Service(Protocol):
         ...
 
 
-__all__ = ["Answer", "Call", "Readiness", "Service"]
+@runtime_checkable
+class Explains(Protocol):
+    """A service that knows why it is not ready."""
+
+    @property
+    def cause(self) -> str | None:
+        """A word of a closed set, without content; `None` where it is ready or does not know."""
+        ...
+
+
+__all__ = ["Answer", "Call", "Explains", "Readiness", "Service"]

@@ -67,7 +67,7 @@ def _framework() -> Any:
         raise Unavailable(
             "the secure enclave is there on a mac only",
             reason="wrong_platform",
-            way_out="run the node on a mac, or with development evidence for tests",
+            way_out="a mac for the node, or --dev for a development house",
         )
     try:
         return import_module("Security")

@@ -64,6 +64,8 @@ def _recipient(settings: EngineSettings, limits: Limits) -> dict[str, Any]:
     if settings.kind != "mlx":
         found = {"provider": "openai", "model": _served(settings), "url": settings.url}
         found["options"] = {"api": "chat", "extended_sampling": "top_k" in limits.settings}
+    if settings.key is not None:
+        found["secret"] = settings.key
     if limits.capabilities is not None:
         found["capabilities"] = sorted(limits.capabilities)
     return found

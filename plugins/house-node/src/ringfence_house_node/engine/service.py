@@ -54,6 +54,12 @@ class EngineService:
         """`ready` only after one real token came from the engine that is alive now."""
         return self._watch.readiness
 
+    @property
+    def cause(self) -> str | None:
+        """Why it is not ready, in a word that holds no content; `None` where that is not known."""
+        cause = self._watch.cause
+        return cause.word if cause is not None else None
+
     async def respond(self, call: Call) -> Answer:
         """Answers. Never raises for what the caller did."""
         if self.readiness != "ready":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -16,6 +17,7 @@ EngineServer: TypeAlias = Literal["mlx_lm", "vllm", "other"]
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _MLX_LM_SERVER = ("mlx_lm.server", "mlx_lm/server.py")
+_PLACE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:[^~].*")
 _CACHE_SIZE = "--prompt-cache-size"
 
 
@@ -31,6 +33,8 @@ class EngineSettings:
     model; of a server text alone, and of `vllm` schemas too. `context_tokens` bounds prompt and answer of a server,
     which may know no bound of its own. `concurrency` is how many answers are made side by side. `options` are those of
     the provider `mlx`.
+
+    `key` is where a server's key is, `env:NAME` or `file:PATH`; `None` sends none.
 
     `start_timeout_s` is how long a start may take until the first token. A server that gave no event for
     `probe_every_s` is asked for one token, and has `probe_timeout_s` for it.
@@ -48,6 +52,7 @@ class EngineSettings:
     capabilities: frozenset[Capability] | None = None
     context_tokens: int | None = None
     concurrency: int = 16
+    key: str | None = None
     options: Mapping[str, object] = field(default_factory=dict[str, object], hash=False)
     start_timeout_s: float = 600.0
     probe_every_s: float = 5.0
@@ -61,7 +66,7 @@ class EngineSettings:
 
 def _fault(settings: EngineSettings) -> tuple[str, str] | None:
     """What is wrong, and the way out; `None` where nothing is."""
-    checks = (_kind_fault, _number_fault, _url_fault, _command_fault)
+    checks = (_kind_fault, _number_fault, _url_fault, _key_fault, _command_fault)
     return next((fault for check in checks if (fault := check(settings)) is not None), None)
 
 
@@ -71,7 +76,7 @@ def _kind_fault(settings: EngineSettings) -> tuple[str, str] | None:
     if settings.server not in ("mlx_lm", "vllm", "other"):
         return "there is no such kind of server", "mlx_lm, vllm or other"
     if not settings.model:
-        return "the engine has no model", "give its name"
+        return "the engine has no model", "--model NAME"
     return None
 
 
@@ -92,8 +97,12 @@ def _number_fault(settings: EngineSettings) -> tuple[str, str] | None:
 
 def _url_fault(settings: EngineSettings) -> tuple[str, str] | None:
     if settings.kind == "mlx":
-        return None if settings.url is None else ("an engine of kind mlx has no url", "leave it out")
-    example = "http://127.0.0.1:8080/v1"
+        return (
+            None
+            if settings.url is None
+            else ("an engine of kind mlx has no url", "leave --engine-url out, or add --engine openai")
+        )
+    example = "--engine-url http://127.0.0.1:8080/v1"
     if settings.url is None:
         return "the engine has no url", example
     # INVARIANT: what was opened here goes to no other machine than this one, not even by a slip of the operator.
@@ -103,11 +112,26 @@ def _url_fault(settings: EngineSettings) -> tuple[str, str] | None:
     return None
 
 
+def _key_fault(settings: EngineSettings) -> tuple[str, str] | None:
+    if settings.key is None:
+        return None
+    if settings.kind == "mlx":
+        return "an engine of kind mlx has no key", "leave --engine-key out"
+    # INVARIANT: what is wrong is not quoted: somebody may have given the key itself.
+    if not _PLACE.fullmatch(settings.key):
+        return "the engine's key is no place where one is", "--engine-key env:NAME or file:PATH"
+    return None
+
+
 def _command_fault(settings: EngineSettings) -> tuple[str, str] | None:
     if settings.kind != "command":
-        return None if not settings.command else ("only an engine of kind command has a command", "leave it out")
+        return (
+            None
+            if not settings.command
+            else ("only an engine of kind command has a command", "leave --engine-command out, or add --engine command")
+        )
     if not settings.command or not all(settings.command):
-        return "the engine has no command", "mlx.launch … mlx_lm.server …"
+        return "the engine has no command", "--engine-command 'mlx.launch … mlx_lm.server …'"
     served = any(word.endswith(_MLX_LM_SERVER) for word in settings.command)
     if served and not _caches_nothing(settings.command):
         # INVARIANT: no caller learns from the time of an answer what another has asked: its cache knows no callers.

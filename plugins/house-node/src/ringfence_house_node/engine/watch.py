@@ -14,16 +14,20 @@ from dataclasses import dataclass, field
 
 from ringfence.errors import BackendDied, ConnectFailed, RingfenceError, StreamBroken, TimedOut, Unavailable
 from ringfence_house_node.engine.backoff import pause_s
+from ringfence_house_node.engine.cause import RESTARTING, SILENT, Cause, cause_of, ended
 from ringfence_house_node.engine.group import Group
 from ringfence_house_node.service import Readiness
 
-_log = logging.getLogger("ringfence.house_node")
+_log = logging.getLogger("ringfence_house_node")
 
 _RETRY_S = 0.5
 """Between two tries of an engine that is not ready."""
 
 _GRACE_S = 1.0
 """What is asked of an engine that lives comes within this; what takes longer is being started again."""
+
+_COMING_S = 10.0
+"""A command that listens to nobody yet is left alone for so long before that is said."""
 
 _SETTLED_S = 60.0
 """What lived so long has not died again, but once."""
@@ -73,7 +77,11 @@ class Watch:
         self._woken = asyncio.Event()
         self._tried = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._failure = SILENT
+        self._said: set[Cause] = set()
         self.readiness: Readiness = "starting"
+        self.cause: Cause | None = None
+        """Why it is not ready, where that is known."""
 
     async def start(self) -> None:
         """Begins; returns when a first try has succeeded or failed."""
@@ -87,7 +95,7 @@ class Watch:
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
-        self._state("failed")
+        self.readiness = "failed"
         group, self._group = self._group, None
         if group is not None:
             await group.end()
@@ -101,7 +109,7 @@ class Watch:
         # INVARIANT: no caller alone can make the node look dead: what a request can bring about, such as a connection
         # that is dropped before an answer, only brings the next token forward.
         if _is_gone(error):
-            self._lost()
+            self._lost(cause_of(error, ours=self._starts))
         if isinstance(error, _DOUBTFUL):
             self._woken.set()
 
@@ -133,7 +141,8 @@ class Watch:
         limit_s = self._start_timeout_s if self._starts else self._probe_timeout_s
         asking = asyncio.ensure_future(self._asked())
         ending = asyncio.ensure_future(self._group_end())
-        grace = asyncio.get_running_loop().call_later(_GRACE_S, self._lost) if self._starts else None
+        self._failure = SILENT
+        grace = asyncio.get_running_loop().call_later(_GRACE_S, self._lost, RESTARTING) if self._starts else None
         try:
             await asyncio.wait([asking, ending], timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
             return not ending.done() and (asking.result() if asking.done() else self._is_fresh())
@@ -147,7 +156,8 @@ class Watch:
     async def _asked(self) -> bool:
         try:
             await self._probe()
-        except RingfenceError:
+        except RingfenceError as error:
+            self._failure = cause_of(error, ours=self._starts)
             return False
         self.alive()
         return True
@@ -160,21 +170,24 @@ class Watch:
 
     async def _judge(self) -> None:
         """What follows from an engine that gave no token: patience, or a new start."""
-        self._lost()
-        life, group = self._life, self._group
+        life, group, cause = self._life, self._group, self._failure
         now = time.monotonic()
         silent = now - life.born_at > self._start_timeout_s
         if life.proven_at is not None:
             silent = now - life.alive_at > self._probe_timeout_s
         if group is not None and (silent or group.exit_code is not None):
+            if group.exit_code is not None:
+                cause = ended(group.exit_code, lived=life.proven_at is not None)
+            self._lost(cause)
             await group.end()
-            _log.warning("the engine ended with exit code %s", group.exit_code)
             self._group = None
+        if not (cause.word == "nothing_listens" and self._is_coming()):
+            self._because(cause)
         if self._starts or self._group is not group:
             settled = life.proven_at is not None and now - life.proven_at > _SETTLED_S
             self._deaths = 1 if settled else self._deaths + 1
             silent = pause_s(self._deaths) > 0
-        self._state("failed" if silent else "starting")
+        self.readiness = "failed" if silent else "starting"
         if self._group is None:
             self._tried.set()
 
@@ -197,18 +210,29 @@ class Watch:
         if self._life.proven_at is None:
             self._life.proven_at = time.monotonic()
         self._deaths = 0 if time.monotonic() - self._life.proven_at > _SETTLED_S else self._deaths
-        self._state("ready")
+        self.readiness, self.cause = "ready", None
+        if self._said:
+            self._said.clear()
+            _log.info("the engine answers")
         self._tried.set()
 
-    def _lost(self) -> None:
+    def _lost(self, cause: Cause) -> None:
         """What was proven is not any more."""
         if self.readiness == "ready":
-            self._state("starting")
+            self.readiness = "starting"
+            self._because(cause)
 
-    def _state(self, state: Readiness) -> None:
-        if state != self.readiness:
-            self.readiness = state
-            _log.info("the engine is %s", state)
+    def _because(self, cause: Cause) -> None:
+        """Says a cause, once until the engine answers again."""
+        self.cause = cause
+        if cause not in self._said:
+            self._said.add(cause)
+            _log.warning("the engine is not ready: %s", cause)
+
+    def _is_coming(self) -> bool:
+        """Whether a command was started a moment ago, and may listen soon."""
+        unproven = self._group is not None and self._life.proven_at is None
+        return unproven and time.monotonic() - self._life.born_at < _COMING_S
 
 
 __all__ = ["Watch"]

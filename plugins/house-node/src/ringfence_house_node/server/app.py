@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ringfence_house.protocol import names
-from ringfence_house_node.server.endpoint import SealedEndpoint
+from ringfence_house_node.server.endpoint import OUTCOME, SealedEndpoint
 from ringfence_house_node.server.evidence import EvidencePages
 from ringfence_house_node.server.framing import OneLength
 from ringfence_house_node.server.node import Node
@@ -85,7 +85,8 @@ class Quiet:
         except Exception as error:  # noqa: BLE001  (the server would log the words of any of them)
             LOG.error("a request failed: %s", type(error).__name__)  # noqa: TRY400
         method = scope["method"] if scope["method"] in _METHODS else "other"
-        ACCESS.info("%s %s %d %.3fs", method, _shown(scope), status, time.monotonic() - began)
+        outcome = f" {scope[OUTCOME]}" if OUTCOME in scope else ""
+        ACCESS.info("%s %s %d%s %.3fs", method, _shown(scope), status, outcome, time.monotonic() - began)
 
 
 def _shown(scope: Scope) -> str:

@@ -19,10 +19,11 @@ from ringfence_house_node.server.engine_options import engine_of, engine_options
 from ringfence_house_node.server.identity import Identity, check_identity, identity_of
 from ringfence_house_node.server.limit_options import limit_options, limits_of
 from ringfence_house_node.server.limits import Limits
-from ringfence_house_node.server.listening import address_of, listening_options
+from ringfence_house_node.server.listening import address_of, listening_options, where
 from ringfence_house_node.server.logs import log_to_stderr
 from ringfence_house_node.server.measuring import measures_of
 from ringfence_house_node.server.node import Node
+from ringfence_house_node.server.preflight import checked_engine
 from ringfence_house_node.server.run import run_node
 from ringfence_house_node.server.serving import Address, Bound, bind
 
@@ -48,7 +49,12 @@ _MEASURES = {"code": "--code-sha256", "model": "--model-sha256", "config": "--co
 )
 @click.option("--callers", type=_FILE, metavar="FILE", help="Who may ask: a name and the SHA-256 of a token a line.")
 @limit_options
-@click.option("--access-log/--no-access-log", default=True, help="A line a request on stderr, without content.")
+@click.option(
+    "--access-log/--no-access-log",
+    default=False,
+    show_default=True,
+    help="A line a request on stderr, without content.",
+)
 @json_option("One line of JSON on stdout when requests are taken.")
 def serve(**given: Any) -> None:
     """Serves a model behind attestation and end-to-end encryption.
@@ -63,7 +69,8 @@ def serve(**given: Any) -> None:
     callers = _callers(given)
     log_to_stderr(access=given["access_log"])
     public, admin = bind(address), bind(Address(host="127.0.0.1", port=_admin_port(given)))
-    with identity_of(given, settings) as identity:
+    card = checked_engine(settings, brings=given["dev"])
+    with identity_of(given, settings, card) as identity:
         node = Node(
             service=build_service(settings),
             attestor=identity.attestor,
@@ -105,15 +112,16 @@ def _admin_port(given: Mapping[str, Any]) -> int:
 
 
 def _run(node: Node, identity: Identity, public: Bound, admin: Bound, *, as_json: bool) -> int:
-    urls, development = (public.url, admin.url), identity.development
+    # Before they are served: a socket that is has been given away.
+    urls, shown, development = (public.url, admin.url), where(public), identity.development
     if development is not None:
-        _say_recipient(development.recipient(urls[0], node.model))
+        _say_recipient(development.recipient(public.client_url, node.model))
     return asyncio.run(
         run_node(
             node,
             public=public,
             admin=admin,
-            on_ready=lambda: _say_ready(node, identity, *urls, as_json=as_json),
+            on_ready=lambda: _say_ready(node, identity, *urls, shown=shown, as_json=as_json),
             releases=development.releases if development is not None else None,
             meanwhile=[development.renew] if development is not None else [],
         )
@@ -126,8 +134,8 @@ def _say_recipient(recipient: Mapping[str, str]) -> None:
     terminal.say(f"recipients:\n  our-house:\n{lines}", newline=False)
 
 
-def _say_ready(node: Node, identity: Identity, url: str, admin_url: str, *, as_json: bool) -> None:
-    terminal.say(f"{node.model} is served at {url}; health and metrics at {admin_url}")
+def _say_ready(node: Node, identity: Identity, url: str, admin_url: str, *, shown: str, as_json: bool) -> None:
+    terminal.say(f"{node.model} is served at {shown}; health and metrics at {admin_url}")
     if not as_json:
         return
     document: dict[str, object] = {

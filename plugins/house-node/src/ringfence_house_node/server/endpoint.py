@@ -27,7 +27,11 @@ from ringfence_house_node.service import Call
 
 LOG = logging.getLogger("ringfence_house_node")
 
+OUTCOME = "ringfence.outcome"
+"""Where the outcome of a request lies in its ASGI scope."""
+
 RETRY_AFTER_S = 1
+_LEAST_REFUSAL = 400
 _DECODED_HERE_BYTES = 2**20
 """A longer request is decoded in a thread: the loop serves everybody."""
 
@@ -50,13 +54,20 @@ class SealedEndpoint:
                 opened = await self._open(Headers(scope=scope), body)
             except Gone:
                 self._node.metrics.ended("gone")
+                note_outcome(scope, "gone")
             except (Unopened, BodyRefused) as refused:
                 # What came of the body hangs on where it was refused.
                 refused.__traceback__ = refused.__context__ = None
+                outcome: Outcome = "unopened" if isinstance(refused, Unopened) else "not_taken"
+                self._node.metrics.ended(outcome)
+                note_outcome(scope, outcome)
                 await self._refuse(refused, body, send)
             else:
                 exchange = _Exchange(self._node, opened, Reply(send, opened.sealer, sending_s=limits.sending_s))
-                await exchange.run(body, limits.answer_s)
+                try:
+                    await exchange.run(body, limits.answer_s)
+                finally:
+                    note_outcome(scope, exchange.word)
 
     async def _open(self, headers: Headers, body: Body) -> Opened:
         if self._node.obstacles():
@@ -70,7 +81,6 @@ class SealedEndpoint:
             raise BodyRefused(408, "the request did not come in time") from None
 
     async def _refuse(self, refused: Unopened | BodyRefused, body: Body, send: Send) -> None:
-        self._node.metrics.ended("unopened" if isinstance(refused, Unopened) else "not_taken")
         response = _problem(refused)
         try:
             await body.drop(self._node.limits.body_s)
@@ -93,6 +103,12 @@ class _Exchange:
         self._opened = opened
         self._reply = reply
         self._outcome: Outcome = "cut"
+        self._refusal = ""
+
+    @property
+    def word(self) -> str:
+        """How it ended, for the log; of a refusal the code, which is one of ours, or the status that the engine's has."""
+        return self._refusal or self._outcome
 
     async def run(self, body: Body, within_s: float) -> None:
         """Answers, unless the client goes away, the time is over or the node ends first."""
@@ -134,8 +150,9 @@ class _Exchange:
                 load = self._node.admission.load
                 await relay(answer, self._reply, load=load, heartbeat_s=self._node.limits.heartbeat_s)
                 self._outcome = "answered"
+                self._refusal = f"answered:{answer.status}" if answer.status >= _LEAST_REFUSAL else ""
         except InnerFault as fault:
-            self._outcome = "refused"
+            self._outcome, self._refusal = "refused", fault.code
             await self._fault(fault)
         except OverShare as over:
             self._outcome = "over_share"
@@ -202,8 +219,13 @@ def _problem(refused: Unopened | BodyRefused) -> Response:
     return Response(content, refused.status, headers, media_type="application/problem+json")
 
 
+def note_outcome(scope: Scope, word: str) -> None:
+    """Leaves how a request ended with the request, for the access log. `word` is of a closed set."""
+    scope[OUTCOME] = word
+
+
 async def _nothing() -> dict[str, object]:
     return {"type": "http.disconnect"}
 
 
-__all__ = ["SealedEndpoint"]
+__all__ = ["OUTCOME", "SealedEndpoint"]

@@ -28,6 +28,7 @@ _OPTIONS = (
     click.option(
         "--engine-command", "command", default="", metavar="TEXT", help="What serves it, run and watched here."
     ),
+    click.option("--engine-key", metavar="PLACE", help="Where its key is, if it wants one: env:NAME or file:PATH."),
     click.option(
         "--engine-server",
         "server",
@@ -76,8 +77,15 @@ def engine_of(given: Mapping[str, Any], *, concurrency: int) -> EngineSettings:
         served_model=given["served_model"],
         capabilities=frozenset(given["capabilities"]) or None,
         context_tokens=given["context_tokens"],
+        key=_place(given["engine_key"]),
         concurrency=concurrency,
     )
+
+
+def _place(key: str | None) -> str | None:
+    """The place of a key; a file by its whole path."""
+    kind, _, name = (key or "").partition(":")
+    return f"file:{Path(name).absolute()}" if kind == "file" and name else key
 
 
 __all__ = ["engine_of", "engine_options"]

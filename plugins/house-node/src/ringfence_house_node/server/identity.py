@@ -57,8 +57,12 @@ def check_identity(given: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def identity_of(given: Mapping[str, Any], settings: EngineSettings) -> Generator[Identity, None, None]:
+def identity_of(
+    given: Mapping[str, Any], settings: EngineSettings, card: ModelCard | None
+) -> Generator[Identity, None, None]:
     """The identity that checked options make; a development node holds its place until the block ends.
+
+    `card` is what is known of the engine's model.
 
     Raises:
         Unavailable: nobody vouches for it now.
@@ -71,7 +75,6 @@ def identity_of(given: Mapping[str, Any], settings: EngineSettings) -> Generator
     from ringfence.paths import state_dir  # noqa: PLC0415  (development alone needs all of it)
     from ringfence_house_node.dev import Offer, joined  # noqa: PLC0415
 
-    card = _card(settings)
     offer = Offer(
         model=settings.model,
         measures=measures,
@@ -88,26 +91,6 @@ def _apple(given: Mapping[str, Any]) -> Attestor:
     from ringfence_house_node.attestors.enclave import EnclaveKey  # noqa: PLC0415
 
     return AppleMdaAttestor(EnclaveKey.open(), given["chain"], ueid=given["ueid"])
-
-
-def _card(settings: EngineSettings) -> ModelCard | None:
-    """What the device ring's provider says of the model, where that is the engine; a missing model is brought."""
-    if settings.kind != "mlx":
-        return None
-    from ringfence.cli import interrupts  # noqa: PLC0415
-
-    return interrupts.run(_asked(settings.model))
-
-
-async def _asked(model: str) -> ModelCard | None:
-    from ringfence.cli.bring import bring, opened, stand_in  # noqa: PLC0415
-    from ringfence.provider import Downloadable, Downloading, Downloads  # noqa: PLC0415
-
-    async with opened("mlx") as provider:
-        state = await provider.availability(stand_in(provider, model))
-        if isinstance(provider, Downloads) and isinstance(state, Downloadable | Downloading):
-            await bring(provider, model, state)
-        return next((card for card in await provider.models() if card.name == model), None)
 
 
 __all__ = ["Identity", "check_identity", "identity_of"]

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from ringfence.cli.failure import Misuse
-from ringfence_house_node.server.serving import Address
+from ringfence_house_node.server.serving import Address, Bound
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -22,7 +22,9 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 def listening_options(command: Decorated) -> Decorated:
     """`--host --port --cert --key --behind-proxy`."""
     for option in (
-        click.option("--behind-proxy", is_flag=True, help="Beyond loopback without TLS: a proxy before it has it."),
+        click.option(
+            "--behind-proxy", is_flag=True, help="Plain HTTP, beyond loopback too: a proxy before it has the TLS."
+        ),
         click.option("--key", "key", type=_FILE, metavar="FILE", help="… and its private key, in PEM."),
         click.option("--cert", "certificate", type=_FILE, metavar="FILE", help="The certificate for TLS, in PEM."),
         click.option(
@@ -42,17 +44,21 @@ def address_of(*, host: str, port: int, certificate: Path | None, key: Path | No
     """The address that the options name.
 
     Raises:
-        Misuse: half of a certificate, or an open address without TLS.
+        Misuse: half of a certificate, one that a proxy has, or an open address without TLS.
     """
     if (certificate is None) != (key is None):
         raise Misuse("a certificate needs its key, and a key its certificate", way_out="both --cert and --key")
+    if behind_proxy and certificate is not None:
+        raise Misuse(
+            "either a proxy has the TLS or the node itself", way_out="leave out --behind-proxy, or --cert and --key"
+        )
     # The requests are sealed all the same; TLS keeps the kid, the sizes and the evidence from who listens on the way.
     if not is_loopback(host) and certificate is None and not behind_proxy:
         raise Misuse(
             f"listening on {host} without TLS", way_out="--cert and --key, or --behind-proxy where a proxy has TLS"
         )
     _check_certificate(certificate, key)
-    return Address(host=host, port=port, certificate=certificate, key=key)
+    return Address(host=host, port=port, certificate=certificate, key=key, behind_proxy=behind_proxy)
 
 
 def _check_certificate(certificate: Path | None, key: Path | None) -> None:
@@ -65,6 +71,13 @@ def _check_certificate(certificate: Path | None, key: Path | None) -> None:
         raise Misuse("the certificate and its key cannot be used", way_out="PEM files that belong together") from None
 
 
+def where(bound: Bound) -> str:
+    """Where clients find it, for people to read."""
+    if bound.client_url == bound.url:
+        return bound.url
+    return f"{bound.url}; to clients it is {bound.client_url}, YOUR-HOST being the name that they reach it by"
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches `host`."""
     try:
@@ -73,4 +86,4 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-__all__ = ["DEFAULT_PORT", "address_of", "is_loopback", "listening_options"]
+__all__ = ["DEFAULT_PORT", "address_of", "is_loopback", "listening_options", "where"]

@@ -15,7 +15,7 @@ from ringfence_house_node.server.keys import KeyRing
 from ringfence_house_node.server.limits import Limits
 from ringfence_house_node.server.metrics import Metrics
 from ringfence_house_node.server.replay import Replays
-from ringfence_house_node.service import Service
+from ringfence_house_node.service import Explains, Service
 
 
 class Node:
@@ -63,7 +63,8 @@ class Node:
         """Why the node takes no requests now; empty where it does."""
         found = ["draining"] if self.draining else []
         if self.service.readiness != "ready":
-            found.append(f"engine {self.service.readiness}")
+            cause = self.service.cause if isinstance(self.service, Explains) else None
+            found.append(f"engine {self.service.readiness}{f': {cause}' if cause else ''}")
         if self.ring.current is None:
             found.append("no attested key")
         return found

@@ -79,6 +79,13 @@ def _starting(node: Node, on_ready: Callable[[], None]) -> Callable[[], Coroutin
 
 
 async def _drained(node: Node, signals: Signals) -> None:
+    count = len(node.running)
+    what = (
+        f"finishing {count} request{'s' if count != 1 else ''}, at most {node.limits.drain_s:g} s"
+        if count
+        else "ending"
+    )
+    LOG.info("%s; Ctrl-C again ends at once", what)
     drain = asyncio.create_task(node.drain())
     await first_of(drain, signals.again)
     node.cut()

@@ -25,16 +25,22 @@ _KEEP_ALIVE_S = 30
 _CLOSING_S = 5.0
 _UNTAKEN_MS = 60_000
 _BACKLOG = 512
+_PLACEHOLDER = "YOUR-HOST"
+_ANY_HOST = frozenset({"0.0.0.0", "::"})  # noqa: S104  (to tell that it was asked for)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where to listen; port 0 is any free one. `certificate` and `key` are PEM files."""
+    """Where to listen; port 0 is any free one. `certificate` and `key` are PEM files.
+
+    `behind_proxy`: who connects is a proxy, which has the TLS and the name.
+    """
 
     host: str
     port: int
     certificate: Path | None = None
     key: Path | None = None
+    behind_proxy: bool = False
 
     @property
     def scheme(self) -> str:
@@ -53,6 +59,16 @@ class Bound:
     def url(self) -> str:
         """Its base URL; a name is shown as it was given, a port as it was found."""
         host = f"[{self.address.host}]" if ":" in self.address.host else self.address.host
+        return self._of(host)
+
+    @property
+    def client_url(self) -> str:
+        """Its base URL for clients, with `YOUR-HOST` in place of a name that is not known here."""
+        if self.address.behind_proxy:
+            return f"https://{_PLACEHOLDER}"
+        return self._of(_PLACEHOLDER) if self.address.host in _ANY_HOST else self.url
+
+    def _of(self, host: str) -> str:
         return f"{self.address.scheme}://{host}:{self.socket.getsockname()[1]}"
 
 
