@@ -155,22 +155,34 @@ def test_wrong_usage_is_said(desk: Desk, words: Sequence[str], said: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "said", "way_out"),
     [
-        (["a b", *FACTS], "not of its form"),
-        (["r1", *FACTS[:2], "--code-sha256", "short", *FACTS[4:]], "code is not of its form"),
-        (["r1", *FACTS, "--until", "2001-01-01"], "ends before it begins"),
+        (["a b", *FACTS], "not of its form", "1 to 64 letters, digits and . _ -, the first a letter or digit"),
+        (
+            ["r1", *FACTS[:2], "--code-sha256", "short", *FACTS[4:]],
+            "code is not of its form",
+            "64 hex digits, as `ringfence-node measure` prints them",
+        ),
+        (["r1", "--model", "a b", *FACTS[2:]], "model is not of its form", "1 to 128 letters, digits and . _ : / -"),
+        (["r1", *FACTS, "--min-os", "new"], "min_os is not of its form", "up to three numbers with points between"),
+        (["r1", *FACTS, "--until", "2001-01-01"], "ends before it begins", "--until a day after that of --from"),
+        (["r1", *FACTS, "--context-tokens", "9999999999"], "not a whole number", "one from 1 to 2147483648"),
     ],
 )
-def test_what_no_release_may_be_is_refused(desk: Desk, words: Sequence[str], said: str) -> None:
+def test_what_no_release_may_be_is_refused_with_what_it_may_be(
+    desk: Desk, words: Sequence[str], said: str, way_out: str
+) -> None:
     before = files(desk.folder)
-    assert said in desk.type("release", "add", "--context-tokens", "10", *words, exits=1).stderr
+    error = desk.json("release", "add", "--context-tokens", "10", *words, exits=1)["error"]
+    assert said in error["message"]
+    assert f"(try: {way_out}" in error["message"]
     assert files(desk.folder) == before
 
 
 def test_a_release_is_listed_and_revoked(desk: Desk) -> None:
     assert "no releases yet" in desk.type("release", "list").stderr
     desk.type("release", "add", "r1", *FACTS, "--context-tokens", "10")
+    assert "log: 1 entry, root" in desk.type("release", "list").stderr
     desk.type("release", "add", "r2", *FACTS, "--context-tokens", "10", "--from", "2090-01-01", "--until", "2099-01-01")
     assert desk.json("release", "revoke", "r1")["release"]["state"] == "revoked"
     listed = desk.json("release", "list")
@@ -197,8 +209,57 @@ def test_a_machine_is_added_listed_and_revoked(desk: Desk) -> None:
     assert desk.read().devices == {"C02A": Device(serial="C02A", ueid="u1")}
     desk.type("inventory", "revoke", "C02A")
     assert desk.read().devices["C02A"].revoked
-    assert desk.json("inventory", "list") == {"machines": [{"serial": "C02A", "ueid": "u1", "revoked": True}]}
+    machine = {"serial": "C02A", "ueid": "u1", "revoked": True}
+    assert desk.json("inventory", "list") == {"verified": True, "machines": [machine]}
     assert "C02A    revoked  u1" in desk.type("inventory", "list").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "way_out"),
+    [
+        (["C02A", "--ueid", "u1"], "'C02A' is in the inventory already, as 'u1'", "nothing: it may serve"),
+        (
+            ["C02A", "--ueid", "u2"],
+            "'C02A' is in the inventory already, as 'u1'",
+            "for another ueid, `ringfence house inventory revoke C02A`, then add it again",
+        ),
+        (["C02B", "--ueid", "u1"], "two machines have one ueid", "one that no machine in `ringfence house inventory"),
+        (["C 02", "--ueid", "u2"], "not of its form", "1 to 64 letters, digits and . _ -"),
+        (["C02B", "--ueid", "u 2"], "ueid is not of its form", "1 to 128 letters, digits and . _ : = -"),
+    ],
+)
+def test_what_no_machine_may_be_is_refused_with_what_it_may_be(
+    desk: Desk, words: Sequence[str], said: str, way_out: str
+) -> None:
+    desk.type("inventory", "add", "C02A", "--ueid", "u1")
+    before = files(desk.folder)
+    error = desk.json("inventory", "add", *words, exits=1)["error"]
+    assert said in error["message"]
+    assert f"(try: {way_out}" in error["message"]
+    assert files(desk.folder) == before
+
+
+@pytest.mark.parametrize("what", ["release", "inventory"])
+def test_whoever_has_no_keys_reads_a_list_that_is_said_to_be_unverified(desk: Desk, what: str) -> None:
+    desk.type("release", "add", "r1", *FACTS, "--context-tokens", "10")
+    desk.type("inventory", "add", "C02A", "--ueid", "u1")
+    known = desk.type(what, "list")
+    document = desk.json(what, "list")
+    assert document["verified"] is True
+    shutil.rmtree("keys")
+    found = desk.type(what, "list")
+    assert found.stdout == known.stdout
+    assert "nothing of this is verified" in found.stderr
+    assert "nothing of this is verified" not in known.stderr
+    assert desk.json(what, "list") == {**document, "verified": False}
+
+
+def test_a_list_that_its_own_root_does_not_stand_for_is_shown_to_nobody(desk: Desk) -> None:
+    inject(Path("releases"))
+    shutil.rmtree("keys")
+    result = desk.type("inventory", "list", exits=1)
+    assert "error: the targets in releases is not signed by enough of its keys" in result.stderr
+    assert not result.stdout
 
 
 # ---------------------------------------------------------------- signing

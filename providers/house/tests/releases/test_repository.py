@@ -259,7 +259,7 @@ def test_a_damaged_repository_says_so(house: House, suffix: str, damage: bytes |
 def test_where_there_is_none_it_says_how_to_begin(tmp_path: Path) -> None:
     with pytest.raises(ReleasesFault, match="no repository") as raised:
         Repository(tmp_path, keys=tmp_path)
-    assert raised.value.way_out == "ringfence house keys init"
+    assert "ringfence house keys init" in str(raised.value.way_out)
 
 
 # ---------------------------------------------------------------- replacing keys

@@ -40,10 +40,15 @@ def add(*, serial: str, ueid: str, keys: tuple[Path, ...], folder: Path, as_json
 @shared.repository_option
 @json_option()
 def list_devices(*, keys: tuple[Path, ...], folder: Path, as_json: bool) -> None:
-    """Lists the machines, those that were revoked too, as verified from the root.json that lies with the keys."""
-    devices = shared.opened(folder, keys).devices
+    """Lists the machines, those that were revoked too, as verified from the root.json that lies with the keys.
+
+    Where there are no keys it lists them too, and says that nothing is verified.
+    """
+    found, verified = shared.listed(folder, keys)
+    devices = found.devices
     if as_json:
-        terminal.write_json({"machines": [asdict(device) for device in devices.values()]}, indent=2)
+        machines = [asdict(device) for device in devices.values()]
+        terminal.write_json({"verified": verified, "machines": machines}, indent=2)
         return
     if not devices:
         terminal.say("the inventory is empty")

@@ -105,19 +105,21 @@ def add(
 @shared.repository_option
 @json_option()
 def list_releases(*, keys: tuple[Path, ...], folder: Path, as_json: bool) -> None:
-    """Lists the releases, those that have ended too, as verified from the root.json that lies with the keys."""
-    repository = shared.opened(folder, keys)
-    releases = repository.releases.values()
-    size, root = repository.log_head()
+    """Lists the releases, those that have ended too, as verified from the root.json that lies with the keys.
+
+    Where there are no keys it lists them too, and says that nothing is verified.
+    """
+    found, verified = shared.listed(folder, keys)
+    releases, size, root = found.releases.values(), found.log_size, found.log_root.hex()
     if as_json:
-        found = [_document(one) for one in releases]
-        terminal.write_json({"releases": found, "log": {"size": size, "root": root}}, indent=2)
+        document = {"verified": verified, "releases": [_document(one) for one in releases]}
+        terminal.write_json({**document, "log": {"size": size, "root": root}}, indent=2)
         return
     if releases:
         shared.show(("release", "state", "model", "from", "until", "code"), [_row(one) for one in releases])
     else:
         terminal.say("there are no releases yet")
-    terminal.say(f"log: {size} entries, root {root}", dim=True)
+    terminal.say(f"log: {size} {'entry' if size == 1 else 'entries'}, root {root}", dim=True)
 
 
 @release.command()

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from ringfence_house.releases.repository import Repository
+    from ringfence_house.releases.seen import Seen
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 STATE_STYLES = {"serves": "green", "revoked": "red", "ended": "yellow", "to come": "yellow"}
 """The colour of each state of a release or machine."""
 
+_KEYS = Path("keys")
 _NAMES = {"releases": "release", "machines": "machine"}
 
 repository_option = click.option(
@@ -50,7 +52,23 @@ def opened(folder: Path, keys: Sequence[Path]) -> Repository:
     """
     from ringfence_house.releases.repository import Repository  # noqa: PLC0415  (0.1 s; `--help` waits for none of it)
 
-    return Repository(folder, keys=keys or (Path("keys"),))
+    return Repository(folder, keys=keys or (_KEYS,))
+
+
+def listed(folder: Path, keys: Sequence[Path]) -> tuple[Seen, bool]:
+    """What the repository lists, and whether that is verified: it is but where there are no keys, which is said.
+
+    Raises:
+        ReleasesFault: as `opened`.
+    """
+    from ringfence_house.releases.published import read_unverified  # noqa: PLC0415
+
+    if keys or _KEYS.exists():
+        return opened(folder, keys).published(), True
+    found = read_unverified(folder).seen()
+    terminal.say("nothing of this is verified: whoever can write the repository may have written it", fg="yellow")
+    terminal.say("try: --keys DIR, a folder with the root.json of the house", fg="yellow")
+    return found, False
 
 
 def announce(repository: Repository, *, as_json: bool) -> Mapping[str, object]:
@@ -116,6 +134,7 @@ __all__ = [
     "day",
     "expiries",
     "keys_option",
+    "listed",
     "opened",
     "repository_option",
     "show",

@@ -38,6 +38,16 @@ OS_VERSION: Final = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){0,2}")
 CAPABILITY: Final = re.compile(r"[a-z][a-z_]{0,31}")
 _SIZE: Final = re.compile(r"[1-9][0-9]{0,3}")
 
+FORMS: Final = {
+    ID: "1 to 64 letters, digits and . _ -, the first a letter or digit",
+    MODEL: "1 to 128 letters, digits and . _ : / -, the first a letter or digit",
+    DIGEST: "64 hex digits, as `ringfence-node measure` prints them",
+    UEID: "1 to 128 letters, digits and . _ : = -",
+    OS_VERSION: "up to three numbers with points between, such as 14.4",
+    CAPABILITY: "1 to 32 of a to z and _, the first a letter",
+}
+"""What each form is, for whoever has to write one."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inclusion:
@@ -97,7 +107,10 @@ def parse_devices(data: bytes) -> dict[str, Device]:
     devices = {serial: _device(serial, value) for serial, value in fields.each("nodes", ID, most=MAX_DEVICES)}
     fields.end()
     if len({device.ueid for device in devices.values()}) != len(devices):
-        raise Malformed(f"{NODES_FILE}: two machines have one ueid")
+        raise Malformed(
+            f"{NODES_FILE}: two machines have one ueid",
+            way_out="one that no machine in `ringfence house inventory list` has, revoked or not",
+        )
     return devices
 
 
@@ -169,7 +182,9 @@ def _release(name: str, value: object) -> Release:
     )
     fields.end()
     if release.not_before >= release.not_after:
-        raise Malformed(f"{RELEASES_FILE}: a release ends before it begins")
+        raise Malformed(
+            f"{RELEASES_FILE}: a release ends before it begins", way_out="--until a day after that of --from"
+        )
     return release
 
 
@@ -206,6 +221,7 @@ def _hex(path: Sequence[bytes]) -> list[str]:
 
 __all__ = [
     "FILES",
+    "FORMS",
     "LOG_FILE",
     "MAX_DEVICES",
     "MAX_DOCUMENT_BYTES",

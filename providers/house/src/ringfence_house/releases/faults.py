@@ -6,6 +6,7 @@ For whoever reads a repository: `Missing` and `Unreachable` are what a fetch rai
 
 from __future__ import annotations
 
+from re import Pattern
 from typing import Literal, TypeAlias
 
 from ringfence.errors import RingfenceError
@@ -39,7 +40,15 @@ class ReleasesRefused(Exception):
 
 
 class Malformed(Exception):
-    """A document is not what the protocol says; `str()` names the field, never its value."""
+    """A document is not what the protocol says; `str()` names the field, never its value.
+
+    `form` is the form that it does not have, `way_out` what else whoever wrote it can do; each if there is one.
+    """
+
+    def __init__(self, sentence: str, *, form: Pattern[str] | None = None, way_out: str | None = None) -> None:
+        super().__init__(sentence)
+        self.form = form
+        self.way_out = way_out
 
 
 class ReleasesFault(RingfenceError):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ringfence_house.releases import documents
-from ringfence_house.releases.anchors import Anchor, verified_root
+from ringfence_house.releases.anchors import Anchor, parse_root, verified_root
 from ringfence_house.releases.faults import Malformed, ReleasesFault
 from ringfence_house.releases.files import reason
 from ringfence_house.releases.log import Log, leaf_hash
@@ -96,6 +96,20 @@ def read_published(folder: Path, anchors: Sequence[Anchor]) -> Published:
     return found
 
 
+def read_unverified(folder: Path) -> Published:
+    """What is published in `folder`, which may be anybody's: only that it is whole is checked, from its own root.
+
+    Raises:
+        ReleasesFault: as `read_published`.
+    """
+    data = _root(folder, newest_root(folder))
+    try:
+        root = parse_root(data)
+    except ValueError:
+        raise _damaged(folder) from None
+    return read_published(folder, [Anchor(folder=folder, root=root, data=data, seen=None)])
+
+
 def _signed(folder: Path, root: Root, role: str, data: bytes, wanted: MetaFile | None = None) -> Metadata[Any]:
     """The metadata of `role` in `data`, which enough keys signed, and which is what `wanted` names."""
     from ringfence_house.releases.vendor import Metadata, exceptions  # noqa: PLC0415
@@ -151,7 +165,10 @@ def newest_root(folder: Path) -> int:
     found = (_ROOT_NAME.fullmatch(path.name) for path in (folder / "metadata").glob("*.root.json"))
     versions = [int(name.group(1)) for name in found if name is not None]
     if not versions:
-        raise ReleasesFault(f"there is no repository in {folder}", way_out="ringfence house keys init")
+        raise ReleasesFault(
+            f"there is no repository in {folder}",
+            way_out="ringfence house keys init DIR, or --repository DIR for where it is",
+        )
     return max(versions)
 
 
@@ -179,4 +196,4 @@ def _damaged(folder: Path) -> ReleasesFault:
     return ReleasesFault(f"the repository in {folder} is not the one that was signed", way_out=_COPY)
 
 
-__all__ = ["Published", "newest_root", "read_published"]
+__all__ = ["Published", "newest_root", "read_published", "read_unverified"]

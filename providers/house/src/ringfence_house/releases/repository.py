@@ -21,7 +21,7 @@ from ringfence_house.releases.keys import KeyRing, make_key, make_keys
 from ringfence_house.releases.log import Log, leaf_hash
 from ringfence_house.releases.published import newest_root, read_published
 from ringfence_house.releases.reference import Device, Release
-from ringfence_house.releases.seen import Changes, changes
+from ringfence_house.releases.seen import Changes, Seen, changes
 from ringfence_house.releases.signing import Signing
 
 if TYPE_CHECKING:
@@ -74,6 +74,10 @@ class Repository:
     def devices(self) -> Mapping[str, Device]:
         """The machines by serial number, as `releases`."""
         return dict(self._devices)
+
+    def published(self) -> Seen:
+        """What readers see now."""
+        return self._now_published.seen()
 
     def root_bytes(self) -> bytes:
         """The newest root: what a trust file holds."""
@@ -137,7 +141,7 @@ class Repository:
         """
         known = self._devices.get(device.serial)
         if known is not None and not known.revoked:
-            raise ReleasesFault(f"'{device.serial}' is in the inventory already", way_out="revoke it first")
+            raise _there_already(device, known)
         devices = {**self._devices, device.serial: device}
         _checked(lambda: documents.parse_devices(documents.encode_devices(devices)))
         self._devices = devices
@@ -319,7 +323,17 @@ def _checked(check: Callable[[], object]) -> None:
     try:
         check()
     except Malformed as fault:
-        raise ReleasesFault(str(fault).partition(": ")[2], way_out="see --help") from None
+        way_out = fault.way_out or (fault.form and documents.FORMS.get(fault.form))
+        raise ReleasesFault(str(fault).partition(": ")[2], way_out=way_out) from None
+
+
+def _there_already(device: Device, known: Device) -> ReleasesFault:
+    way_out = (
+        "nothing: it may serve"
+        if device.ueid == known.ueid
+        else f"for another ueid, `ringfence house inventory revoke {device.serial}`, then add it again"
+    )
+    return ReleasesFault(f"'{device.serial}' is in the inventory already, as '{known.ueid}'", way_out=way_out)
 
 
 def _busy() -> ReleasesFault:

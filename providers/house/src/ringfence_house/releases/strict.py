@@ -87,14 +87,14 @@ def canonical(value: object) -> bytes:
 def text(value: object, form: Pattern[str], where: str) -> str:
     """`value` as a string that is all of `form`."""
     if not isinstance(value, str) or form.fullmatch(value) is None:
-        raise Malformed(f"{where} is not of its form")
+        raise Malformed(f"{where} is not of its form", form=form)
     return value
 
 
 def number(value: object, where: str, *, least: int = 0, most: int = LARGEST) -> int:
     """`value` as a whole number within bounds; a truth value is none."""
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise Malformed(f"{where} is not a whole number within its bounds")
+        raise Malformed(f"{where} is not a whole number within its bounds", way_out=f"one from {least} to {most}")
     return value
 
 
