@@ -13,7 +13,12 @@ What stands outside of the encryption is a hint that anybody in between can give
 
 from __future__ import annotations
 
+from typing import Final
+
 from ringfence.errors import Closed, ConnectFailed, ProviderError, StreamBroken
+
+ASK_AGAIN: Final = "ask again; on_broken_stream: restart in the policy"
+"""The way out of an answer that broke."""
 
 
 class HouseProtocolError(ProviderError):
@@ -31,10 +36,13 @@ class NodeUnavailable(ConnectFailed):
 class StreamTruncated(StreamBroken):
     """The answer did not come to its authenticated end: it was cut or altered on its way, or its node died."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message, way_out=ASK_AGAIN)
+
 
 def closed_error() -> Closed:
     """The provider is closed, or was never opened."""
     return Closed("the provider house is closed", way_out="open it, or a new assistant")
 
 
-__all__ = ["HouseProtocolError", "NodeUnavailable", "StreamTruncated", "closed_error"]
+__all__ = ["ASK_AGAIN", "HouseProtocolError", "NodeUnavailable", "StreamTruncated", "closed_error"]

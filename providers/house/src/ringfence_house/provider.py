@@ -32,7 +32,7 @@ from ringfence.recipient import Recipient
 from ringfence.registry import load_manifest
 from ringfence.request import Request
 from ringfence.response import Finish, ProviderEvent, Usage
-from ringfence_house.errors import closed_error
+from ringfence_house.errors import ASK_AGAIN, closed_error
 from ringfence_openai.provider import OpenAIProvider
 
 if TYPE_CHECKING:
@@ -270,6 +270,7 @@ class HouseProvider(Provider):
             return closed_error()
         if isinstance(error, StreamBroken):
             error.phase = "mid_stream" if run.begun else "before_first_event"
+            error.way_out = error.way_out or ASK_AGAIN
         return error
 
 

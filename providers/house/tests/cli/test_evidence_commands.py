@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from click.testing import CliRunner, Result
+from providers.house.tests.tls import serving_no_tls, serving_tls
 
 from ringfence.cli.root import root
 from ringfence_house.attestation.claims import ReleaseClaim
@@ -191,7 +192,19 @@ def test_verify_of_one_model_leaves_the_others_out(house: House, url: str) -> No
     report = _verify(house, url, "--model", "small")
 
     assert [node["verified"]["model"] for node in report["nodes"]] == ["small"]
-    assert _verify(house, url, "--model", "other", exits=1)["nodes"] == []
+
+
+def test_verify_of_a_model_that_no_node_serves_names_those_that_are_served(house: House, url: str) -> None:
+    error = _verify(house, url, "--model", "other", exits=1)["error"]
+
+    assert error["type"] == "AttestationFailed"
+    assert error["message"].startswith("no verified node serves 'other'; served here: large, small (try: model: ")
+
+
+def test_a_model_that_no_verified_node_serves_hides_no_node_that_was_refused(house: House, url: str) -> None:
+    house.alter = lambda directory: directory.replace(b'"eat":"ey', b'"eat":"ez', 1)
+
+    assert [node["verified"] for node in _verify(house, url, "--model", "other", exits=1)["nodes"]] == [None]
 
 
 def test_verify_asks_each_node_with_a_nonce(house: House, url: str) -> None:
@@ -239,18 +252,23 @@ def test_releases_of_another_house_are_refused(house: House, url: str, tmp_path:
 
     result = _type("verify", url, "--trust", str(house.folder / "trust.json"), "--json", exits=1)
 
-    assert json.loads(result.stdout)["error"]["type"] == "AttestationFailed"
+    error = json.loads(result.stdout)["error"]
+    assert error["type"] == "AttestationFailed"
+    assert "not signed by enough of its keys (try: is this the trust file of this house?" in error["message"]
 
 
 @pytest.mark.parametrize(
     ("path", "lie", "words"),
     [
+        (EVIDENCE_PATH, (503, b""), "no node that is ready yet, or it is draining (HTTP 503) (try: try again"),
+        (f"{RELEASES_PATH}metadata/timestamp.json", (404, b""), "check the URL: its path"),
+        (f"{RELEASES_PATH}metadata/timestamp.json", (503, b""), "no node that is ready yet"),
         (EVIDENCE_PATH, (302, b""), "answered HTTP 302"),
         (EVIDENCE_PATH, (502, b"<html>SECRET</html>"), "answered HTTP 502"),
-        (EVIDENCE_PATH, (404, b""), "no such file"),
+        (EVIDENCE_PATH, (404, b""), "not at that address (HTTP 404) (try: check the URL: its path)"),
         (EVIDENCE_PATH, (200, b" " * 5_000_000), "longer than 4,194,304 bytes"),
         (EVIDENCE_PATH, (200, b'{"nodes":[],"v":1}'), "names no node"),
-        (f"{RELEASES_PATH}metadata/timestamp.json", (500, b""), "list of releases"),
+        (f"{RELEASES_PATH}metadata/timestamp.json", (500, b""), "answered HTTP 500"),
     ],
 )
 def test_a_house_that_answers_wrongly_is_an_error(
@@ -288,4 +306,38 @@ def test_a_house_that_is_down_is_an_error() -> None:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: refused, and nobody else's
         address = f"http://127.0.0.1:{taken.getsockname()[1]}"
 
-        assert "cannot be reached" in _type("show", address, exits=1).stderr
+        said = _type("show", address, exits=1).stderr
+
+    assert "error: the house cannot be reached: no connection\n" in said
+    assert "try: check the network, and the URL: scheme, host and port" in said
+
+
+def test_https_to_a_port_of_http_says_so() -> None:
+    with serving_no_tls() as address:
+        said = _type("show", address, exits=1).stderr
+
+    assert "the house cannot be reached: no TLS connection" in said
+    assert "try: check the URL: https or http, and the port" in said
+
+
+def test_a_certificate_that_is_not_trusted_says_so(tmp_path: Path) -> None:
+    with serving_tls(tmp_path) as address:
+        said = _type("show", address, exits=1).stderr
+
+    assert "the server's certificate is not trusted" in said
+    assert "--ca-file" in said
+
+
+def test_no_tier_is_offered_that_nothing_here_verifies() -> None:
+    assert "appattest" not in _type("verify", "--help").stdout
+
+
+def test_a_report_has_one_line_for_each_check_at_80_columns(
+    house: House, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ringfence.cli.terminal.WIDTH_WITHOUT_TERMINAL", 80)
+    trust = str(house.folder / "trust.json")
+    lines = _type("verify", url, "--trust", trust, "--min-tier", "software-dev").stdout.splitlines()
+
+    assert len(lines) == 2 * (1 + 1 + len(CHECKS) + 1)
+    assert lines[0].startswith(f"node 1: {house.configs[0].kid[:12]}, until ")

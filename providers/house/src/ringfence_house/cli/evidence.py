@@ -55,7 +55,7 @@ def show(*, url: str, ca_file: Path | None, as_json: bool) -> None:
 )
 @click.option(
     "--min-tier",
-    type=click.Choice(["software-dev", "apple-mda", "apple-mda+appattest"]),
+    type=click.Choice(["software-dev", "apple-mda"]),
     default="apple-mda",
     show_default=True,
     help="The least that a node must prove.",

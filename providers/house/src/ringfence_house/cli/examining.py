@@ -20,6 +20,7 @@ from ringfence_house.attestation.report import Claimed, Examined, claimed, exami
 from ringfence_house.attestation.trust import Trust, read_trust
 from ringfence_house.cli import shared
 from ringfence_house.cli.fetching import NotThere, Source
+from ringfence_house.client.looking import not_served
 from ringfence_house.protocol.names import (
     EVIDENCE_PATH,
     MAX_DIRECTORY_BYTES,
@@ -78,6 +79,9 @@ def verified_at(
     )
     silent = [unseen("the node gave no evidence that is made now")] * offered.count(None)
     wanted = [each for each in examined if model is None or each.node is None or each.node.release.model == model]
+    if model is not None and not wanted and not silent:
+        said, way_out = not_served(model, [each.node for each in examined if each.node is not None])
+        raise AttestationFailed(said, way_out=way_out)
     return Report(reference=reference, nodes=(*wanted, *silent), development=trust.is_development, min_tier=min_tier)
 
 
@@ -89,21 +93,24 @@ def _directory(source: Source) -> tuple[bytes, ...]:
 
 
 def _reference(source: Source, trust: Trust) -> Reference:
+    faults: list[RingfenceError] = []
+
     def fetch(path: str) -> bytes:
         try:
             return source.get(RELEASES_PATH + path, limit=MAX_FILE_BYTES)
-        except NotThere:
-            raise Missing from None
-        except ConnectFailed:
-            raise Unreachable from None
+        except (NotThere, ConnectFailed) as fault:
+            faults.append(fault)
+            raise (Missing if isinstance(fault, NotThere) else Unreachable) from None
 
     try:
         with TemporaryDirectory(prefix="ringfence-") as folder:
             return ReleaseReader(trust.root, Path(folder), fetch).refresh(time.time())
     except ReleasesRefused as refusal:
         raise AttestationFailed(refusal.sentence, way_out=refusal.way_out) from None
-    except ReleasesUnreachable:
-        raise ConnectFailed("the list of releases of the house cannot be reached", way_out="look at the URL") from None
+    except ReleasesUnreachable as unreachable:
+        # The last file that did not come is why: the reader ends with it.
+        why = faults[-1] if faults else ConnectFailed(str(unreachable))
+        raise ConnectFailed(why.message, way_out=why.way_out) from None
 
 
 def _fresh(source: Source, known: bytes, nonce: str) -> bytes | None:
@@ -179,18 +186,18 @@ def _node_document(examined: Examined) -> dict[str, object]:
 
 
 def write_report(report: Report) -> None:
-    """Writes a table of every check, and says what it comes to."""
-    rows = [
-        (
-            shared.cell(_label(number, examined) if place == 0 else ""),
-            shared.cell(check.name),
-            shared.cell(check.verdict, style=_STYLES[check.verdict]),
-            shared.cell(check.detail),
-        )
-        for number, examined in enumerate(report.nodes, 1)
-        for place, check in enumerate(examined.checks)
-    ]
-    shared.show(("node", "check", "verdict", "detail"), rows)
+    """Writes a table of the checks of every node below its name, and says what it comes to."""
+    for number, examined in enumerate(report.nodes, 1):
+        terminal.write(f"{_label(number, examined)}\n")
+        rows = [
+            (
+                shared.cell(check.name),
+                shared.cell(check.verdict, style=_STYLES[check.verdict]),
+                shared.cell(check.detail),
+            )
+            for check in examined.checks
+        ]
+        shared.show(("check", "verdict", "detail"), rows)
     passed = sum(each.node is not None for each in report.nodes)
     terminal.say(f"{passed} of {len(report.nodes)} nodes may be used", fg="green" if report.holds else "red")
     for examined in report.nodes:
@@ -203,8 +210,8 @@ def write_report(report: Report) -> None:
 
 def _label(number: int, examined: Examined) -> str:
     if examined.node is None:
-        return f"{number}"
-    return f"{number} {examined.node.kid[:_SHOWN]}, until {_moment(examined.node.expires_at)}"
+        return f"node {number}: refused"
+    return f"node {number}: {examined.node.kid[:_SHOWN]}, until {_moment(examined.node.expires_at)}"
 
 
 def _moment(at: float) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import socket
+import ssl
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -15,13 +18,27 @@ from ringfence.errors import ConnectFailed, RingfenceError
 from ringfence.transport.network import Network
 from ringfence.transport.origins import is_loopback
 from ringfence.transport.tls import Trust
+from ringfence_house.client.reaching import TELL_OPERATOR, why_not_given, why_not_reached
 
 LIMIT_S: Final = 20.0
 """For one file, from the connection to its last byte."""
 _OK, _NOT_FOUND = 200, 404
 _HOST = re.compile(rb"[a-z0-9._-]+|[0-9a-f:.]+")
 """A name in ASCII, or an address: what else a URL may hold there, programs read in different ways."""
+_PLACE: Final = "the URL:"
 _WAY_OUT = "https://house.example, or http:// on this machine"
+
+_WORDS: Final[tuple[tuple[type[BaseException], str], ...]] = (
+    (ssl.SSLCertVerificationError, "the server's certificate is not trusted"),
+    (ssl.SSLError, "no TLS connection"),
+    (socket.gaierror, "the host's name could not be looked up"),
+    (httpx2.ConnectTimeout, "no connection within the time limit"),
+    (httpx2.TimeoutException, "nothing came within the time limit"),
+    (httpx2.ConnectError, "no connection"),
+    (httpx2.RemoteProtocolError, "the answer is no HTTP"),
+    (httpx2.TransportError, "the connection broke"),
+)
+"""The first that fits, of all that an error came from."""
 
 
 class NotThere(RingfenceError):
@@ -55,24 +72,39 @@ class Source:
         try:
             with self._client.stream("GET", self._base + path, headers={"accept-encoding": "identity"}) as response:
                 return _content(response, limit)
-        except httpx2.TransportError:
-            raise ConnectFailed("the directory of the house cannot be reached", way_out="look at the URL") from None
+        except httpx2.TransportError as error:
+            said, way_out = why_not_reached(_in_words_of_ours(error), _PLACE)
+            raise ConnectFailed(said, way_out=way_out) from None
 
 
 def _content(response: httpx2.Response, limit: int) -> bytes:
-    if response.status_code == _NOT_FOUND:
-        raise NotThere("the directory of the house has no such file", way_out="look at the URL")
     if response.status_code != _OK:
-        raise ConnectFailed(f"the directory of the house answered HTTP {response.status_code}")
+        said, way_out = why_not_given(response.status_code, _PLACE)
+        raise (NotThere if response.status_code == _NOT_FOUND else ConnectFailed)(said, way_out=way_out)
     end = time.monotonic() + LIMIT_S
     data = bytearray()
     for piece in response.iter_raw():
         data += piece
         if len(data) > limit:
-            raise ConnectFailed(f"a file of the house is longer than {limit:,} bytes")
+            raise ConnectFailed(f"a file of the house is longer than {limit:,} bytes", way_out=TELL_OPERATOR)
         if time.monotonic() > end:
-            raise ConnectFailed("the directory of the house took too long")
+            raise ConnectFailed("the directory of the house took too long", way_out="check the network, and the house")
     return bytes(data)
+
+
+def _in_words_of_ours(error: httpx2.TransportError) -> httpx2.TransportError:
+    """`error` in the words that the core's transport has for what it came from; without any where it has none."""
+    kinds = {type(each) for each in _causes(error)}
+    for kind, words in _WORDS:
+        if any(issubclass(each, kind) for each in kinds):
+            return httpx2.ConnectError(words)
+    return httpx2.ConnectError("")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _checked(url: str) -> str:

@@ -9,16 +9,25 @@ from typing import Final
 import httpx2
 
 from ringfence.errors import RingfenceError
+from ringfence_house.client.reaching import TELL_OPERATOR, why_not_given, why_not_reached
 from ringfence_house.protocol.names import EVIDENCE_PATH, MAX_DIRECTORY_BYTES, RELEASES_PATH
 
 _LIMIT_S: Final = 20.0
 """For one file, from the connection to its last byte: a server that drips is a server that is down."""
 
 _OK, _NOT_FOUND = 200, 404
+_PLACE: Final = "directory:"
 
 
 class NotFetched(Exception):
-    """A file of the directory did not come; the sentence says why and holds nothing of what came."""
+    """A file of the directory did not come; the sentence says why and holds nothing of what came.
+
+    `way_out` says what a person can do, `None` where that is to look at the network.
+    """
+
+    def __init__(self, sentence: str, *, way_out: str | None = None) -> None:
+        super().__init__(sentence)
+        self.way_out = way_out
 
 
 class NotThere(NotFetched):
@@ -55,21 +64,24 @@ class Directory:
                 return await self._read(path)
         except TimeoutError:
             raise NotFetched("the directory of the house took too long") from None
-        except (httpx2.TransportError, RingfenceError) as error:
-            # Both are words of ours (transport.faults); a foreign message would not be repeated.
-            raise NotFetched(f"the directory of the house cannot be read: {error}") from None
+        except httpx2.TransportError as error:
+            said, way_out = why_not_reached(error, _PLACE)
+            raise NotFetched(said, way_out=way_out) from None
+        except RingfenceError as error:
+            said = f"the directory of the house cannot be read: {error.message}"
+            raise NotFetched(said, way_out=error.way_out) from None
 
     async def _read(self, path: str) -> bytes:
         async with self._client().stream("GET", self._base + path) as response:
-            if response.status_code == _NOT_FOUND:
-                raise NotThere("the directory of the house has no such file")
             if response.status_code != _OK:
-                raise NotFetched(f"the directory of the house answered HTTP {response.status_code}")
+                said, way_out = why_not_given(response.status_code, _PLACE)
+                raise (NotThere if response.status_code == _NOT_FOUND else NotFetched)(said, way_out=way_out)
             data = bytearray()
             async for piece in response.aiter_raw():
                 data += piece
                 if len(data) > MAX_DIRECTORY_BYTES:
-                    raise NotFetched(f"a file of the house is longer than {MAX_DIRECTORY_BYTES:,} bytes")
+                    said = f"a file of the house is longer than {MAX_DIRECTORY_BYTES:,} bytes"
+                    raise NotFetched(said, way_out=TELL_OPERATOR)
             return bytes(data)
 
 

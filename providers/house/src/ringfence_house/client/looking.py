@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ringfence.errors import AttestationFailed, ConnectFailed, ProviderError
 from ringfence_house.attestation.refusal import EvidenceRefused
 from ringfence_house.attestation.verify import verify_directory
 from ringfence_house.client.directory import Directory, NotFetched, NotThere
+from ringfence_house.client.reaching import TELL_OPERATOR
 from ringfence_house.releases.faults import Missing, ReleasesRefused, ReleasesUnreachable, Unreachable
 from ringfence_house.releases.reader import ReleaseReader
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from ringfence_house.attestation.endorsement import EndorsementVerifier
     from ringfence_house.attestation.node import Tier, VerifiedNode
     from ringfence_house.releases.reference import Reference
+
+_SHOWN_MODELS: Final = 5
 
 
 class LookFailed(Exception):
@@ -45,7 +48,9 @@ class LookFailed(Exception):
     def error(self) -> ProviderError:
         """What a caller is told: a new one each time, since the core writes on it."""
         if self.unreachable:
-            return ConnectFailed(str(self), way_out="check the network, and directory: of the recipient")
+            return ConnectFailed(
+                str(self), way_out=self._way_out or "check the network, and directory: of the recipient"
+            )
         way_out = self._way_out or "ringfence house evidence verify URL, which lists every check"
         return AttestationFailed(str(self), phase="connect", way_out=way_out)
 
@@ -89,6 +94,8 @@ class Lookout:
         self._clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
         self._reader = ReleaseReader(root, folder, self._fetch)
+        self._not_fetched: NotFetched | None = None
+        """The last file of the repository that did not come, in the look of now."""
 
     async def look(self) -> Found:
         """The verified nodes of now.
@@ -101,16 +108,20 @@ class Lookout:
         try:
             data = await self._directory.evidence()
         except NotFetched as error:
-            raise LookFailed(str(error), unreachable=True, reference=reference) from None
+            raise LookFailed(str(error), unreachable=True, reference=reference, way_out=error.way_out) from None
         return await asyncio.to_thread(self._verified, data, reference)
 
     async def _reference(self) -> Reference:
+        self._not_fetched = None
         try:
             return await asyncio.to_thread(self._reader.refresh, self._clock())
         except ReleasesUnreachable as error:
-            raise LookFailed(str(error), unreachable=True) from None
+            why = self._not_fetched
+            way_out = None if why is None else why.way_out
+            raise LookFailed(str(why or error), unreachable=True, way_out=way_out) from None
         except ReleasesRefused as error:
-            raise LookFailed(str(error), way_out=error.way_out) from None
+            # Not `evidence verify`, which could say no more: it comes no further than this either.
+            raise LookFailed(str(error), way_out=error.way_out or TELL_OPERATOR) from None
 
     def _verified(self, data: bytes, reference: Reference) -> Found:
         demands = self._demands
@@ -120,25 +131,28 @@ class Lookout:
                 reference,
                 demands.verifiers,
                 min_tier=demands.min_tier,
-                model=demands.model,
+                model=None,
                 now=self._clock(),
             )
         except EvidenceRefused as refused:
             raise LookFailed(str(refused), reference=reference) from None
-        machines = len({node.serial for node in verified.nodes})
+        nodes = tuple(node for node in verified.nodes if node.release.model == demands.model)
+        if verified.nodes and not nodes:
+            said, way_out = not_served(demands.model, verified.nodes)
+            raise LookFailed(said + _why(verified.refused), reference=reference, way_out=way_out)
+        machines = len({node.serial for node in nodes})
         if machines < demands.min_nodes:
             raise LookFailed(_too_few(machines, demands.min_nodes, verified.refused), reference=reference)
-        return Found(nodes=verified.nodes, refused=len(verified.refused), reference=reference)
+        return Found(nodes=nodes, refused=len(verified.refused), reference=reference)
 
     def _fetch(self, path: str) -> bytes:
         """A file of the repository, for the reader, which works in a thread."""
         assert self._loop is not None  # noqa: S101  (`look` sets it)
         try:
             return asyncio.run_coroutine_threadsafe(self._directory.release_file(path), self._loop).result()
-        except NotThere as error:
-            raise Missing(str(error)) from None
         except NotFetched as error:
-            raise Unreachable(str(error)) from None
+            self._not_fetched = error
+            raise (Missing if isinstance(error, NotThere) else Unreachable)(str(error)) from None
         except (CancelledError, RuntimeError):
             # The loop ends, and nobody waits for this any more.
             raise Unreachable("the house is not looked at any more") from None
@@ -146,8 +160,18 @@ class Lookout:
 
 def _too_few(machines: int, wanted: int, refused: Sequence[EvidenceRefused]) -> str:
     found = f"{machines} verified machine{'' if machines == 1 else 's'} of the {wanted} that have to be there"
-    why = f"; one was refused: {refused[0]}" if refused else ""
-    return found + why
+    return found + _why(refused)
+
+
+def _why(refused: Sequence[EvidenceRefused]) -> str:
+    return f"; one was refused: {refused[0]}" if refused else ""
+
+
+def not_served(model: str, nodes: Iterable[VerifiedNode]) -> tuple[str, str]:
+    """What is told where none of the verified `nodes` serves `model`, and the way out."""
+    served = sorted({node.release.model for node in nodes})[:_SHOWN_MODELS]
+    said = f"no verified node serves '{model}'; served here: {', '.join(served)}"
+    return said, f"model: {served[0]} in the policy"
 
 
 def still_allowed(node: VerifiedNode, reference: Reference, now: float) -> bool:
@@ -159,4 +183,4 @@ def still_allowed(node: VerifiedNode, reference: Reference, now: float) -> bool:
     return release.not_before <= now < release.not_after
 
 
-__all__ = ["Demands", "Found", "LookFailed", "Lookout", "still_allowed"]
+__all__ = ["Demands", "Found", "LookFailed", "Lookout", "not_served", "still_allowed"]

@@ -14,13 +14,20 @@ from typing import TYPE_CHECKING, Final, Protocol
 import httpx2
 from typing_extensions import override
 
-from ringfence.errors import ConnectFailed, GateError, Overloaded, ProviderError, RequestRejected
+from ringfence.errors import (
+    AuthenticationFailed,
+    ConnectFailed,
+    GateError,
+    Overloaded,
+    ProviderError,
+    RequestRejected,
+)
 from ringfence.grant import Grant, sending_grant
 from ringfence.receipt import Attestation
-from ringfence.transport.faults import why_not_connected
 from ringfence_house.client.answer import Answer
 from ringfence_house.client.inner import inner_request, tenant_key
 from ringfence_house.client.outside import KeyLost, NodeGone, require_sealed
+from ringfence_house.client.reaching import why_not_reached
 from ringfence_house.errors import NodeUnavailable
 from ringfence_house.protocol.chunked import RequestSealer, ResponseOpener
 from ringfence_house.protocol.names import LOAD_FIELD, NODE_HEADER, REQUEST_TYPE
@@ -40,7 +47,9 @@ _LARGE_BYTES: Final = 2**20
 _SHOWN: Final = frozenset({b"content-type", b"retry-after"})
 """Fields of an inner answer that the vendor's client gets to see: no other changes how it reads the content."""
 
-_FULL, _STALE, _REPLAYED = 503, 412, 409
+_FULL, _STALE, _REPLAYED, _NO_CALLER = 503, 412, 409, 401
+
+_WAIT: Final = "wait, or overflow: in the policy"
 
 _NEVER_CONNECTED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError, httpx2.UnsupportedProtocol)
 
@@ -124,7 +133,8 @@ class SealingTransport(httpx2.AsyncBaseTransport):
             await require_sealed(response)
             answer = Answer(response, sealed.opener)
             head = await answer.head()
-            _require_willing(house.nodes, node, head)
+            _require_willing(house.nodes, node, head, self._clock())
+            _require_known(head, grant.recipient)
         except KeyLost:
             house.nodes.lost_key(node)
             failure = NodeUnavailable("the node has lost its key", retry_after_s=house.nodes.retry_after_s)
@@ -151,12 +161,13 @@ async def _post(house: Asked, node: VerifiedNode, content: bytes) -> httpx2.Resp
     return await house.http().send(request, stream=True)
 
 
-def _require_willing(nodes: Nodes, node: VerifiedNode, head: ResponseHead) -> None:
-    """Notes how full the node is.
+def _require_willing(nodes: Nodes, node: VerifiedNode, head: ResponseHead, now: float) -> None:
+    """Notes how full the node is. `now` is Unix time.
 
     Raises:
         KeyLost: the node was proved anew since it was verified.
         NodeUnavailable: it is full, and there is another.
+        Overloaded: it is full, and there is no other.
         RequestRejected: it had seen the request before, so somebody in between delivered it twice.
     """
     nodes.standing.answered(node)
@@ -176,6 +187,27 @@ def _require_willing(nodes: Nodes, node: VerifiedNode, head: ResponseHead) -> No
         nodes.standing.put_aside(node, _FULL_S)
         if nodes.another(node):
             raise NodeUnavailable("the node is full", retry_after_s=nodes.retry_after_s)
+        from ringfence_openai.errors import retry_after_s  # noqa: PLC0415  (the vendor's SDK: it has been loaded by now)
+
+        headers = httpx2.Headers([field for field in head.fields if field[0] in _SHOWN])
+        raise Overloaded(
+            "every node of the house is full",
+            retry_after_s=retry_after_s(headers, now),
+            way_out=_WAIT,
+        )
+
+
+def _require_known(head: ResponseHead, recipient: Recipient) -> None:
+    """Does nothing where the node takes the caller.
+
+    Raises:
+        AuthenticationFailed: it does not.
+    """
+    if head.status != _NO_CALLER:
+        return
+    if recipient.secret is None:
+        raise AuthenticationFailed("this house wants a token", way_out="secret: env:NAME beside its directory")
+    raise AuthenticationFailed("the house refused the token", way_out="check the token that secret: names")
 
 
 def _gone(nodes: Nodes, node: VerifiedNode, status: int | None) -> ProviderError:
@@ -183,15 +215,17 @@ def _gone(nodes: Nodes, node: VerifiedNode, status: int | None) -> ProviderError
     if nodes.another(node):
         return NodeUnavailable("the node did not answer", retry_after_s=nodes.retry_after_s)
     if status is None:
-        return ConnectFailed("the connection was lost before the house answered", phase="before_first_event")
-    return Overloaded(f"no node of the house answers for now (HTTP {status})")
+        return ConnectFailed(
+            "the connection was lost before the house answered", phase="before_first_event", way_out=_WAIT
+        )
+    return Overloaded(f"no node of the house answers for now (HTTP {status})", way_out=_WAIT)
 
 
 def _lost(nodes: Nodes, node: VerifiedNode, error: httpx2.TransportError) -> ProviderError:
     if not isinstance(error, _NEVER_CONNECTED):
         return _gone(nodes, node, None)
-    said, way_out = why_not_connected(error)
-    return ConnectFailed(f"no connection to the house{said}", way_out=way_out)
+    said, way_out = why_not_reached(error, "directory:")
+    return ConnectFailed(said, way_out=way_out)
 
 
 async def _close(response: httpx2.Response | None) -> None:

@@ -48,6 +48,10 @@ _MAX_METADATA_BYTES: Final = 256 * 1024
 _MAX_ROTATIONS: Final = 64
 _LOCK_TIMEOUT_S: Final = 30.0
 _ROLES: Final = ("timestamp", "snapshot", "targets")
+_WAYS_OUT: Final[Mapping[Refusal, str]] = {
+    "expired": "the operator has to sign the list anew; or see whether the clock of this machine is right",
+    "signature": "is this the trust file of this house? compare it with the operator's",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,7 +259,7 @@ def _refusal(fault: Exception) -> ReleasesRefused:
     )
     for kind, code, sentence in meanings:
         if isinstance(fault, kind):
-            return ReleasesRefused(code, sentence)
+            return ReleasesRefused(code, sentence, way_out=_WAYS_OUT.get(code))
     return ReleasesRefused("malformed", "the list of releases is not what it must be")
 
 
