@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import configparser
 import json
+import logging
 import plistlib
 import signal
 import sys
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
 from email.utils import formatdate
 from pathlib import Path
@@ -33,9 +34,23 @@ from ringfence_house.protocol.chunked import RequestSealer
 from ringfence_house.releases.faults import Missing
 from ringfence_house.releases.reader import ReleaseReader
 from ringfence_house_node.cli import root
+from ringfence_house_node.server.listening import where
 from ringfence_house_node.server.serving import Address, Server, bind
 
 ENGINE = ["--engine", "openai", "--engine-url", "http://127.0.0.1:9/v1"]
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Generator[None]:
+    """A command sets up the log of its process, which here is the tests'."""
+    loggers = [logging.getLogger(name) for name in ("ringfence_house_node", "ringfence_house_node.access")]
+    before = [(logger, logger.handlers, logger.propagate, logger.level) for logger in loggers]
+    last_resort = logging.lastResort
+    yield
+    logging.lastResort = last_resort
+    for logger, handlers, propagate, level in before:
+        logger.handlers, logger.propagate = handlers, propagate
+        logger.setLevel(level)
 
 
 def run(*args: str) -> int:
@@ -64,10 +79,24 @@ def run(*args: str) -> int:
         ),
         (["serve", "--model", "m", "--dev", *ENGINE, "--cert", __file__], "needs its key", "both --cert and --key"),
         (["serve", "--model", "m", "--dev", *ENGINE, "--cert", __file__, "--key", __file__], "cannot be used", "PEM"),
-        (["serve", "--model", "m", "--dev", "--engine", "openai"], "has no url", "http://127.0.0.1:8080/v1"),
+        (
+            ["serve", "--model", "m", "--dev", "--engine", "openai"],
+            "has no url",
+            "--engine-url http://127.0.0.1:8080/v1",
+        ),
         (["serve", "--model", "m", "--dev", *ENGINE[:3], "http://10.0.0.1/v1"], "loopback", "http://127.0.0.1:8080/v1"),
         (["serve", "--model", "m", "--dev", *ENGINE, "--callers", __file__], "callers' file", "sha256"),
         (["serve", "--model", "m", "--dev", "--key-life-seconds", "4000"], "--key-life-seconds", "--help"),
+        (["serve", "--model", "m", "--dev", *ENGINE, "--engine-key", "k"], "no place", "--engine-key env:NAME"),
+        (["serve", "--model", "m", "--dev", "--engine-key", "env:K"], "has no key", "leave --engine-key out"),
+        (
+            ["directory", "--node", "http://127.0.0.1:9", "--cert", __file__, "--key", __file__, "--behind-proxy"],
+            "either a proxy",
+            "leave out --behind-proxy",
+        ),
+        (["directory", "--node", "foo"], "no base URL", "--node http://"),
+        (["directory", "--node", "ftp://x"], "no base URL", "--node http://"),
+        (["directory", "--node", "http://[x"], "no base URL", "--node http://"),
         (["directory", "--releases", "."], "missing option '--node'", "--help"),
         (["directory", "--node", "http://127.0.0.1:9", "--host", "::"], "without TLS", "--cert and --key"),
         (["directory", "--node", "http://127.0.0.1:9", "--state", ".", "--releases", "."], "twice", "either"),
@@ -96,6 +125,40 @@ def test_a_node_without_named_callers_says_so(tmp_path: Path, capsys: pytest.Cap
     assert run(*serve, "--callers", str(callers)) == 2
     assert "one caller" not in capsys.readouterr().err
     taken.socket.close()
+
+
+@pytest.mark.parametrize(
+    ("engine", "says", "way_out"),
+    [
+        ([], "no model named 'nix'", "ringfence models"),
+        ([*ENGINE, "--engine-key", "env:NO_KEY"], "not set", "export NO_KEY"),
+    ],
+)
+def test_an_engine_that_can_never_work_ends_the_node_before_it_says_a_recipient(
+    engine: list[str], says: str, way_out: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("serve", "--model", "nix", "--dev", "--state", str(tmp_path / "s"), "--port", "0", *engine) == 1
+    said = capsys.readouterr().err
+    assert says in said
+    assert way_out in said
+    assert "recipients:" not in said
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
+    ("host", "behind_proxy", "url"),
+    [
+        ("127.0.0.1", False, "http://127.0.0.1:{port}"),
+        ("0.0.0.0", False, "http://YOUR-HOST:{port}"),
+        ("0.0.0.0", True, "https://YOUR-HOST"),
+        ("127.0.0.1", True, "https://YOUR-HOST"),
+    ],
+)
+def test_a_name_that_is_not_known_here_is_a_placeholder(host: str, *, behind_proxy: bool, url: str) -> None:
+    bound = bind(Address(host=host, port=0, behind_proxy=behind_proxy))
+    assert bound.client_url == url.format(port=bound.socket.getsockname()[1])
+    assert bound.client_url in where(bound)
+    bound.socket.close()
 
 
 def test_a_port_that_is_taken_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
@@ -296,6 +359,9 @@ async def test_a_development_house_is_one_command_a_node_and_drains_on_sigterm(t
             assert b"two" in inner.content
             assert any(CANARY.encode() in body for body in double.asked)
             assert CANARY not in said
+            assert "finishing 1 request, at most 30 s; Ctrl-C again ends at once" in said
+            # Nobody asked for an access log.
+            assert names.OHTTP_PATH not in said
             assert policy_of(said).recipients["our-house"].directory == first.ready["url"]
             assert (await second.end())[0] == 0
     written = contents(tmp_path)

@@ -239,9 +239,10 @@ def _check_url(node: str) -> None:
     try:
         parts = urlsplit(node)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        usable = usable and not (parts.query or parts.fragment or parts.username)
     except ValueError:
         usable = False
-    if not usable or parts.query or parts.fragment or parts.username:
+    if not usable:
         # It is not quoted: it may hold a password.
         raise Misuse("a --node is no base URL with http or https", way_out="--node http://127.0.0.1:8443")
 

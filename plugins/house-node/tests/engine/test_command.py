@@ -91,7 +91,8 @@ async def test_one_that_dies_with_a_call_is_brought_back_and_the_caller_is_told(
         fake.mode("exit")
         status, body = await ask(service)
         assert (status, "server_error" in body) == (503, True)
-        assert str(service.readiness) != "ready"
+        # One caller's dropped connection proves nothing; that the command has ended does.
+        await until(lambda: str(service.readiness) != "ready")
         fake.mode("")
         await until(lambda: str(service.readiness) == "ready")
 
@@ -121,6 +122,24 @@ async def test_nothing_that_was_asked_is_logged(
     async with _started(fake.settings()) as service:
         assert (await ask(service, "canary-7Q"))[0] == 200
         os.kill(fake.pids[0], signal.SIGKILL)
-        await until(lambda: "exit code" in caplog.text)
-    assert "exit code 137" in caplog.text
+        await until(lambda: "the engine died" in caplog.text)
+    assert "ended with code 137; it is started again" in caplog.text
     assert "canary-7Q" not in caplog.text + "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [(("false",), "the engine's command ended with code 1"), (("/nowhere",), "the engine's command cannot be started")],
+)
+async def test_a_command_that_ends_at_once_is_said_once(
+    command: tuple[str, ...], says: str, free_port: Any, until: Any, said: list[str]
+) -> None:
+    url = f"http://127.0.0.1:{free_port()}/v1"
+    service = build_service(EngineSettings(kind="command", model="m", url=url, command=command))
+    try:
+        await service.start()
+        await until(lambda: str(service.readiness) == "failed")
+        assert (service.cause, len(said)) == ("ended", 1)  # type: ignore[attr-defined]
+        assert says in said[0]
+    finally:
+        await service.close()

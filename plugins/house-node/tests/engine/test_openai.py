@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Generator
@@ -9,7 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, Router
+
 from ringfence_house_node.engine import EngineSettings, build_service
+from ringfence_house_node.server.serving import Address, Server, bind
 
 
 @contextmanager
@@ -48,3 +55,33 @@ async def test_it_is_ready_while_the_server_gives_tokens(fake: Any, ask: Any, un
         await until(lambda: str(service.readiness) == "failed")
     finally:
         await service.close()
+
+
+async def test_an_engine_that_wants_a_key_says_so_and_gets_it_from_its_place(
+    monkeypatch: pytest.MonkeyPatch, until: Any, said: list[str]
+) -> None:
+    monkeypatch.setenv("ENGINE_KEY", "wrong")
+
+    async def answer(request: Request) -> Response:
+        if request.headers.get("authorization") != "Bearer right":
+            return JSONResponse({"error": {"message": "canary"}}, 401)
+        message = {"role": "assistant", "content": "hi"}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        return JSONResponse({"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]})
+
+    bound = bind(Address(host="127.0.0.1", port=0))
+    url = f"{bound.url}/v1"
+    server = Server(Router([Route("/v1/chat/completions", answer, methods=["POST"])]), bound)
+    service = build_service(EngineSettings(kind="openai", model="m", url=url, key="env:ENGINE_KEY"))
+    starting = asyncio.create_task(service.start())
+    try:
+        await until(lambda: said)
+        assert (service.cause, len(said)) == ("key_refused", 1)  # type: ignore[attr-defined]
+        assert "canary" not in said[0]
+        monkeypatch.setenv("ENGINE_KEY", "right")
+        await until(lambda: str(service.readiness) == "ready")
+        await starting
+        assert "right" not in "".join(said)
+    finally:
+        await service.close()
+        await server.close()

@@ -11,8 +11,19 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from ringfence.errors import BackendDied, ConnectFailed, RequestRejected, RingfenceError, StreamBroken, Unavailable
+from ringfence.errors import (
+    AuthenticationFailed,
+    BackendDied,
+    ConnectFailed,
+    Overloaded,
+    RequestRejected,
+    RingfenceError,
+    StreamBroken,
+    TimedOut,
+    Unavailable,
+)
 from ringfence_house_node.engine.backoff import pause_s
+from ringfence_house_node.engine.cause import cause_of
 from ringfence_house_node.engine.watch import Watch
 
 
@@ -132,6 +143,61 @@ async def test_one_that_keeps_failing_has_failed_and_comes_back(make_watch: Make
     await until(lambda: str(watch.readiness) == "failed")
     probe.error = None
     await until(lambda: str(watch.readiness) == "ready")
+
+
+async def test_a_cause_is_said_once_when_it_changes_and_that_it_is_over(
+    make_watch: MakeWatch, until: Any, said: list[str]
+) -> None:
+    probe = Probe(error=ConnectFailed("no connection"))
+    watch = make_watch(probe)
+    starting = asyncio.create_task(watch.start())
+    await until(lambda: probe.count > 2)
+    assert [line.partition(" (")[0] for line in said] == [
+        "the engine is not ready: nothing listens at the engine's url"
+    ]
+    assert watch.cause is not None
+    assert watch.cause.word == "nothing_listens"
+    probe.error = AuthenticationFailed("x")
+    await until(lambda: len(said) > 1)
+    assert "it wants a key" in said[1]
+    assert "--engine-key" in said[1]
+    probe.error = None
+    await until(lambda: len(said) > 2)
+    await starting
+    assert said[2:] == ["the engine answers"]
+
+
+async def test_an_engine_that_dies_later_is_said_anew(make_watch: MakeWatch, until: Any, said: list[str]) -> None:
+    watch = make_watch(Probe())
+    await watch.start()
+    assert said == []
+    for _ in range(2):
+        watch.failed(BackendDied("the process died"))
+        await until(lambda: str(watch.readiness) == "ready")
+    assert said == ["the engine is not ready: the process died", "the engine answers"] * 2
+
+
+@pytest.mark.parametrize(
+    ("error", "ours", "word", "says", "way_out"),
+    [
+        (Unavailable("no such model", reason="no_model", way_out="pull it"), True, "no_model", "no such", "pull it"),
+        (Unavailable("x", reason="no_model", way_out="url:"), False, "no_model", "knows no such", "--served-model"),
+        (ConnectFailed("x"), False, "nothing_listens", "nothing listens at the engine's url", "--engine-url"),
+        (ConnectFailed("x", phase="before_first_event"), False, "connection_lost", "x", ""),
+        (AuthenticationFailed("x", way_out="secret:"), False, "key_refused", "wants a key", "--engine-key env:NAME"),
+        (TimedOut("x", limit="connect", phase="connect"), False, "silent", "no token in time", ""),
+        (Overloaded("the recipient is failing"), False, "failing", "the engine is failing", ""),
+        (RequestRejected("the recipient refused", way_out="url:"), False, "refused", "the engine refused", ""),
+    ],
+)
+def test_every_cause_has_a_word_and_a_way_out_for_this_operator(
+    error: RingfenceError, *, ours: bool, word: str, says: str, way_out: str
+) -> None:
+    cause = cause_of(error, ours=ours)
+    assert cause.word == word
+    assert says in cause.says
+    assert way_out in (cause.way_out or "")
+    assert "url:" not in str(cause)
 
 
 def test_the_pause_grows_and_is_bounded() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import logging
 import ssl
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -45,6 +46,17 @@ async def test_a_node_without_an_engine_is_alive_but_takes_nothing(house: House,
     assert await admin(house, "/readyz") == (503, f'{{"ready": false, "obstacles": ["engine {readiness}"]}}')
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")
     assert house.service.calls == []
+
+
+async def test_readyz_says_why_an_engine_is_not_ready(tmp_path: Path) -> None:
+    @dataclass
+    class Explaining(ScriptedService):
+        cause: str | None = None
+
+    service = Explaining()
+    async with served(tmp_path, service) as house:
+        service.readiness, service.cause = "failed", "key_refused"
+        assert '["engine failed: key_refused"]' in (await admin(house, "/readyz"))[1]
 
 
 async def test_a_node_that_drains_ends_what_runs_and_takes_nothing_new(tmp_path: Path) -> None:
@@ -104,7 +116,9 @@ async def test_metrics_count_how_requests_ended_and_hold_nothing_of_them(
     for word in ("canary", "7f3a", house.kid, "Bearer"):
         assert word not in text
         assert word not in logged
-    assert f"POST {names.OHTTP_PATH} 200" in logged
+    # A refusal inside is 200 outside: the log says which.
+    for outcome in ("200 answered", "200 path_unknown", "400 unopened"):
+        assert f"POST {names.OHTTP_PATH} {outcome} " in logged
     assert "GET other 404" in logged
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -69,17 +70,18 @@ def serve(**given: Any) -> None:
     callers = _callers(given)
     log_to_stderr(access=given["access_log"])
     public, admin = bind(address), bind(Address(host="127.0.0.1", port=_admin_port(given)))
-    card = checked_engine(settings, brings=given["dev"])
-    with identity_of(given, settings, card) as identity:
-        node = Node(
-            service=build_service(settings),
-            attestor=identity.attestor,
-            release=identity.claim,
-            model=settings.model,
-            limits=limits,
-            callers=callers,
-        )
-        raise SystemExit(_run(node, identity, public, admin, as_json=given["as_json"]))
+    with closing(public.socket), closing(admin.socket):
+        card = checked_engine(settings, brings=given["dev"])
+        with identity_of(given, settings, card) as identity:
+            node = Node(
+                service=build_service(settings),
+                attestor=identity.attestor,
+                release=identity.claim,
+                model=settings.model,
+                limits=limits,
+                callers=callers,
+            )
+            raise SystemExit(_run(node, identity, public, admin, as_json=given["as_json"]))
 
 
 @click.command()
@@ -116,6 +118,8 @@ def _run(node: Node, identity: Identity, public: Bound, admin: Bound, *, as_json
     urls, shown, development = (public.url, admin.url), where(public), identity.development
     if development is not None:
         _say_recipient(development.recipient(public.client_url, node.model))
+        if public.client_url != public.url:
+            terminal.say("put the name that clients reach this node by in place of YOUR-HOST", fg="yellow")
     return asyncio.run(
         run_node(
             node,

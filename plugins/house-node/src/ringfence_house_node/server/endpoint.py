@@ -107,7 +107,7 @@ class _Exchange:
 
     @property
     def word(self) -> str:
-        """How it ended, for the log; of a refusal the code, which is one of ours, or the status that the engine's has."""
+        """How it ended, for the log; of a refusal the code, one of ours, or the status of what the service said."""
         return self._refusal or self._outcome
 
     async def run(self, body: Body, within_s: float) -> None:
