@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from examples.house.asking import ask, policy_text
+from examples.house.asking import Outcome, ask, policy_text
 from examples.house.attacks import ATTACKS, SLOWLY
 from examples.house.attacks_on_proof import with_stale_releases
 from examples.house.cluster import Cluster, Engine
@@ -22,11 +22,14 @@ from examples.house.hostile_balancer import FAITHFUL, OHTTP, Attack, Exchange, H
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from rich.text import Text
 
 from ringfence.testing import PartnerServer
 
 MODEL = "scripted"
 QUESTION = "My PIN is 8812-quokka; what is a good place to keep it?"
+WIDE = 140
+"""From how many columns on a line also has what the error says; a file has it always."""
 _PEOPLE = Console(stderr=True)
 
 
@@ -46,7 +49,7 @@ async def main() -> int:
 
 
 async def _attack(balancer: HostileBalancer, attacks: Sequence[Attack], trust: Path, kept: Path) -> int:
-    table = Table("the balancer", "the client", "the prompt")
+    lines: list[tuple[str, str, str, str]] = []
     fallen = 0
     policy = policy_text(model=MODEL, url=balancer.url, trust=trust, min_nodes=2)
     # Some attacks need answers that came before, from both nodes, and a client that remembers.
@@ -60,9 +63,31 @@ async def _attack(balancer: HostileBalancer, attacks: Sequence[Attack], trust: P
         balancer.attack = attack
         outcome = await ask(policy, QUESTION, kept=kept if attack.remembered else None)
         fallen += attack is not FAITHFUL and outcome.error is None
-        table.add_row(attack.name, outcome.said, _where(balancer.exchanges[earlier:]))
-    Console().print(table)
+        lines.append((attack.name, _where(balancer.exchanges[earlier:]), *_told(outcome)))
+    _show(lines)
     return 1 if fallen else 0
+
+
+def _told(outcome: Outcome) -> tuple[str, str]:
+    """What the app gets, in a word, and what that says; the way out is the same for many and stays away."""
+    if outcome.error is None:
+        return "answered", str(outcome.text)
+    return type(outcome.error).__name__, outcome.error.message
+
+
+def _show(lines: Sequence[tuple[str, str, str, str]]) -> None:
+    """One line an attack."""
+    console = Console() if sys.stdout.isatty() else Console(width=4 * WIDE)
+    columns = ["the balancer", "the prompt", "the client", "which says"]
+    if console.width < WIDE:
+        columns.pop()
+        _PEOPLE.print(f"from {WIDE} columns on, and in a file, there is also what each error says")
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, no_wrap=column != "which says")
+    for line in lines:
+        table.add_row(*map(Text, line[: len(columns)]))
+    console.print(table)
 
 
 def _where(exchanges: Sequence[Exchange]) -> str:

@@ -75,10 +75,16 @@ def _shown(receipt: Receipt) -> Table:
     table.add_row("recipient", f"{receipt.recipient} ({receipt.ring})")
     table.add_row("model", str(receipt.model))
     table.add_row("vouched for by", str(receipt.attestation))
-    table.add_row("evidence", str(receipt.attestation_digest))
+    table.add_row("evidence", _short(str(receipt.attestation_digest)))
     table.add_row("tokens", f"{receipt.input_tokens} in, {receipt.output_tokens} out")
     table.add_row("rules", ", ".join(receipt.rules))
     return table
+
+
+def _short(digest: str) -> str:
+    """Enough of `sha256:…` to find it again; the receipt has all of it."""
+    name, _, digits = digest.partition(":")
+    return f"{name}:{digits[:12]}…"
 
 
 def _interrupted(_: int, __: FrameType | None) -> None:

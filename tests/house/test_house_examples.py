@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from examples.house.cluster import INSTALL, haproxy
@@ -51,6 +53,7 @@ def test_one_command_brings_a_house_up_asks_it_and_takes_it_down(tmp_path: Path)
     assert running.returncode == 0, err
     assert "Paris" in out
     assert "DEVELOPMENT (software-dev)" in err
+    assert re.search(r"sha256:[0-9a-f]{12}…\s", err)
     assert_nothing_runs_soon(tmp_path)
 
 
@@ -74,6 +77,14 @@ def test_the_hostile_balancer_tells_what_became_of_each_attack(tmp_path: Path) -
     with started(tmp_path, "examples.house.hostile", "swaps", "itself", "no node") as running:
         out, err = running.communicate(timeout=120)
     assert running.returncode == 0, err
-    rows = [line.split("│")[-2].strip() for line in out.splitlines() if line.count("│") == 4 and "│  " not in line[:4]]
-    assert [row for row in rows if row] == ["sealed", "never left", "sealed", "sealed"]
+    rows = [re.split(r"  +", line.strip()) for line in out.splitlines()[1:]]
+    assert [row[:3] for row in rows] == [
+        ["passes everything on", "sealed", "answered"],
+        ["shows no node at all", "never left", "AttestationFailed"],
+        ["swaps two chunks", "sealed", mock.ANY],
+        ["answers itself, in plain JSON", "sealed", "HouseProtocolError"],
+    ]
+    assert rows[1][3] == "the directory names no node"
+    assert rows[2][2] != "answered"
+    assert "try:" not in out
     assert_nothing_runs_soon(tmp_path)
