@@ -94,8 +94,8 @@ class Lookout:
         self._clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
         self._reader = ReleaseReader(root, folder, self._fetch)
-        self._not_fetched: NotFetched | None = None
-        """The last file of the repository that did not come, in the look of now."""
+        self._not_fetched: list[NotFetched] = []
+        """Why files of the repository did not come, in the look of now."""
 
     async def look(self) -> Found:
         """The verified nodes of now.
@@ -112,11 +112,12 @@ class Lookout:
         return await asyncio.to_thread(self._verified, data, reference)
 
     async def _reference(self) -> Reference:
-        self._not_fetched = None
+        self._not_fetched.clear()
         try:
             return await asyncio.to_thread(self._reader.refresh, self._clock())
         except ReleasesUnreachable as error:
-            why = self._not_fetched
+            # The last file that did not come is why: the reader ends with it.
+            why = self._not_fetched[-1] if self._not_fetched else None
             way_out = None if why is None else why.way_out
             raise LookFailed(str(why or error), unreachable=True, way_out=way_out) from None
         except ReleasesRefused as error:
@@ -151,7 +152,7 @@ class Lookout:
         try:
             return asyncio.run_coroutine_threadsafe(self._directory.release_file(path), self._loop).result()
         except NotFetched as error:
-            self._not_fetched = error
+            self._not_fetched.append(error)
             raise (Missing if isinstance(error, NotThere) else Unreachable)(str(error)) from None
         except (CancelledError, RuntimeError):
             # The loop ends, and nobody waits for this any more.
