@@ -128,6 +128,18 @@ def test_a_node_without_named_callers_says_so(tmp_path: Path, capsys: pytest.Cap
 
 
 @pytest.mark.parametrize(
+    "args",
+    [
+        ["serve", "--model", "m", "--dev", *ENGINE, "--engine-key", f"sk-{CANARY}"],
+        ["directory", "--node", f"https://user:{CANARY.replace(' ', '-')}@a.example"],
+    ],
+)
+def test_what_may_be_a_key_or_a_password_is_not_repeated(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*args) == 2
+    assert "canary" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("engine", "says", "way_out"),
     [
         ([], "no model named 'nix'", "ringfence models"),
