@@ -172,6 +172,15 @@ async def test_a_full_house_is_told(house: HouseServer) -> None:
     assert asked.error.retry_after_s == 7
 
 
+async def test_a_house_that_fails_although_it_is_not_full_is_not_called_full(house: HouseServer) -> None:
+    house.script.inside = lambda request, machine: refusing(503)
+    house.script.load = lambda machine: 0.25
+    async with Client(house) as client:
+        asked = [await client.ask() for _ in range(3)][-1]
+    assert isinstance(asked.error, Overloaded)
+    assert told(asked.error) == ("no node of the house can answer for now", "wait, or overflow: in the policy")
+
+
 async def test_a_house_that_wants_a_token_is_told(house: HouseServer, monkeypatch: pytest.MonkeyPatch) -> None:
     house.script.inside = lambda request, machine: refusing(401)
     asked = await ask(house)

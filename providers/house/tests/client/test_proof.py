@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from providers.house.tests.client.support import TEXT, Client, ask, nothing_left
+from providers.house.tests.client.support import TEXT, WORDS, Client, ask, nothing_left, saying
 
 from ringfence.errors import AttestationFailed, ConnectFailed, Unavailable
 from ringfence.provider import Available, NotAvailable
@@ -114,6 +114,22 @@ async def test_another_model_is_not_served(house: HouseServer) -> None:
     assert nothing_left(house)
 
 
+async def test_a_verified_node_of_another_model_is_never_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RINGFENCE_STATE_DIR", str(tmp_path / "state"))
+    with HouseServer(machines=2, releases=[release("r1"), release("r2", model="another-model")]) as house:
+        house.script.inside = lambda request, machine: saying(*WORDS)
+        first, other = house.fleet.machines
+        other.release = house.fleet.releases[1]
+        other.issue()
+        async with Client(house) as client:
+            for _ in range(8):
+                assert (await client.ask()).text == TEXT
+        assert {received.headers["ringfence-node"] for received in house.received} == {first.kid}
+        house.received.clear()
+        assert "1 verified machine of the 2" in str((await ask(house, options={"min_nodes": 2})).error)
+        assert nothing_left(house)
+
+
 async def test_a_directory_that_shrinks_is_refused(house: HouseServer) -> None:
     assert (await ask(house, options={"min_nodes": 3})).text == TEXT
     house.received.clear()
@@ -158,8 +174,6 @@ async def test_a_repository_that_cannot_be_believed_gets_nothing(house: HouseSer
 
 async def test_an_older_repository_than_was_seen_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another start of the app remembers it."""
-    from providers.house.tests.client.support import WORDS, saying
-
     monkeypatch.setenv("RINGFENCE_STATE_DIR", str(tmp_path / "state"))
     with HouseServer() as house:
         house.script.inside = lambda request, machine: saying(*WORDS)

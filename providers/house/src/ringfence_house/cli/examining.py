@@ -21,6 +21,7 @@ from ringfence_house.attestation.trust import Trust, read_trust
 from ringfence_house.cli import shared
 from ringfence_house.cli.fetching import NotThere, Source
 from ringfence_house.client.looking import not_served
+from ringfence_house.client.reaching import TELL_OPERATOR
 from ringfence_house.protocol.names import (
     EVIDENCE_PATH,
     MAX_DIRECTORY_BYTES,
@@ -89,7 +90,7 @@ def _directory(source: Source) -> tuple[bytes, ...]:
     try:
         return parse_directory(source.get(EVIDENCE_PATH, limit=MAX_DIRECTORY_BYTES))
     except EvidenceRefused as refusal:
-        raise AttestationFailed(refusal.sentence) from None
+        raise AttestationFailed(refusal.sentence, way_out=TELL_OPERATOR) from None
 
 
 def _reference(source: Source, trust: Trust) -> Reference:
@@ -106,7 +107,7 @@ def _reference(source: Source, trust: Trust) -> Reference:
         with TemporaryDirectory(prefix="ringfence-") as folder:
             return ReleaseReader(trust.root, Path(folder), fetch).refresh(time.time())
     except ReleasesRefused as refusal:
-        raise AttestationFailed(refusal.sentence, way_out=refusal.way_out) from None
+        raise AttestationFailed(refusal.sentence, way_out=refusal.way_out or TELL_OPERATOR) from None
     except ReleasesUnreachable as unreachable:
         # The last file that did not come is why: the reader ends with it.
         why = faults[-1] if faults else ConnectFailed(str(unreachable))

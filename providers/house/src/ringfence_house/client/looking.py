@@ -136,7 +136,7 @@ class Lookout:
                 now=self._clock(),
             )
         except EvidenceRefused as refused:
-            raise LookFailed(str(refused), reference=reference) from None
+            raise LookFailed(str(refused), reference=reference, way_out=TELL_OPERATOR) from None
         nodes = tuple(node for node in verified.nodes if node.release.model == demands.model)
         if verified.nodes and not nodes:
             said, way_out = not_served(demands.model, verified.nodes)

@@ -198,7 +198,7 @@ class Nodes:
         """Somebody ended the task: who waits is told, and the next who wants a look begins a new one."""
         if task is self._task:
             self._task, self._looking = None, False
-            self._wake(LookFailed("the look at the house was stopped", unreachable=True).error)
+            self._wake(LookFailed("the look at the house was stopped", unreachable=True, way_out="ask again").error)
 
     async def _look_once(self) -> None:
         # Both are read before: a clock that is moved during the look, or the time it takes, prolongs nothing.

@@ -190,8 +190,10 @@ def _require_willing(nodes: Nodes, node: VerifiedNode, head: ResponseHead, now: 
         from ringfence_openai.errors import retry_after_s  # noqa: PLC0415  (the vendor's SDK: it has been loaded by now)
 
         headers = httpx2.Headers([field for field in head.fields if field[0] in _SHOWN])
+        # A node that could not compute for another reason says how full it is, and that is not whole.
+        full = share is None or share >= 1
         raise Overloaded(
-            "every node of the house is full",
+            "every node of the house is full" if full else "no node of the house can answer for now",
             retry_after_s=retry_after_s(headers, now),
             way_out=_WAIT,
         )
