@@ -116,10 +116,11 @@ async def test_another_model_is_not_served(house: HouseServer) -> None:
 
 async def test_a_verified_node_of_another_model_is_never_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RINGFENCE_STATE_DIR", str(tmp_path / "state"))
-    with HouseServer(machines=2, releases=[release("r1"), release("r2", model="another-model")]) as house:
+    second = release("r2", model="another-model")
+    with HouseServer(machines=2, releases=[release("r1"), second]) as house:
         house.script.inside = lambda request, machine: saying(*WORDS)
         first, other = house.fleet.machines
-        other.release = house.fleet.releases[1]
+        other.release = second
         other.issue()
         async with Client(house) as client:
             for _ in range(8):
