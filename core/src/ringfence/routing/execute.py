@@ -396,7 +396,8 @@ def denied(cleared: Cleared) -> Denied:
 
 
 def _stream_broken(recipient: str, error: RingfenceError, text: str) -> StreamBroken:
-    broken = StreamBroken(f"the stream from '{recipient}' broke after {len(text)} characters: {error.message}")
+    said = f"the stream from '{recipient}' broke after {len(text)} characters: {error.message}"
+    broken = StreamBroken(said, way_out=error.way_out)
     broken.recipient = recipient
     broken.partial_text = text
     return broken
