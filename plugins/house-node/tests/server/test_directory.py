@@ -149,7 +149,9 @@ async def test_a_node_that_says_too_much_is_ignored_with_a_warning(
     assert "more than one node has to say" in caplog.text
 
 
-@pytest.mark.parametrize("content", [gzip.compress(make_directory([b"{}"])), make_directory([b"{}"])])
+@pytest.mark.parametrize(
+    "content", [gzip.compress(make_directory([b"{}"])), make_directory([b"{}"])], ids=["packed", "plain"]
+)
 async def test_nothing_is_unpacked_or_taken_for_what_it_does_not_say_it_is(content: bytes) -> None:
     asked: list[str | None] = []
 
