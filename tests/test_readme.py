@@ -23,9 +23,9 @@ BLOCKS = blocks(SET_UP.sub(lambda found: "\n" * found.group().count("\n"), READM
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, port: str) -> Path:
-    """What a reader's folder holds: the clone's examples and providers, and the files the README tells to write."""
+    """What a reader's folder holds: the clone's examples and members, and the files the README tells to write."""
     place = tmp_path_factory.mktemp("readme")
-    copy_clone(place, "examples", "providers")
+    copy_clone(place, "examples", "providers", "plugins")
     for block in BLOCKS:
         if named := block.named():
             write(place / named, block.text.replace(PORT, port))
