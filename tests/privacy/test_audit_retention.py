@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -14,12 +15,13 @@ from hypothesis import strategies as st
 from ringfence.errors import AuditError
 from ringfence.privacy.audit import AuditLog
 from ringfence.privacy.audit import log as log_module
-from ringfence.privacy.audit.files import RECORDS_FILE, read_key
+from ringfence.privacy.audit.files import HEAD_FILE, RECORDS_FILE, read_key
 from ringfence.privacy.audit.segments import (
     CHECKPOINT_FILE,
     Checkpoint,
     decode_checkpoint,
     encode_checkpoint,
+    remove_expired,
     segment_s,
     segments,
 )
@@ -191,6 +193,25 @@ def test_retention_that_fails_loses_no_record(
     assert "cannot be removed" in caplog.text
 
 
+def test_nobody_else_writes_while_one_removes(
+    folder: Path, clock: Clock, receipt: Receipt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, other = AuditLog(folder, keep_s=KEEP_S), AuditLog(folder, keep_s=KEEP_S, lock_timeout_s=0.02)
+    removed: list[int] = []
+
+    def tried(*arguments: Any, **settings: Any) -> int:
+        with pytest.raises(AuditError, match="locked"):
+            other.append(receipt)
+        removed.append(remove_expired(*arguments, **settings))
+        return removed[-1]
+
+    monkeypatch.setattr(log_module, "remove_expired", tried)
+    _days(log, clock, receipt, 40)
+    assert sum(removed) > 0
+    other.append(receipt)
+    assert log.verify().ok
+
+
 def test_one_wrong_look_at_the_clock_removes_nothing(folder: Path, clock: Clock, receipt: Receipt) -> None:
     log = AuditLog(folder, keep_s=KEEP_S)
     _days(log, clock, receipt, 5)
@@ -287,8 +308,12 @@ for _ in range(300):
 """
 
 
-def test_several_processes_may_write_and_remove_at_once(folder: Path) -> None:
+def test_several_processes_may_write_and_remove_while_another_verifies(folder: Path) -> None:
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(folder), str(number)]) for number in range(3)]
+    while any(writer.poll() is None for writer in writers):
+        if (folder / HEAD_FILE).exists():
+            found = AuditLog(folder, lock_timeout_s=60).verify()
+            assert found.ok, found.problems
     assert [writer.wait(120) for writer in writers] == [0, 0, 0]
     found = AuditLog(folder).verify()
     assert found.ok, found.problems
@@ -303,3 +328,10 @@ def test_the_time_to_keep_may_change(folder: Path, clock: Clock, receipt: Receip
     _days(log, clock, receipt, 3)
     assert log.verify().ok
     assert log.verify().count == 18
+
+
+def test_a_log_that_is_being_begun_is_no_log_yet(folder: Path) -> None:
+    folder.mkdir()
+    (folder / RECORDS_FILE).touch()
+    with pytest.raises(AuditError, match="there is no audit log"):
+        AuditLog(folder).verify()

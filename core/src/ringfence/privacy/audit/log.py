@@ -208,16 +208,18 @@ class AuditLog:
         os.pwrite(handle.head, encode_head(handle.key, Head(count=handle.sequence, mac=handle.mac)), 0)
         newest_s = last_time(handle.records, handle.size)
         close_segment(self.folder, handle.first[0])
+        self._drop()
+        # INVARIANT: one writer at a time removes, under the lock of the file that is written now: the lock of the one
+        # just closed keeps nobody out any more.
+        new, size = self._locked_handle()
         try:
             # INVARIANT: one wrong look at the clock removes nothing: time goes on no faster than the records do.
             if newest_s is not None:
                 now_s = min(time.time(), newest_s + LONGEST_SEGMENT_S)
-                remove_expired(self.folder, handle.key, now_s=now_s, kept=self._kept)
+                remove_expired(self.folder, new.key, now_s=now_s, kept=self._kept)
         except OSError as fault:
             # What is kept too long is no reason to lose a record; the next segment tries again.
             _log.warning("old segments of the audit log in %s cannot be removed: %s", self.folder, reason(fault))
-        self._drop()
-        new, size = self._locked_handle()
         self._look(new, size)
         return new
 

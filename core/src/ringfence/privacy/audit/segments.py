@@ -74,8 +74,10 @@ def encode_checkpoint(key: bytes, checkpoint: Checkpoint) -> bytes:
     return json.dumps({"v": 1, **fields, "seal": _seal(key, fields)}).encode("ascii") + b"\n"
 
 
-def decode_checkpoint(key: bytes, written: bytes) -> Checkpoint | None:
-    """The checkpoint in the bytes of its file; `None` if `key` did not seal it."""
+def decode_checkpoint(key: bytes, written: bytes | None) -> Checkpoint | None:
+    """The checkpoint in the bytes of its file, `None` being no file; `None` if `key` did not seal it."""
+    if written is None:
+        return NOTHING_REMOVED
     try:
         fields = json.loads(written)
         seal = str(fields.pop("seal"))
@@ -90,8 +92,8 @@ def _seal(key: bytes, fields: dict[str, Any]) -> str:
     return mac_of(key, b"checkpoint:" + json.dumps(fields, sort_keys=True).encode())
 
 
-def read_checkpoint(folder: Path, key: bytes) -> Checkpoint | None:
-    """The checkpoint of the log; `None` if there is a file that the key did not seal.
+def read_checkpoint(folder: Path) -> bytes | None:
+    """The file of the checkpoint as it was written; `None` if nothing was ever removed.
 
     Raises:
         OSError: it cannot be read.
@@ -99,9 +101,9 @@ def read_checkpoint(folder: Path, key: bytes) -> Checkpoint | None:
     try:
         descriptor = open_file(folder / CHECKPOINT_FILE, os.O_RDONLY)
     except FileNotFoundError:
-        return NOTHING_REMOVED
+        return None
     with os.fdopen(descriptor, "rb") as file:
-        return decode_checkpoint(key, file.read(_MAX_CHECKPOINT_BYTES))
+        return file.read(_MAX_CHECKPOINT_BYTES)
 
 
 def remove_expired(folder: Path, key: bytes, *, now_s: float, kept: dict[str, float]) -> int:
@@ -112,7 +114,7 @@ def remove_expired(folder: Path, key: bytes, *, now_s: float, kept: dict[str, fl
     Raises:
         OSError: a file cannot be read, written or removed.
     """
-    checkpoint = read_checkpoint(folder, key)
+    checkpoint = decode_checkpoint(key, read_checkpoint(folder))
     removed = 0
     for path in segments(folder):
         if checkpoint is None or kept.get(path.name, now_s) > now_s:
@@ -160,6 +162,7 @@ __all__ = [
     "NOTHING_REMOVED",
     "Checkpoint",
     "close_segment",
+    "decode_checkpoint",
     "read_checkpoint",
     "remove_expired",
     "segment_s",

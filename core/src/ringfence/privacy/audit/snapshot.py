@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from ringfence.errors import AuditError
 from ringfence.privacy.audit.files import HEAD_BYTES, HEAD_FILE, RECORDS_FILE, locked, open_file, reason
-from ringfence.privacy.audit.segments import segments
+from ringfence.privacy.audit.segments import read_checkpoint, segments
 
 _MAX_TRIES = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """The files of a log, oldest first, each with the bytes of it that count, and the head as it was written."""
+    """The files of a log, oldest first, each with the bytes of it that count; head and checkpoint as written."""
 
     files: tuple[tuple[BinaryIO, int], ...]
     head: bytes
+    checkpoint: bytes | None
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a head or a byte of a record: a log is begun with its key, then its head."""
+        return bool(self.head) or any(size for _, size in self.files)
 
     def lines(self) -> Iterator[bytes]:
         """Every line, oldest first, with its newline if it has one."""
@@ -43,30 +49,50 @@ def snapshot(folder: Path, *, lock_timeout_s: float) -> Generator[Snapshot]:
         with ExitStack() as opened:
             yield _taken(folder, opened, lock_timeout_s)
     except FileNotFoundError:
-        raise AuditError(f"there is no audit log in {folder}", way_out="name its folder with --log") from None
+        raise no_log(folder) from None
     except OSError as fault:
         raise AuditError(f"the audit log in {folder} cannot be read: {reason(fault)}") from None
 
 
+def no_log(folder: Path) -> AuditError:
+    """The error for a folder in which no log was begun."""
+    return AuditError(f"there is no audit log in {folder}", way_out="name its folder with --log")
+
+
 def _taken(folder: Path, opened: ExitStack, lock_timeout_s: float) -> Snapshot:
+    path = folder / RECORDS_FILE
     for _ in range(_MAX_TRIES):
-        try:
-            records = _open(folder / RECORDS_FILE, opened)
-        except FileNotFoundError:
-            if not segments(folder):
-                raise
-            # A writer died between two segments; the next one goes on.
-            return _snapshot(folder, opened, None)
-        with locked(records.fileno(), timeout_s=lock_timeout_s, shared=True):
-            if (folder / RECORDS_FILE).stat().st_ino == os.fstat(records.fileno()).st_ino:
-                return _snapshot(folder, opened, records)
+        with ExitStack() as these:
+            try:
+                records = _open(path, these)
+            except FileNotFoundError:
+                before = segments(folder)
+                if not before:
+                    raise
+                # A writer is between two segments, or died there. If the file is not there afterwards either, and no
+                # segment is new, then nobody wrote meanwhile.
+                with suppress(FileNotFoundError):
+                    found = _snapshot(folder, these, None)
+                    if not path.exists() and segments(folder) == before:
+                        opened.push(these.pop_all())
+                        return found
+                continue
+            with locked(records.fileno(), timeout_s=lock_timeout_s, shared=True), suppress(FileNotFoundError):
+                if path.stat().st_ino == os.fstat(records.fileno()).st_ino:
+                    found = _snapshot(folder, these, records)
+                    opened.push(these.pop_all())
+                    return found
     raise AuditError(f"the files of the audit log in {folder} keep changing", way_out="find what moves them")
 
 
 def _snapshot(folder: Path, opened: ExitStack, records: BinaryIO | None) -> Snapshot:
     files = [_open(path, opened) for path in segments(folder)]
     files += [records] if records is not None else []
-    return Snapshot(files=tuple((file, os.fstat(file.fileno()).st_size) for file in files), head=_head(folder))
+    return Snapshot(
+        files=tuple((file, os.fstat(file.fileno()).st_size) for file in files),
+        head=_head(folder),
+        checkpoint=read_checkpoint(folder),
+    )
 
 
 def _open(path: Path, opened: ExitStack) -> BinaryIO:
@@ -81,4 +107,4 @@ def _head(folder: Path) -> bytes:
         return b""
 
 
-__all__ = ["Snapshot", "snapshot"]
+__all__ = ["Snapshot", "no_log", "snapshot"]

@@ -16,8 +16,8 @@ from typing import Any
 
 from ringfence.errors import AuditError
 from ringfence.privacy.audit.files import KEY_FILE, decode_head, read_key
-from ringfence.privacy.audit.segments import NOTHING_REMOVED, Checkpoint, read_checkpoint
-from ringfence.privacy.audit.snapshot import snapshot
+from ringfence.privacy.audit.segments import NOTHING_REMOVED, Checkpoint, decode_checkpoint
+from ringfence.privacy.audit.snapshot import no_log, snapshot
 from ringfence.privacy.audit.walk import ChainWalk, Problem
 
 
@@ -55,8 +55,10 @@ def verify_log(folder: Path, *, kept_head: str | None, lock_timeout_s: float) ->
         AuditError: there is no log, or it or its key cannot be read.
     """
     with snapshot(folder, lock_timeout_s=lock_timeout_s) as log:
+        if not log.begun:
+            raise no_log(folder)
         key = _key(folder)
-        removed = read_checkpoint(folder, key)
+        removed = decode_checkpoint(key, log.checkpoint)
         after = removed or NOTHING_REMOVED
         walk = ChainWalk(
             key=key,
