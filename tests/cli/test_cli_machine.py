@@ -110,7 +110,8 @@ def test_models_lists_what_is_here_and_what_is_not(run: Run, machine: Machine) -
     shown = run("models", "list", "--provider", "tiny")
     assert "not here yet" in shown.stdout
     assert (
-        shown.stderr == f"to bring one: ringfence models pull --provider tiny MODEL\nkept in {machine.cache / 'tiny'}\n"
+        shown.stderr
+        == f"to bring absent: ringfence models pull --provider tiny absent\nkept in {machine.cache / 'tiny'}\n"
     )
 
 
@@ -147,7 +148,7 @@ def test_rm_deletes_nothing_unasked(run: Run, machine: Machine) -> None:
     run("models", "pull", "--provider", "tiny", "absent")
     result = run("models", "rm", "--provider", "tiny", "absent")
     assert result.exit_code == 2
-    assert "try: ringfence models rm --yes absent\n" in result.stderr
+    assert "try: ringfence models rm --yes --provider tiny absent\n" in result.stderr
     assert (machine.cache / "tiny" / "absent").exists()
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Protocol
 
 from ringfence.cli import interrupts, terminal
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from ringfence.policy import Policy
     from ringfence.recipient import Recipient
 
+DEFAULT_PROVIDER = "mlx"
+"""Whose models `ringfence models` speaks of, unless it is told."""
+
 _STEPS = {"download": "downloading", "verify": "verifying", "convert": "converting"}
 _PLAIN_PERCENT = 10
 
@@ -28,6 +32,12 @@ def megabytes(size_bytes: int | None) -> str:
     if size_bytes is None:
         return "size unknown"
     return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.1f} MB"  # noqa: PLR2004
+
+
+def models_command(verb: str, model: str, provider: str) -> str:
+    """What to type to have `verb` done to a model: `ringfence models pull NAME`."""
+    whose = "" if provider == DEFAULT_PROVIDER else f" --provider {quote(provider)}"
+    return f"ringfence models {verb}{whose} {quote(model)}"
 
 
 @asynccontextmanager
@@ -73,11 +83,11 @@ async def _bring_missing(recipient: Recipient) -> bool:
             return False
         if not isinstance(state, Available):
             terminal.say(f"model {recipient.model} is not on this machine yet")
-            await bring(provider, recipient.model, state)
+            await bring(provider, recipient.model, state, provider=recipient.provider)
         return True
 
 
-async def bring(provider: Downloads, model: str, state: Downloadable | Downloading) -> Path | None:
+async def bring(downloads: Downloads, model: str, state: Downloadable | Downloading, *, provider: str) -> Path | None:
     """Downloads `model`, saying from where, how much and where it is kept; stopping it keeps what came.
 
     Where another process is at it, this waits and shows how far that is.
@@ -92,12 +102,12 @@ async def bring(provider: Downloads, model: str, state: Downloadable | Downloadi
     path: Path | None = None
     try:
         with _shown(model) as show:
-            async with aclosing(provider.download(model)) as steps:
+            async with aclosing(downloads.download(model)) as steps:
                 async for step in steps:
                     path = step.path or path
                     show.step(step)
     except asyncio.CancelledError:
-        terminal.say(f"stopped; what came is kept, and goes on with: ringfence models pull {model}")
+        terminal.say(f"stopped; what came is kept, and goes on with: {models_command('pull', model, provider)}")
         raise
     if path is not None:
         terminal.say(f"model {model} is kept in {path}")
@@ -171,4 +181,4 @@ class _Lines:
         terminal.say(f"{_STEPS[step.step]}{share}")
 
 
-__all__ = ["bring", "bring_missing", "megabytes", "opened"]
+__all__ = ["DEFAULT_PROVIDER", "bring", "bring_missing", "megabytes", "models_command", "opened", "stand_in"]

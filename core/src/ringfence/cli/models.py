@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, assert_never
 import click
 
 from ringfence.cli import interrupts, options, terminal
+from ringfence.cli.bring import DEFAULT_PROVIDER, models_command
 from ringfence.cli.failure import Misuse
 from ringfence.errors import Unavailable
 from ringfence.provider import Availability, Available, Downloadable, Downloading, Downloads, NotAvailable, Provider
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ringfence.provider import ModelCard
-
-_DEFAULT_PROVIDER = "mlx"
 
 _STATES: dict[type[Availability], str] = {
     Available: "available",
@@ -33,7 +32,7 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 def _provider_option(command: Decorated) -> Decorated:
     return click.option(
-        "--provider", default=_DEFAULT_PROVIDER, show_default=True, metavar="NAME", help="Whose models."
+        "--provider", default=DEFAULT_PROVIDER, show_default=True, metavar="NAME", help="Whose models."
     )(command)
 
 
@@ -59,9 +58,9 @@ def list_models(*, provider: str, as_json: bool) -> None:
     terminal.write_table(_table(found))
     for line in _why_not(provider, found):
         terminal.say(line, fg="yellow")
-    if any(isinstance(state, Downloadable) for _, state in found):
-        other = "" if provider == _DEFAULT_PROVIDER else f" --provider {provider}"
-        terminal.say(f"to bring one: ringfence models pull{other} MODEL")
+    for card, state in found:
+        if isinstance(state, Downloadable):
+            terminal.say(terminal.harmless(f"to bring {card.name}: {models_command('pull', card.name, provider)}"))
     elsewhere = "not on this machine; a policy says what may go there"
     terminal.say(elsewhere if folder is None else f"kept in {folder}", dim=True)
 
@@ -100,7 +99,8 @@ def rm(*, model: str, yes: bool, provider: str, as_json: bool) -> None:
     if not yes:
         if not terminal.is_terminal(sys.stdin):
             raise Misuse(
-                "this deletes a model, and there is nobody to ask", way_out=f"ringfence models rm --yes {model}"
+                "this deletes a model, and there is nobody to ask",
+                way_out=models_command("rm --yes", model, provider),
             )
         if not click.confirm(f"delete model {model} from this machine?", err=True):
             raise click.Abort
@@ -159,7 +159,7 @@ async def _pull(name: str, model: str) -> dict[str, Any]:
             case NotAvailable(reason=reason, detail=detail, way_out=way_out):
                 raise Unavailable(detail, reason=reason, way_out=way_out)
             case Downloadable() | Downloading():
-                path = await bring(downloads, model, state)
+                path = await bring(downloads, model, state, provider=name)
             case _:
                 assert_never(state)
     came = not isinstance(state, Available)

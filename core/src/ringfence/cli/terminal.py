@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 WIDTH_WITHOUT_TERMINAL = 200
 """Columns of a table that goes into a file or pipe."""
 
+_IMMENSE = 100_000
+"""Columns that no table needs."""
+
 RING_STYLES = {"device": "green", "house": "cyan", "partner": "magenta"}
 """The colour of each ring, the same wherever one is shown."""
 
@@ -130,6 +133,15 @@ def say_left_out(least_columns: Mapping[str, int]) -> None:
         say(f"a wider window adds: {', '.join(missing)}", dim=True)
 
 
+def fits(table: Table) -> bool:
+    """Whether no cell of a table has to be folded."""
+    from rich.console import Console  # noqa: PLC0415  (45 ms, and only tables need it)
+    from rich.measure import Measurement  # noqa: PLC0415
+
+    console = Console(width=_IMMENSE)
+    return Measurement.get(console, console.options, table).maximum <= columns()
+
+
 def write_table(table: Table) -> None:
     """Writes a table to stdout: as wide as the terminal, or wide and without trailing blanks where there is none.
 
@@ -180,6 +192,7 @@ __all__ = [
     "columns",
     "discard",
     "finish",
+    "fits",
     "fitting",
     "harmless",
     "is_terminal",

@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from ringfence.cli.report import words
+from ringfence.cli.report.models import Models
 from ringfence.privacy.audit.summary import REFUSED, reached
 from ringfence.recipient import RINGS
 
@@ -39,12 +40,13 @@ svg { max-width: 100%; height: auto; } svg text { fill: var(--soft); font: 12px 
 """
 
 
-def html_page(summary: Summary, found: Verification) -> str:
+def html_page(summary: Summary, found: Verification, models: Models | None = None) -> str:
     """The page. What stands in the log is escaped: a log may be forged."""
     told = "".join(
         f'<p class="{"soft" if found.ok else "bad"}">{escape(line)}</p>' for line in words.remarks(summary, found)
     )
-    sections = (_tiles(summary), told, _chart(summary), _recipients(summary), _labels(summary), _outward(summary))
+    recipients = _recipients(summary, models or Models())
+    sections = (_tiles(summary), told, _chart(summary), recipients, _labels(summary), _outward(summary))
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -113,18 +115,18 @@ def _bar(day: Day, place: int, longest: int) -> str:
     )
 
 
-def _recipients(summary: Summary) -> str:
+def _recipients(summary: Summary, models: Models) -> str:
     rows = [
         (
             place.name,
             words.ring(place),
             f"{place.requests:,}" + (f" ({place.failed:,} failed)" if place.failed else ""),
             ", ".join(f"{label} {count:,}" for label, count in sorted(place.labels.items())),
-            f"{place.consented:,}" if place.ring == "partner" else "–",
+            f"{place.consented:,}" if place.ring == "partner" else words.NOTHING,
             words.redactions(place.redactions),
             words.tokens(place),
             words.cost(place),
-            words.model(place),
+            words.model(place, models.of(place)),
             words.attested(place),
         )
         for place in summary.recipients()
@@ -136,7 +138,7 @@ def _recipients(summary: Summary) -> str:
 
 def _labels(summary: Summary) -> str:
     rows = [
-        (label, *(f"{counts[ring]:,}" if counts[ring] else "–" for ring in RINGS))
+        (label, *(f"{counts[ring]:,}" if counts[ring] else words.NOTHING for ring in RINGS))
         for label, counts in summary.labels().items()
     ]
     return _section("Kinds of data, and how many requests with them reached each ring", ("label", *RINGS), rows)
@@ -157,7 +159,7 @@ def _outward_row(record: AuditRecord) -> tuple[str, ...]:
         ", ".join(str(one["recipient"]) for one in reached(receipt) if one["ring"] == "partner"),
         str(receipt.get("task")),
         ", ".join(map(str, receipt.get("labels") or ())),
-        "yes" if receipt.get("consented") else "–",
+        "yes" if receipt.get("consented") else words.NOTHING,
         words.redactions(receipt.get("redactions") or {}),
     )
 

@@ -9,28 +9,37 @@ from rich.text import Text
 
 from ringfence.cli import terminal
 from ringfence.cli.report import words
+from ringfence.cli.report.words import NOTHING
 from ringfence.privacy.audit.summary import REFUSED
 from ringfence.recipient import RINGS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ringfence.cli.report.models import Models
     from ringfence.privacy.audit.summary import Day, Place, Summary
 
-_BAR_CHARACTERS = 40
+_MOST_BAR_CHARACTERS = 40
+_FEWEST_BAR_CHARACTERS = 8
+_BESIDE_THE_BAR = 30
+"""Columns of a row that are no bar: the day, the number, the gaps, and a character for each ring that is rounded up."""
+
 _STYLES = {**terminal.RING_STYLES, REFUSED: "bright_black"}
 _MARKS = {"device": "█", "house": "▓", "partner": "▒", REFUSED: "░"}
-_LEAST_COLUMNS = {
-    "recipient": 0,
-    "ring": 0,
-    "requests": 0,
-    "labels": 0,
-    "consented": 80,
-    "redacted": 90,
-    "tokens in → out": 100,
-    "cost": 100,
-    "model": 130,
-    "attested": 140,
-    "last": 150,
-}
+_NUMBERS = frozenset({"requests", "consented", "cost"})
+_NAMES = (
+    "recipient",
+    "ring",
+    "requests",
+    "labels",
+    "consented",
+    "redacted",
+    "tokens in → out",
+    "cost",
+    "model",
+    "attested",
+    "last",
+)
 
 
 def bars(summary: Summary) -> Table:
@@ -38,51 +47,79 @@ def bars(summary: Summary) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("day", no_wrap=True)
     table.add_column("requests", justify="right")
-    legend = Text("  ").join(
-        Text(f"{_MARKS[ring]} {words.LEGEND[ring]}", style=_STYLES[ring])
-        for ring in (*RINGS, REFUSED)
-        if summary.rings[ring]
-    )
-    table.add_column(legend, no_wrap=True)
+    table.add_column(_legend(summary), no_wrap=True)
     longest = max(day.requests.total() for day in summary.days.values())
+    most = min(_MOST_BAR_CHARACTERS, max(_FEWEST_BAR_CHARACTERS, terminal.columns() - _BESIDE_THE_BAR))
     for day in summary.days.values():
-        table.add_row(day.date.strftime("%a %Y-%m-%d"), f"{day.requests.total():,}", _bar(day, longest))
+        table.add_row(day.date.strftime("%a %Y-%m-%d"), f"{day.requests.total():,}", _bar(day, longest, most))
     return table
 
 
-def _bar(day: Day, longest: int) -> Text:
+def _legend(summary: Summary) -> Text:
+    """What each mark means: beside one another where there is room for it."""
+    known = [
+        Text(f"{_MARKS[ring]} {words.LEGEND[ring]}", style=_STYLES[ring])
+        for ring in (*RINGS, REFUSED)
+        if summary.rings[ring]
+    ]
+    in_one_line = Text("  ").join(known)
+    return in_one_line if terminal.columns() - _BESIDE_THE_BAR >= len(in_one_line) else Text("\n").join(known)
+
+
+def _bar(day: Day, longest: int, most: int) -> Text:
     bar = Text()
     for ring in (*RINGS, REFUSED):
         count = day.requests[ring]
         # A request is never too few to be seen.
-        size = max(1, round(count * _BAR_CHARACTERS / longest)) if count else 0
+        size = max(1, round(count * most / longest)) if count else 0
         bar.append(_MARKS[ring] * size, style=_STYLES[ring])
     return bar
 
 
-def recipients(summary: Summary) -> Table:
-    """A row for each recipient that anything reached, partners first."""
-    shown = terminal.fitting(_LEAST_COLUMNS)
+def recipients(summary: Summary, models: Models) -> Table:
+    """Each recipient that anything reached, partners first: a row each, or a line for each fact of it.
+
+    INVARIANT: a narrow window changes the layout and leaves nothing out.
+    """
+    rows = [_cells(place, models) for place in summary.recipients()]
+    wide = _rows(rows)
+    return wide if terminal.fits(wide) else _stacked(rows)
+
+
+def _rows(rows: Sequence[Sequence[Text]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in shown:
-        table.add_column(name, justify="right" if name in ("requests", "consented", "cost") else "left")
-    for place in summary.recipients():
-        cells = dict(zip(_LEAST_COLUMNS, _cells(place), strict=True))
-        table.add_row(*(cells[name] for name in shown))
+    for name in _NAMES:
+        table.add_column(name, justify="right" if name in _NUMBERS else "left")
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
-def _cells(place: Place) -> list[Text]:
+def _stacked(rows: Sequence[Sequence[Text]]) -> Table:
+    """Below one another, the facts that there are; an empty line between two recipients."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for number, row in enumerate(rows):
+        if number:
+            table.add_row()
+        for name, cell in zip(_NAMES, row, strict=True):
+            if cell.plain != NOTHING:
+                table.add_row(name, cell)
+    return table
+
+
+def _cells(place: Place, models: Models) -> list[Text]:
     labels = ", ".join(f"{label} {count:,}" for label, count in sorted(place.labels.items()))
     failed = f" ({place.failed:,} failed)" if place.failed else ""
     plain = (
         f"{place.requests:,}{failed}",
         labels,
-        f"{place.consented:,}" if place.ring == "partner" else "–",
+        f"{place.consented:,}" if place.ring == "partner" else NOTHING,
         words.redactions(place.redactions),
         words.tokens(place),
         words.cost(place),
-        words.model(place),
+        words.model(place, models.of(place)),
         words.attested(place),
         words.moment(place.last_s),
     )

@@ -18,6 +18,9 @@ STAYED = {
 """What became of requests, by the outermost ring that they reached."""
 
 
+NOTHING = "–"
+"""Stands where there is nothing to say."""
+
 LEGEND = {"device": "device", "house": "house", "partner": "partner", REFUSED: "nobody"}
 
 
@@ -55,18 +58,23 @@ def day(time_s: float) -> str:
 
 
 def moment(time_s: float) -> str:
-    """Date and time to the minute, in this machine's time zone."""
+    """Date and time to the minute, in this machine's time zone; a dash where there is none."""
+    if not time_s:
+        return NOTHING
     return datetime.fromtimestamp(time_s).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
-def model(place: Place) -> str:
-    """Who runs what there."""
-    return f"{place.provider}/{place.model}" if place.model else "–"
+def model(place: Place, counts: Mapping[str, int]) -> str:
+    """Who runs what there, and how many requests each model of several had, the busiest first."""
+    if len(counts) > 1:
+        busiest = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+        return ", ".join(f"{name} {count:,}" for name, count in busiest)
+    return next(iter(counts), f"{place.provider}/{place.model}" if place.model else NOTHING)
 
 
 def cost(place: Place) -> str:
     """What it cost, in dollars; a dash where nothing is known to."""
-    return f"${place.cost_usd:,.4f}".rstrip("0").rstrip(".") if place.cost_usd else "–"
+    return f"${place.cost_usd:,.4f}".rstrip("0").rstrip(".") if place.cost_usd else NOTHING
 
 
 def tokens(place: Place) -> str:
@@ -82,16 +90,17 @@ def ring(place: Place) -> str:
 
 def attested(place: Place) -> str:
     """What vouched for the machines that were asked, and for how many requests."""
-    return ", ".join(f"{label} {count:,}" for label, count in sorted(place.attestations.items())) or "–"
+    return ", ".join(f"{label} {count:,}" for label, count in sorted(place.attestations.items())) or NOTHING
 
 
 def redactions(counts: Mapping[str, int]) -> str:
     """How many values were redacted, by label."""
-    return ", ".join(f"{count:,} {label}" for label, count in sorted(counts.items())) or "–"
+    return ", ".join(f"{count:,} {label}" for label, count in sorted(counts.items())) or NOTHING
 
 
 __all__ = [
     "LEGEND",
+    "NOTHING",
     "STAYED",
     "attested",
     "cost",
