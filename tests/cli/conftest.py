@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ringfence import registry
+from ringfence.cli.trial import SAMPLE
+from ringfence.privacy.detection import DetectorSet, Failure
 
 PLUGIN = '''
 import asyncio
@@ -276,6 +278,18 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine
 
 def _inside(name: str, site: Path) -> bool:
     return str(getattr(sys.modules[name], "__file__", "")).startswith(str(site))
+
+
+async def _tried_here(kinds: Sequence[str]) -> dict[str, Failure]:
+    detectors = DetectorSet()
+    detectors.scan(kinds, SAMPLE)
+    return dict(detectors.failures())
+
+
+@pytest.fixture(autouse=True)
+def tried_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`doctor` tries the detectors in this process, which has loaded them: a process each time would take seconds."""
+    monkeypatch.setattr("ringfence.cli.checks_detectors.tried", _tried_here)
 
 
 Run = Callable[..., Result]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ringfence.cli.trial import tried
 from ringfence.lock.lock import VARIABLE
 
 if TYPE_CHECKING:
@@ -139,3 +140,55 @@ def test_doctor_tries_each_detector_and_names_those_that_fail(run: Run, machine:
     assert "detectors-under-test" not in found["detectors"]["detail"]
     assert found["detector emial"]["way_out"] == "write 'email' in the policy"
     assert found["detector person"]["way_out"] == "install the plugin that brings it"
+
+
+HANGING = """
+import os, re, time
+class Waits:
+    def detect(self, text):
+        time.sleep(60)
+class Backtracks:  # holds the interpreter: no thread beside it gets a turn
+    def detect(self, text):
+        re.match(r"(a|a)*$", 60 * "a" + "!")
+        return []
+class Dies:
+    def detect(self, text):
+        os.abort()
+class Leaves:
+    def detect(self, text):
+        print(text)
+        raise SystemExit(text)
+class Works:
+    def detect(self, text):
+        print(text)
+        return []
+A, B, C, D, E = Waits(), Backtracks(), Dies(), Leaves(), Works()
+"""
+HANGING_POINTS = "[ringfence.detectors]\n" + "".join(
+    f"a_{name} = detectors_under_test:{name.upper()}\n" for name in "abcde"
+)
+
+
+def test_a_detector_that_hangs_or_ends_its_process_costs_no_other_its_trial(
+    run: Run, plugin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ringfence.cli.checks_detectors.tried", tried)
+    monkeypatch.setattr("ringfence.cli.trial.PATIENCE_S", 3.0)
+    # Those that ship are tried elsewhere.
+    monkeypatch.setattr(
+        "ringfence.cli.checks_detectors.installed",
+        lambda: {f"a_{name}": {"detectors-under-test"} for name in "abcde"},
+    )
+    (plugin / "detectors_under_test-1.dist-info" / "entry_points.txt").write_text(HANGING_POINTS)
+    (plugin / "detectors_under_test.py").write_text(HANGING)
+    result = run("doctor", "--json")
+    found = {one["subject"]: one for one in json.loads(result.stdout)["findings"]}
+    for kind in ("a_a", "a_b"):
+        one = found[f"detector {kind}"]
+        assert one["level"] == "fault"
+        assert one["detail"].startswith("it did not come back from a short sample within 3 s")
+        assert one["way_out"].startswith("upgrade or remove detectors-under-test, or take 'a_")
+    assert "it ended its process on a short sample (SIGABRT)" in found["detector a_c"]["detail"]
+    assert found["detector a_d"]["detail"].startswith("it failed (SystemExit) on a short sample")
+    assert found["detectors"]["detail"] == "detectors-under-test: a_e"
+    assert "Anna" not in result.output

@@ -141,3 +141,10 @@ def test_people_see_the_names_and_the_ways_out(run: Run, monkeypatch: pytest.Mon
     assert "HTTPS_PROXY" in shown
     assert VALUE not in shown
     assert os.environ["HTTPS_PROXY"]
+
+
+def test_a_key_that_plugins_share_is_named_once(run: Run, machine: Machine) -> None:
+    install(machine.site, "farther", source="raise RuntimeError", manifest=MANIFEST.replace('"far"', '"farther"'))
+    registry.refresh()
+    naming = [subject for subject, finding in _findings(run).items() if "FAR_API_KEY is" in finding["detail"]]
+    assert naming == ["key of far, farther"]

@@ -109,6 +109,21 @@ def test_a_key_that_recipients_share_is_named_once(run: Run, monkeypatch: pytest
     assert "canary" not in json.dumps(found)
 
 
+def test_a_key_that_houses_share_is_named_once(run: Run, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOUSE_KEY", raising=False)
+    house = '{ring: house, provider: tiny, model: homeless, directory: "https://h.test", secret: "env:HOUSE_KEY"}'
+    houses = f"  north: {house}\n  south: {house}\n"
+    machine.policy.write_text(POLICY.replace("recipients:\n", f"recipients:\n{houses}"))
+    naming = [subject for subject, finding in findings(run).items() if "HOUSE_KEY" in json.dumps(finding)]
+    assert naming == ["recipients north, south"]
+    monkeypatch.setenv("HOUSE_KEY", "canary-key")
+    found = findings(run)
+    assert found["recipients north, south"]["level"] == "ok"
+    # With its key, how a house stands is said again.
+    assert found["tiny recipient 'north'"]["detail"] == "not enough memory"
+    assert "canary" not in json.dumps(found)
+
+
 # ---------------------------------------------------------------- detectors
 def test_detectors_are_listed_with_who_brings_them(run: Run) -> None:
     level, detail = said(run, "detectors")

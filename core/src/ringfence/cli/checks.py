@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ringfence import __version__, registry
 from ringfence.cli.bring import opened
+from ringfence.cli.checks_detectors import detectors
 from ringfence.cli.checks_kept import audit, budgets, consents
 from ringfence.cli.checks_policy import in_force, policy_state
 from ringfence.cli.providers import provider_rows
@@ -21,14 +22,10 @@ from ringfence.provider import Diagnoses, Finding, NotAvailable, Provider
 
 if TYPE_CHECKING:
     from ringfence.policy import Policy
-    from ringfence.privacy.detection import Failure
     from ringfence.recipient import Secret
 
 _PATIENCE_S = 30.0
 """For one provider to open and to say how it stands."""
-
-_SAMPLE = "Write to Anna Muster, anna@example.test, +41 44 668 18 00."
-"""What every detector is tried on: short, and about nobody."""
 
 
 async def all_findings(policy_file: str | None) -> list[Finding]:
@@ -37,7 +34,9 @@ async def all_findings(policy_file: str | None) -> list[Finding]:
     policy, found = policy_state(policy_file)
     findings += [found, *in_force(policy)]
     findings += [finding async for finding in providers(policy)]
-    return [*findings, *keys(policy), *detectors(policy), *consents(), *budgets(policy), *audit()]
+    findings += keys(policy)
+    findings += [finding async for finding in detectors(policy)]
+    return [*findings, *consents(), *budgets(policy), *audit()]
 
 
 def machine() -> Iterator[Finding]:
@@ -117,6 +116,8 @@ async def _attested(provider: Provider, policy: Policy | None) -> AsyncIterator[
     for recipient in policy.recipients.values() if policy is not None else ():
         if recipient.provider != provider.manifest.name or recipient.directory is None:
             continue
+        if recipient.secret is not None and not recipient.secret.present():
+            continue  # its key has a line of its own, with all that it is the key of
         found = await provider.availability(recipient)
         if isinstance(found, NotAvailable):
             yield Finding(
@@ -169,52 +170,6 @@ def _secrets(policy: Policy | None) -> dict[str, Secret]:
         if secret is not None:
             found[recipient.name] = secret
     return found
-
-
-def detectors(policy: Policy | None) -> Iterator[Finding]:
-    """Every detector that is installed, tried on a sample, or that the policy asks for."""
-    from importlib.metadata import entry_points  # noqa: PLC0415  (costs tens of ms)
-
-    from ringfence.policy.warnings.machine import bringing, misspelt  # noqa: PLC0415
-    from ringfence.privacy.detection import ENTRY_POINT_GROUP, DetectorSet  # noqa: PLC0415
-
-    tried = DetectorSet()
-    wanted = policy.detect_kinds if policy is not None else frozenset[str]()
-    entries = entry_points(group=ENTRY_POINT_GROUP)
-    installed = {entry.name for entry in entries}
-    tried.scan(sorted(installed), _SAMPLE)
-    broken = tried.failures()
-    by_plugin: dict[str, set[str]] = {}
-    for entry in entries:
-        if entry.name not in broken and entry.dist is not None:
-            by_plugin.setdefault(entry.dist.name, set()).add(entry.name)
-    if by_plugin:
-        kinds = (f"{plugin}: {', '.join(sorted(names))}" for plugin, names in sorted(by_plugin.items()))
-        yield Finding(level="ok", subject="detectors", detail="; ".join(kinds))
-    for kind, failure in sorted(broken.items()):
-        on = " on a short sample" if failure.how == "failed" else ""
-        yield Finding(
-            level="fault",
-            subject=f"detector {kind}",
-            detail=f"it {failure}{on}; what it should scan is labelled as unknown",
-            way_out=_mending(failure),
-        )
-    for kind in sorted(wanted - installed):
-        found, meant = bringing(kind), misspelt(kind, installed)
-        missing = "the policy asks for it, and it is not installed" + (f" ({found.package})" if found else "")
-        otherwise = f"write '{meant}' in the policy" if meant else "install the plugin that brings it"
-        yield Finding(
-            level="fault",
-            subject=f"detector {kind}",
-            detail=f"{missing}; what it should scan is labelled as unknown",
-            way_out=found.install if found else otherwise,
-        )
-
-
-def _mending(failure: Failure) -> str:
-    if failure.error == "PluginLocked":
-        return "ringfence providers lock, if you trust the plugin as it is now"
-    return "reinstall the plugin that brings it, or the model that it needs (its README)"
 
 
 __all__ = ["all_findings", "variables_of"]

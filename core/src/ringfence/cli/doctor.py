@@ -55,10 +55,11 @@ def network_findings(read: frozenset[str] = frozenset()) -> Iterator[Finding]:
     """
     manifests = list(_manifests())
     yield _packages(manifests)
-    for manifest in manifests:
+    sources = dict.fromkeys(manifest.secret for manifest in manifests if manifest.secret is not None)
+    for source in sources:
         # A key that a recipient of the policy reads has a line already.
-        if manifest.secret is not None and manifest.secret.removeprefix("env:") not in read:
-            yield _key(manifest.name, manifest.secret)
+        if source.removeprefix("env:") not in read:
+            yield _key(", ".join(manifest.name for manifest in manifests if manifest.secret == source), source)
     yield _environment(manifests, os.environ, read)
 
 
@@ -91,7 +92,7 @@ def _packages(manifests: Sequence[Manifest]) -> Finding:
     )
 
 
-def _key(provider: str, source: str) -> Finding:
+def _key(providers: str, source: str) -> Finding:
     """Whether the vendor's usual key is there. Its name, never its value."""
     from ringfence.provider import Finding  # noqa: PLC0415
     from ringfence.recipient import Secret  # noqa: PLC0415
@@ -99,10 +100,10 @@ def _key(provider: str, source: str) -> Finding:
     secret = Secret(source)
     shown = source.removeprefix("env:")
     if secret.present():
-        return Finding(level="ok", subject=f"key of {provider}", detail=f"{shown} is set")
+        return Finding(level="ok", subject=f"key of {providers}", detail=f"{shown} is set")
     return Finding(
         level="warning",
-        subject=f"key of {provider}",
+        subject=f"key of {providers}",
         detail=f"{shown} is not set; a recipient without secret: and url: of its own cannot be used",
         way_out=f"{secret.way_out}, or name another in secret: of the recipient",
     )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Models:
-    """Requests by `provider/model`, for each recipient on its ring: those whose receipt names it, so not an earlier try."""
+    """Requests by `provider/model`, for each recipient on its ring, as the receipts name them."""
 
     def __init__(self) -> None:
         self._counts: dict[tuple[str, str], Counter[str]] = {}
