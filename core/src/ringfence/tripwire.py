@@ -1,10 +1,19 @@
-"""The last look at what leaves: a value that was redacted must not be in it, however it is written (invariant 4)."""
+"""The last look at what leaves: a value that was redacted must not be in it, however it is written (invariant 4).
+
+It looks through what a provider might do to a text by mistake: the escapes of JSON and JavaScript, `%40`, `&#64;` and
+`+` for a space, nested and mixed, and base64 of all or a part of it, with either alphabet and however its lines are
+broken. It does not look through compression, encryption, hexadecimal or octal digits, quoted-printable, UTF-16,
+base64 inside base64, or a value that was written otherwise: in other case, other digits, with other spaces.
+"""
 
 from __future__ import annotations
 
 import re
+import string
+from binascii import a2b_base64
 from collections.abc import Callable, Collection, Iterable, Iterator
-from urllib.parse import unquote_to_bytes
+
+from ringfence.escapes import BACKSLASHED, unescaped_forms
 
 LEAST_CHARACTERS = 5
 """A shorter value stands in too much that is innocent."""
@@ -12,18 +21,38 @@ LEAST_CHARACTERS = 5
 _MANY = 100
 """More values than this are looked for all at once."""
 
-_DEPTH = 6
-_ESCAPE = re.compile(r'\\(?:u([0-9a-fA-F]{4})|(["\\/bfnrt]))')
-_SHORT = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_TO_BASE64 = bytes.maketrans(b"-_", b"+/")
+_NO_BASE64 = bytes(set(range(256)) - set(f"{string.ascii_letters}{string.digits}+/-_".encode()))
+_ESCAPED_IN_JSON = re.compile(r'[^ -~]|["\\\\/]').search
+_GROUP = 4
+"""Characters of base64 that are read together."""
 
 
 def trips(values: Collection[str], *outgoing: bytes) -> bool:
-    """Whether any of `values` is in any of `outgoing`: as it is, in JSON with or without escapes, or URL-quoted."""
-    sought = [value for value in values if len(value) >= LEAST_CHARACTERS]
+    """Whether any of `values` is in any of `outgoing`, in a form that the tripwire looks through."""
+    sought = {form for value in values for form in _sought(value)}
     if not sought:
         return False
     stands = _any_of_many(sought) if len(sought) > _MANY else _any_of_few(sought)
-    return any(stands(form) for sent in outgoing for form in _forms(sent))
+    text = "\n".join(sent.decode("utf-8", "replace") for sent in outgoing)
+    forms, _ = unescaped_forms(text)
+    plain = forms[-1]
+    if "%" in text or "&" in text:
+        # What looks like another escape may be what the text says.
+        forms += unescaped_forms(text, BACKSLASHED)[0][1:]
+    escaped = any(map(_ESCAPED_IN_JSON, sought))
+    return any(map(stands, forms)) or any(map(stands, _from_base64(plain, escaped=escaped)))
+
+
+def _sought(value: str) -> Iterator[str]:
+    """The value, and what it says where it is escaped itself; both as in a form, and their bytes as characters."""
+    for said in unescaped_forms(value)[0]:
+        if len(said) < LEAST_CHARACTERS:
+            continue
+        for form in {said, said.replace(" ", "+")}:
+            yield form
+            if not form.isascii():
+                yield form.encode("utf-8", "surrogatepass").decode("latin-1")
 
 
 def _any_of_few(values: Collection[str]) -> Callable[[str], bool]:
@@ -52,32 +81,17 @@ def _any_of_many(values: Iterable[str]) -> Callable[[str], bool]:
     return stands
 
 
-def _forms(sent: bytes) -> Iterator[str]:
-    yield from _unescaped(sent.decode("utf-8", "replace"))
-    if b"%" in sent or b"+" in sent:
-        yield from _unescaped(unquote_to_bytes(sent.replace(b"+", b" ")).decode("utf-8", "replace"))
+def _from_base64(text: str, *, escaped: bool) -> Iterator[str]:
+    """All that `text` says in base64, among what the rest of it would say, which is noise.
 
-
-def _unescaped(text: str) -> Iterator[str]:
-    yield text
-    for _ in range(_DEPTH):
-        if "\\" not in text:
-            return
-        plain = _ESCAPE.sub(_plain, text)
-        if plain == text:
-            return
-        text = plain if plain.isascii() else _joined(plain)
-        yield text
-
-
-def _plain(match: re.Match[str]) -> str:
-    code, short = match.groups()
-    return chr(int(code, 16)) if code else _SHORT.get(short, short)
-
-
-def _joined(text: str) -> str:
-    """`text` with the pairs that two escapes spelt joined to the characters they mean."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    Four characters are three bytes, so what begins at any place is read right at one of four. Whatever is no base64,
+    such as the end of a line inside of it, is left out. `escaped` asks for what stands in JSON there, too.
+    """
+    packed = text.encode("ascii", "ignore").translate(_TO_BASE64, _NO_BASE64) + b"A" * (_GROUP - 1)
+    for start in range(_GROUP):
+        end = start + (len(packed) - start) // _GROUP * _GROUP
+        said = a2b_base64(packed[start:end]).decode("latin-1")
+        yield from unescaped_forms(said, BACKSLASHED)[0] if escaped else (said,)
 
 
 __all__ = ["LEAST_CHARACTERS", "trips"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from ringfence.privacy.forms import unescaped_forms
+from ringfence.escapes import unescaped_forms
 
 _QUOTE = re.compile(r'(\\*)"')
 _FIRST = re.compile(r"(?:\s|\\[nrt])*+(\S)")

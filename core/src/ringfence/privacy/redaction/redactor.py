@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ringfence.errors import GateError
 from ringfence.instructions import is_ours
 from ringfence.policy.decision import strictest
-from ringfence.privacy.material import request_texts, unescaped_forms
+from ringfence.privacy.material import request_texts
 from ringfence.privacy.redaction.memory import NOTHING
 from ringfence.privacy.redaction.reveal import Reveal
 from ringfence.privacy.redaction.slots import Slot
@@ -246,7 +246,7 @@ class Redactor:
         return [entry for entry in self._vault.entries if entry.labels & self._names]
 
     def _hidden(self) -> frozenset[str]:
-        return frozenset(form for entry in self._entries() for form in unescaped_forms(entry.value)[0])
+        return frozenset(entry.value for entry in self._entries())
 
     def _unscanned(self) -> frozenset[str]:
         return self._labeller.unscanned
