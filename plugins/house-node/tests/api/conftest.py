@@ -105,7 +105,8 @@ class Node:
         """The events of a stream, the last of them `[DONE]` or an error."""
         status, pieces = await self.call(chat_body(stream=True, **fields))
         assert status == 200
-        events = [piece.removeprefix(b"data: ").removesuffix(b"\n\n") for piece in pieces if piece.startswith(b"data")]
+        assert all(piece.endswith(b"\n\n") for piece in pieces if piece)
+        events = [event.removeprefix(b"data: ") for event in b"".join(pieces).split(b"\n\n") if event]
         return [event if event == b"[DONE]" else json.loads(event) for event in events]
 
     @property

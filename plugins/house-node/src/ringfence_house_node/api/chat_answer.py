@@ -75,24 +75,27 @@ class ChatAnswer:
     async def stream(
         self, drawing: Drawing, item: Event | Response[None] | None, *, include_usage: bool, of_a_server: bool
     ) -> AsyncGenerator[bytes, None]:
-        """The events, each whole; `item` was drawn already. The first is empty, so that the generator can be begun.
+        """The events, each whole, as many at once as have come; `item` was drawn already.
 
-        A failure is the last event. INVARIANT: only a complete answer ends with `[DONE]`.
+        The first piece is empty, so that the generator can be begun. A failure is the last event. INVARIANT: only a
+        complete answer ends with `[DONE]`.
         """
+        made = b""
         try:
-            yield b""
-            yield self._chunk({"role": "assistant", "content": ""})
-            while not isinstance(item, Response):
-                delta = None if item is None else self._delta(item)
-                if delta is not None:
-                    yield self._chunk(delta)
-                item = await drawing.next()
-            yield self._chunk({}, finish_of(item), item)
-            if include_usage:
-                yield _event({**self._head("chat.completion.chunk"), "choices": [], "usage": usage_of(item.usage)})
-            yield _DONE
-        except RingfenceError as error:
-            yield b"data: " + fault_of(error, of_a_server=of_a_server).body() + b"\n\n"
+            yield made
+            made = self._chunk({"role": "assistant", "content": ""})
+            try:
+                while not isinstance(item, Response):
+                    made += b"" if item is None else self._delta(item)
+                    # INVARIANT: no event waits for another that has not come.
+                    if made and not len(drawing):
+                        yield made
+                        made = b""
+                    item = await drawing.next()
+                made += self._end(item, include_usage=include_usage)
+            except RingfenceError as error:
+                made += b"data: " + fault_of(error, of_a_server=of_a_server).body() + b"\n\n"
+            yield made
         finally:
             await drawing.aclose()
 
@@ -130,22 +133,35 @@ class ChatAnswer:
         adjusted = {} if response is None else _adjusted(response)
         return _event({**self._head("chat.completion.chunk"), "choices": [choice], **adjusted})
 
-    def _delta(self, event: Event) -> dict[str, Any] | None:
-        """What one event adds to the message; `None` for nothing."""
+    def _end(self, response: Response[None], *, include_usage: bool) -> bytes:
+        """The events with which a complete answer ends.
+
+        Raises:
+            ProtocolViolated: it did not end as an answer does.
+        """
+        ended = self._chunk({}, finish_of(response), response)
+        if include_usage:
+            head = self._head("chat.completion.chunk")
+            ended += _event({**head, "choices": [], "usage": usage_of(response.usage)})
+        return ended + _DONE
+
+    def _delta(self, event: Event) -> bytes:
+        """The event that tells what one of ours adds to the message; nothing where it adds nothing."""
         match event:
             case TextDelta(text=text):
-                return {"content": text}
+                return self._chunk({"content": text})
             case ReasoningDelta(text=text):
-                return {"reasoning_content": text}
+                return self._chunk({"reasoning_content": text})
             case ToolCallStart():
                 number = self._calls[event.index] = len(self._calls)
                 function = {"name": event.name, "arguments": ""}
-                return {"tool_calls": [{"index": number, "id": event.id, "type": "function", "function": function}]}
+                call = {"index": number, "id": event.id, "type": "function", "function": function}
+                return self._chunk({"tool_calls": [call]})
             case ToolCallDelta():
                 more = {"index": self._calls[event.index], "function": {"arguments": event.arguments}}
-                return {"tool_calls": [more]}
+                return self._chunk({"tool_calls": [more]})
             case _:
-                return None
+                return b""
 
 
 def usage_of(usage: Usage) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -25,8 +26,14 @@ class Drawing:
         self._stream = stream
         self._alive = alive
         self._failed = failed
-        self._items: asyncio.Queue[_Item] = asyncio.Queue(_MOST_WAITING)
+        self._items: deque[_Item] = deque()
+        self._came = asyncio.Event()
+        self._room = asyncio.Event()
         self._task = asyncio.create_task(self._draw(), name="ringfence-node-answer")
+
+    def __len__(self) -> int:
+        """How much of what came has not been read yet."""
+        return len(self._items)
 
     async def next(self, timeout_s: float | None = None) -> Event | Response[None] | None:
         """What comes next; `None` where nothing came in time.
@@ -34,14 +41,15 @@ class Drawing:
         Raises:
             RingfenceError: the answer failed.
         """
-        if self._items.empty() and timeout_s is not None:
+        if not self._items:
+            self._came.clear()
             try:
                 async with asyncio.timeout(timeout_s):
-                    item = await self._items.get()
+                    await self._came.wait()
             except TimeoutError:
                 return None
-        else:
-            item = await self._items.get()
+        item = self._items.popleft()
+        self._room.set()
         if isinstance(item, RingfenceError):
             raise item
         return item
@@ -67,14 +75,21 @@ class Drawing:
             async with self._stream as stream:
                 async for event in stream:
                     self._alive()
-                    await self._items.put(event)
+                    self._put(event)
+                    if len(self._items) >= _MOST_WAITING:
+                        self._room.clear()
+                        await self._room.wait()
                 last: _Item = await stream.response()
         except RingfenceError as error:
             self._failed(error)
             last = error
         except Exception as error:  # noqa: BLE001  INVARIANT 7: what is not ours may hold content, and goes no further.
             last = ProtocolViolated(f"the answer ended with {describe(error)}")
-        await self._items.put(last)
+        self._put(last)
+
+    def _put(self, item: _Item) -> None:
+        self._items.append(item)
+        self._came.set()
 
 
 __all__ = ["Drawing"]

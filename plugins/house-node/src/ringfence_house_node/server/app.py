@@ -30,8 +30,9 @@ _METHODS = frozenset({"GET", "HEAD", "POST"})
 def public_app(node: Node, *, releases: Path | None = None) -> ASGIApp:
     """What clients reach. `releases` is a folder to serve as the release repository, in development."""
     pages = EvidencePages(node)
+    sealed = SealedEndpoint(node)
     routes = [
-        Route(names.OHTTP_PATH, SealedEndpoint(node), methods=["POST"]),
+        Route(names.OHTTP_PATH, sealed, methods=["POST"]),
         Route(names.EVIDENCE_PATH, pages.directory),
         Route(names.NODE_EVIDENCE_PATH, pages.node),
     ]

@@ -5,10 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
+from typing import NamedTuple
 
 FLUSH_S = 0.03
 FLUSH_BYTES = 256
 _HIGH_WATER_BYTES = 65_536
+
+
+class Flush(NamedTuple):
+    """Pieces that go out together, none where there was a pause. `last`: the body has come to its own end with them."""
+
+    data: bytes
+    last: bool
 
 
 class _Pump:
@@ -34,6 +42,11 @@ class _Pump:
     def __len__(self) -> int:
         return len(self._buffer)
 
+    @property
+    def ended(self) -> bool:
+        """Whether the body has come to its own end."""
+        return self.task.done() and not self.task.cancelled() and self.task.exception() is None
+
     async def changed(self, within_s: float) -> bool:
         """Whether something came, or everything ended, within that time."""
         try:
@@ -56,8 +69,8 @@ class _Pump:
             await self.task
 
 
-async def batches(body: AsyncGenerator[bytes, None], *, quiet_s: float) -> AsyncGenerator[bytes, None]:
-    """The pieces of `body`, joined; an empty batch after each `quiet_s` without any. Closes `body` in the end.
+async def batches(body: AsyncGenerator[bytes, None], *, quiet_s: float) -> AsyncGenerator[Flush, None]:
+    """The pieces of `body`, joined; an empty flush after each `quiet_s` without any. Closes `body` in the end.
 
     Pieces are never divided. Whatever `body` raises comes out after what it yielded before.
     """
@@ -67,17 +80,17 @@ async def batches(body: AsyncGenerator[bytes, None], *, quiet_s: float) -> Async
         while len(pump) or not pump.task.done():
             if not len(pump):
                 if not await pump.changed(quiet_s):
-                    yield b""
+                    yield Flush(b"", last=False)
                 continue
             wait_s = flushed_at + FLUSH_S - loop.time()
             if wait_s > 0 and len(pump) < FLUSH_BYTES and not pump.task.done():
                 await pump.changed(wait_s)
                 continue
             flushed_at = loop.time()
-            yield pump.take()
+            yield Flush(pump.take(), last=pump.ended)
         pump.task.result()
     finally:
         await pump.close()
 
 
-__all__ = ["FLUSH_BYTES", "FLUSH_S", "batches"]
+__all__ = ["FLUSH_BYTES", "FLUSH_S", "Flush", "batches"]

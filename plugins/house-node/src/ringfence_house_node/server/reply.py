@@ -32,20 +32,22 @@ class Reply:
         self._send = send
         self._sealer = sealer
         self._encoder = ResponseEncoder()
+        self._head = b""
         self._sending_s = sending_s
         self.started = False
 
-    async def head(self, status: int, fields: Sequence[tuple[bytes, bytes]]) -> None:
-        """Sends the status and the fields, which are the caller's to choose."""
-        await self._write(self._encoder.head(status, fields))
+    def head(self, status: int, fields: Sequence[tuple[bytes, bytes]]) -> None:
+        """Takes the status and the fields, which are the caller's to choose; they go out with what comes next."""
+        self._head = self._encoder.head(status, fields)
 
     async def content(self, data: bytes) -> None:
         """Sends a piece of the content, as one chunk if it fits in one."""
-        await self._write(self._encoder.content(data))
+        await self._out(self._sealer.seal(self._begun() + self._encoder.content(data)), more=True)
 
-    async def finish(self) -> None:
-        """Sends the end of the content in the final chunk."""
-        await self._out(self._sealer.finish(self._encoder.end()), more=False)
+    async def finish(self, data: bytes = b"") -> None:
+        """Sends the last piece of the content, and its end, of which the last chunk is the final one."""
+        ending = self._begun() + self._encoder.content(data) + self._encoder.end()
+        await self._out(self._sealer.finish(ending), more=False)
 
     async def whole(self, status: int, fields: Sequence[tuple[bytes, bytes]], content: bytes) -> None:
         """Sends an answer in one go.
@@ -66,8 +68,9 @@ class Reply:
         """
         await self._out(b"", more=False)
 
-    async def _write(self, plain: bytes) -> None:
-        await self._out(self._sealer.seal(plain), more=True)
+    def _begun(self) -> bytes:
+        begun, self._head = self._head, b""
+        return begun
 
     async def _out(self, data: bytes, *, more: bool) -> None:
         async with asyncio.timeout(self._sending_s):
@@ -86,9 +89,12 @@ async def relay(answer: Answer, reply: Reply, *, load: float, heartbeat_s: float
             await reply.whole(answer.status, fields, b"".join([piece async for piece in body]))
             return
         async with aclosing(batches(body, quiet_s=heartbeat_s)) as flushes:
-            await reply.head(answer.status, fields)
+            reply.head(answer.status, fields)
             async for flush in flushes:
-                await reply.content(pad_event(flush or HEARTBEAT))
+                if flush.last:
+                    await reply.finish(pad_event(flush.data))
+                    return
+                await reply.content(pad_event(flush.data or HEARTBEAT))
     await reply.finish()
 
 
