@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING
 from ringfence.request import NO_LABELS, Message
 
 if TYPE_CHECKING:
-    from ringfence.privacy.redaction.vault import Entry
+    from ringfence.privacy.redaction.vault import Issued
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """Whoever wrote a message never saw anything of the labels `unseen`; of theirs it holds `restored` at most."""
+    """Whoever wrote a message never saw anything of the labels `unseen`; of theirs it holds `restored` at most.
+
+    Where something was not restored, as in a call of a tool that may not see it, it holds the placeholder.
+    """
 
     unseen: frozenset[str] = NO_LABELS
-    restored: tuple[Entry, ...] = ()
+    restored: tuple[Issued, ...] = ()
 
 
 NOTHING = Known()

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from ringfence.errors import GateError
 from ringfence.instructions import is_ours
 from ringfence.policy.decision import strictest
-from ringfence.privacy.material import request_texts
 from ringfence.privacy.redaction.memory import NOTHING
 from ringfence.privacy.redaction.reveal import Reveal
+from ringfence.privacy.redaction.sent import every_text, has_opaque_ids
 from ringfence.privacy.redaction.slots import Slot
 from ringfence.privacy.redaction.spans import Finder, Literals
 from ringfence.privacy.redaction.turns import Piece, Turn
 from ringfence.privacy.redaction.vault import MASK, Entry
-from ringfence.request import NO_LABELS, Message, Part, ReasoningPart, Request, TextPart, ToolCallPart, ToolResultPart
+from ringfence.request import NO_LABELS, Message, Part, ReasoningPart, Request, ToolCallPart
 from ringfence.response import Adjustment
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Redactor:
         self._decided = labels
         self._recipient = recipient
         self._finder = Finder(labeller, self._names)
-        self._reveal = Reveal(vault, labels)
+        self._reveal = Reveal(vault, labels, memory)
         self._counts: dict[str, set[object]] = {}
 
     # ------------------------------------------------------------------ a request
@@ -74,7 +74,13 @@ class Redactor:
         Raises:
             GateError: it cannot be redacted in full, or nothing is left of it to answer.
         """
-        self._vault.begin(tuple(_every_text(request)))
+        # INVARIANT: what is sent and shown to nobody says nothing: the identifier of a call is no text.
+        if not has_opaque_ids(request):
+            raise GateError(
+                f"recipient '{self._recipient}' is refused: the identifier of a tool's call reads as a text",
+                way_out="identifiers of letters, digits and '-', '_', '.', ':', '|', '/', '+', '=', '~'",
+            )
+        self._vault.begin(tuple(every_text(request)))
         # Texts to embed are no text that a model reads on, and each has a vector of its own.
         apart = request.task == "embed"
         turns = [self._turn(message, alone=apart) for message in request.messages]
@@ -87,7 +93,7 @@ class Redactor:
             for tool, slot in zip(request.tools, about, strict=True)
         )
         redacted = replace(request, messages=messages, tools=tools)
-        self._check(_every_text(redacted))
+        self._check(every_text(redacted))
         return Redacted(
             request=redacted,
             counts={label: len(values) for label, values in sorted(self._counts.items())},
@@ -272,20 +278,6 @@ class Redactor:
 def _message(message: Message, parts: tuple[Part, ...]) -> Message:
     same = len(parts) == len(message.parts) and all(a is b for a, b in zip(parts, message.parts, strict=True))
     return message if same else Message(message.role, parts)
-
-
-def _every_text(request: Request) -> Iterator[str]:
-    """Every text that is sent, also those that a model reads on as one, and the identifiers of calls."""
-    yield from request_texts(request)
-    for message in request.messages:
-        texts = [part.text for part in message.parts if isinstance(part, TextPart)]
-        if len(texts) > 1 and request.task != "embed":
-            yield "".join(texts)
-        for part in message.parts:
-            if isinstance(part, ToolCallPart):
-                yield part.id
-            elif isinstance(part, ToolResultPart):
-                yield part.call_id
 
 
 __all__ = ["Redacted", "Redactor"]

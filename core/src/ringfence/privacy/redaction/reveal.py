@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ringfence.privacy.material import file_text
+from ringfence.privacy.material import file_text, material_of
 from ringfence.privacy.redaction.restoring import Restorer
 from ringfence.privacy.redaction.rewriting import is_json
+from ringfence.privacy.redaction.vault import Vault
 from ringfence.request import FilePart, Message, Part, ReasoningPart, Request, TextPart, ToolCallPart, ToolResultPart
 
 if TYPE_CHECKING:
-    from ringfence.privacy.redaction.vault import Vault
+    from ringfence.privacy.redaction.memory import Memory
 
 
 class Reveal:
-    """Restores what carries none but `labels`: those that were decided on, so that nothing is new to the decision."""
+    """Restores what carries none but `labels`: those that were decided on, so that nothing is new to the decision.
 
-    def __init__(self, vault: Vault, labels: frozenset[str] | None) -> None:
-        self._plain = Restorer(vault, labels=labels)
-        self._json = Restorer(vault, in_json=True, labels=labels)
+    With `memory` it restores, too, what earlier requests of a conversation left in the messages that they made.
+    """
+
+    def __init__(self, vault: Vault, labels: frozenset[str] | None, memory: Memory | None = None) -> None:
         self._vault = vault
+        self._labels = labels
+        self._memory = memory
+
+    @cached_property
+    def _plain(self) -> Restorer:
+        return Restorer(self._vault, labels=self._labels)
+
+    @cached_property
+    def _json(self) -> Restorer:
+        return Restorer(self._vault, in_json=True, labels=self._labels)
 
     def request(self, request: Request) -> Request:
         """`request` itself where nothing is to be restored; so with its messages."""
@@ -30,9 +43,17 @@ class Reveal:
 
     def message(self, message: Message) -> Message:
         """The same, one message."""
+        message = self._of_earlier(message)
         parts = tuple(map(self._part, message.parts))
         same = all(now is before for now, before in zip(parts, message.parts, strict=True))
         return message if same else Message(message.role, parts)
+
+    def _of_earlier(self, message: Message) -> Message:
+        issued = () if self._memory is None else self._memory.of(message).restored
+        texts = (text for part in message.parts for text in material_of(part).texts)
+        if not issued or not any(issued[0].tag in text for text in texts):
+            return message
+        return Reveal(Vault.of(issued), self._labels).message(message)
 
     def _part(self, part: Part) -> Part:
         match part:

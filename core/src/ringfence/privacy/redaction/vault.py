@@ -30,6 +30,21 @@ class Entry:
         return f"Entry({self.name}, labels={sorted(self.labels)})"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Issued(Entry):
+    """A value for which a placeholder stands outside."""
+
+    placeholder: str
+
+    @property
+    def tag(self) -> str:
+        """That of the vault that issued it."""
+        return self.placeholder[-1 - _TAG_LENGTH : -1]
+
+    def __repr__(self) -> str:
+        return f"Issued({self.placeholder}, labels={sorted(self.labels)})"
+
+
 class Vault:
     """The values that were redacted in one request of a user, its retries, fallbacks and tool rounds included.
 
@@ -46,6 +61,17 @@ class Vault:
         self._entries: dict[str, Entry] = {}
         self._placeholders: dict[str, str] = {}
         self._values: dict[str, str] = {}
+
+    @classmethod
+    def of(cls, issued: Iterable[Issued]) -> Vault:
+        """A vault that issued these: it stands for one that is over."""
+        vault = cls()
+        for entry in issued:
+            vault.note(entry)
+            vault._placeholders[entry.value] = entry.placeholder
+            vault._values[entry.placeholder] = entry.value
+            vault._tag = entry.tag
+        return vault
 
     def begin(self, texts: Collection[str]) -> None:
         """Draws the tag, one that stands in none of `texts`; once for a vault."""
@@ -67,9 +93,19 @@ class Vault:
         return tuple(self._entries.values())
 
     @property
-    def issued(self) -> tuple[Entry, ...]:
+    def issued(self) -> tuple[Issued, ...]:
         """The values that a placeholder stands for."""
-        return tuple(self._entries[value] for value in self._placeholders)
+        entries = self._entries
+        return tuple(
+            Issued(
+                value=value,
+                labels=entries[value].labels,
+                name=entries[value].name,
+                whole=entries[value].whole,
+                placeholder=placeholder,
+            )
+            for value, placeholder in self._placeholders.items()
+        )
 
     def placeholder(self, value: str) -> str:
         """What stands for a value that was noted."""
@@ -102,4 +138,4 @@ class Vault:
         return f"Vault({len(self._entries)} values)"
 
 
-__all__ = ["MASK", "Entry", "Vault"]
+__all__ = ["MASK", "Entry", "Issued", "Vault"]
