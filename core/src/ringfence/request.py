@@ -46,15 +46,20 @@ def label_set(labels: object) -> frozenset[str]:
     """
     if labels is NO_LABELS:
         return NO_LABELS
+    # Most sets come from here, and come by several times in one request: those are not made anew.
+    given = labels if type(labels) is frozenset else tuple(_iterable(labels))
+    for name in given:
+        if not (isinstance(name, str) and name):
+            raise InvalidRequest("every label must be a non-empty string", way_out='labels={"contact"}')
+    return frozenset(cast("Iterable[str]", given))
+
+
+def _iterable(labels: object) -> Iterable[object]:
     if isinstance(labels, str):
         raise InvalidRequest("labels must be a collection of names, not one string", way_out=f'labels={{"{labels}"}}')
     if not isinstance(labels, Iterable):
         raise InvalidRequest("labels must be a collection of names", way_out='labels={"contact"}')
-    given = tuple(cast("Iterable[object]", labels))
-    for name in given:
-        if not (isinstance(name, str) and name):
-            raise InvalidRequest("every label must be a non-empty string", way_out='labels={"contact"}')
-    return frozenset(cast("tuple[str, ...]", given))
+    return cast("Iterable[object]", labels)
 
 
 def _require_text(what: str, *values: object) -> None:
@@ -405,7 +410,7 @@ class Request:
         to: object = self.to
         require(to is None or isinstance(to, frozenset), "to is a frozenset of recipients", 'frozenset({"mlx"})')
         object.__setattr__(self, "labels", label_set(self.labels))
-        if not any(_has_content(part) for message in self.messages for part in message.parts):
+        if not any(map(_has_content, self.messages)):
             raise InvalidRequest("the request is empty", way_out="give some text, an image or a file")
         if self.tools and len({tool.name for tool in self.tools}) < len(self.tools):
             raise InvalidRequest("two tools have the same name", way_out="rename one")
@@ -426,7 +431,11 @@ def _require_word(task: object) -> None:
     require(word, "a task is one word of at most 64 letters, digits, '_', '-' and '.'", 'task="open_question"')
 
 
-def _has_content(part: Part) -> bool:
+def _has_content(message: Message) -> bool:
+    return any(map(_is_content, message.parts))
+
+
+def _is_content(part: Part) -> bool:
     match part:
         case TextPart() | ReasoningPart():
             return bool(part.text.strip())

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, Never, Protocol, Self, TypeVar, cast
 
 from ringfence.errors import Closed, InvalidRequest, RingfenceError, StreamBroken
 from ringfence.response import Event, Joined, Response, TextDelta, TurnStarted
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from ringfence.receipt import Receipt
 
 OutputT = TypeVar("OutputT")
+T = TypeVar("T")
 
 _PARTIAL_STEP = 256
 """A partial object is made when the text has grown by this part of its length, so that all of them cost little."""
@@ -64,10 +66,18 @@ class AsyncStream(Generic[OutputT]):
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Event:
+    def __anext__(self) -> Awaitable[Event]:
+        return self._draw(self._events.__anext__())
+
+    async def _draw(self, work: Awaitable[T]) -> T:
+        """What `work` draws of the events.
+
+        Raises:
+            StopAsyncIteration: they have ended.
+        """
         task = self._drawing = asyncio.current_task()
         try:
-            return await self._events.__anext__()
+            return await work
         except StopAsyncIteration:
             pass
         except RingfenceError as error:
@@ -114,8 +124,8 @@ class AsyncStream(Generic[OutputT]):
         Raises:
             RingfenceError: whatever ended the stream; `Closed` if the app closed it.
         """
-        async for _ in self:
-            pass
+        with suppress(StopAsyncIteration):
+            await self._draw(_to_the_end(self._events))
         if self._response is not None:
             return self._response
         if self._failure is not None:
@@ -190,3 +200,14 @@ class AsyncStream(Generic[OutputT]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+async def _to_the_end(events: AsyncGenerator[Event, None]) -> Never:
+    """Draws what is left as one piece of work: an event alone costs a coroutine more.
+
+    Raises:
+        StopAsyncIteration: always, when they have ended.
+    """
+    async for _ in events:
+        pass
+    raise StopAsyncIteration

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ringfence.policy import Policy
-    from ringfence.policy.decision import Decision, Redaction
+    from ringfence.policy.decision import Decision, Redaction, Step
     from ringfence.policy.facts import Facts
     from ringfence.privacy.consents import Consent, Consents
     from ringfence.privacy.labels import Labeller
@@ -120,7 +120,7 @@ class Gate:
         # INVARIANT: nothing outside the plan of a decision that this gate made for this very payload.
         if cleared.gate is not self:
             raise GateError("this request was cleared by another gate")
-        step = next((step for step in cleared.decision.plan if step.recipient == recipient), None)
+        step = _step_to(recipient, cleared.decision.plan)
         if step is None:
             raise GateError(f"the policy does not send this request to recipient '{recipient}'")
         for name in step.obligations:
@@ -298,6 +298,13 @@ class Gate:
 
 
 _DROPPED = Adjustment(setting="reasoning", action="ignored", detail="reasoning of another recipient is never replayed")
+
+
+def _step_to(recipient: str, plan: tuple[Step, ...]) -> Step | None:
+    for step in plan:  # no generator: this is asked for each send
+        if step.recipient == recipient:
+            return step
+    return None
 
 
 def _without_foreign_options(request: Request, provider: str) -> Request:

@@ -39,10 +39,10 @@ class Head:
     mac: str = GENESIS
 
 
-def encode_head(key: bytes, head: Head) -> bytes:
+def encode_head(key: bytes, count: int, mac: str) -> bytes:
     """The bytes of the head file."""
     # Written at every append: three times as fast as `json.dumps`, and numbers and hex digits need no escaping.
-    line = f'{{"v":1,"count":{head.count},"mac":"{head.mac}","seal":"{_head_seal(key, head)}"}}'
+    line = f'{{"v":1,"count":{count},"mac":"{mac}","seal":"{_head_seal(key, count, mac)}"}}'
     return line.ljust(HEAD_BYTES - 1).encode("ascii") + b"\n"
 
 
@@ -51,13 +51,14 @@ def decode_head(key: bytes, written: bytes) -> Head | None:
     try:
         fields = json.loads(written)
         head = Head(count=int(fields["count"]), mac=str(fields["mac"]))
-        return head if hmac.compare_digest(str(fields["seal"]), _head_seal(key, head)) else None
+        sealed = hmac.compare_digest(str(fields["seal"]), _head_seal(key, head.count, head.mac))
     except (ValueError, TypeError, LookupError, RecursionError):
         return None
+    return head if sealed else None
 
 
-def _head_seal(key: bytes, head: Head) -> str:
-    return mac_of(key, f"head:{head.count}:{head.mac}".encode("utf-8", "replace"))
+def _head_seal(key: bytes, count: int, mac: str) -> str:
+    return mac_of(key, f"head:{count}:{mac}".encode("utf-8", "replace"))
 
 
 def make_folder(folder: Path) -> None:

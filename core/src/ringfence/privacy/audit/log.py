@@ -30,7 +30,6 @@ from ringfence.privacy.audit.files import (
     HEAD_FILE,
     RECORDS_FILE,
     Busy,
-    Head,
     create_key,
     decode_head,
     encode_head,
@@ -45,7 +44,7 @@ from ringfence.privacy.audit.files import (
     unlock,
     write_whole,
 )
-from ringfence.privacy.audit.record import AuditRecord, Interruption, decode_record, encode_record
+from ringfence.privacy.audit.record import GENESIS, AuditRecord, Interruption, decode_record, encode_record
 from ringfence.privacy.audit.segments import LONGEST_SEGMENT_S, close_segment, remove_expired, segment_s
 from ringfence.privacy.audit.snapshot import snapshot
 from ringfence.privacy.audit.tail import first_record, last_time, read_tail
@@ -205,7 +204,7 @@ class AuditLog:
         """Closes the segment, removes those that are past their time, and begins the next; locked as before."""
         assert handle.first is not None  # noqa: S101  (_segment_is_full looked)
         # A writer may have died before it wrote the head, and the next segment goes on from there.
-        os.pwrite(handle.head, encode_head(handle.key, Head(count=handle.sequence, mac=handle.mac)), 0)
+        os.pwrite(handle.head, encode_head(handle.key, handle.sequence, handle.mac), 0)
         newest_s = last_time(handle.records, handle.size)
         close_segment(self.folder, handle.first[0])
         self._drop()
@@ -278,7 +277,7 @@ class AuditLog:
         try:
             _write_all(handle.records, line)
             # INVARIANT: the head never runs ahead of the records, whenever the process dies.
-            os.pwrite(handle.head, encode_head(handle.key, Head(count=sequence, mac=mac)), 0)
+            os.pwrite(handle.head, encode_head(handle.key, sequence, mac), 0)
         except OSError:
             # INVARIANT: a record that could not be written whole leaves nothing in the way of the next.
             with suppress(OSError):
@@ -329,7 +328,7 @@ class AuditLog:
         if not head_exists:
             if used:
                 raise AuditError(f"the head of the audit log in {self.folder} is lost", way_out=ANOTHER_LOG)
-            write_whole(self.folder / HEAD_FILE, encode_head(key, Head()))
+            write_whole(self.folder / HEAD_FILE, encode_head(key, 0, GENESIS))
         return key
 
     def _drop(self) -> None:

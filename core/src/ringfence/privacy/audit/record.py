@@ -27,6 +27,10 @@ GENESIS = "0" * 64
 _LATEST_TIME_S = 253_370_764_800.0
 """The year 9999, with a day to spare for every time zone."""
 
+_BLOCK_BYTES = 64
+_INNER = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER = bytes(byte ^ 0x5C for byte in range(256))
+
 _MAC_PREFIX = b',"mac":"'
 _MAC_CHARACTERS = 64
 _SUFFIX_BYTES = len(_MAC_PREFIX) + _MAC_CHARACTERS + len(b'"}')
@@ -76,15 +80,19 @@ def receipt_fields(receipt: Receipt) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=4)
-def _keyed(key: bytes) -> hmac.HMAC:
-    return hmac.new(key, digestmod="sha256")
+def _keyed(key: bytes) -> tuple[hashlib._Hash, hashlib._Hash]:
+    """SHA-256 that has read the inner block of a key of at most 64 bytes, and one that has read the outer."""
+    block = key.ljust(_BLOCK_BYTES, b"\0")
+    return hashlib.sha256(block.translate(_INNER)), hashlib.sha256(block.translate(_OUTER))
 
 
 def mac_of(key: bytes, body: bytes) -> str:
-    """HMAC-SHA256 of `body` in hex. The key is set up once and copied: half the time of `hmac.digest`, twice a call."""
-    mac = _keyed(key).copy()
-    mac.update(body)
-    return mac.hexdigest()
+    """HMAC-SHA256 of `body` in hex, twice a call: RFC 2104, section 4, in half the time of the module `hmac`."""
+    begun, ending = _keyed(key)
+    inner, outer = begun.copy(), ending.copy()
+    inner.update(body)
+    outer.update(inner.digest())
+    return outer.hexdigest()
 
 
 def encode_record(
