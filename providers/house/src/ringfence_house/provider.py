@@ -101,13 +101,9 @@ class HouseProvider(Provider):
         return ()
 
     async def availability(self, recipient: Recipient) -> Availability:
-        """Whether it is declared so that it can be asked, and reached if its nodes have expired; sends nothing.
-
-        INVARIANT: a house that does not prove what it is never passes for one that cannot be reached, which would call
-        for its overflow: `card` raises what it is.
-        """
+        """Whether it is declared so that it can be asked; sends nothing. Whether it is reached, `card` finds out."""
         try:
-            house = await self._house(recipient)
+            await self._house(recipient)
         except Unavailable as error:
             return NotAvailable(reason=error.reason, detail=error.message, way_out=error.way_out or "mend the policy")
         secret = recipient.secret
@@ -115,20 +111,17 @@ class HouseProvider(Provider):
             return NotAvailable(
                 reason="not_configured", detail=f"the secret '{secret.source}' is not set", way_out=secret.way_out
             )
-        if house.nodes.lapsed:
-            return NotAvailable(
-                reason="unreachable",
-                detail=f"the proof of the house's nodes has expired: {house.nodes.failure}",
-                way_out="ringfence doctor; the house is looked at again in the background",
-            )
         return Available()
 
     async def card(self, recipient: Recipient) -> ModelCard:
         """What its verified nodes can do; looks at the house if nobody did, and sends nothing of any request.
 
+        INVARIANT: a house that does not prove what it is never passes for one that cannot be reached, which would call
+        for its overflow.
+
         Raises:
             AttestationFailed: no node proved what it is.
-            ConnectFailed: the house cannot be reached.
+            HouseUnreachable: nobody answers there, as a look has just found out.
             Unavailable: the recipient cannot be used as it is declared.
         """
         card = await (await self._house(recipient)).card()

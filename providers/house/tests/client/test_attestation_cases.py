@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes, hmac
@@ -61,7 +62,6 @@ LOOKALIKE = Authority()
 """Another root under the name of the first; and that of the development of this house."""
 OTHER = new_key()
 CONFIG = key_config()
-MACS = {"min_tier": "apple-mda"}
 _NOW = int(NOW)
 _HOUR = 3600
 
@@ -69,6 +69,10 @@ _HOUR = 3600
 def _verifiers(trust: Trust) -> tuple[EndorsementVerifier, ...]:
     """As they are, but for the Apple of the tests."""
     return SoftwareDev(trust.development_ca), AppleMda(APPLE.root)
+
+
+def _unsafe(_: int) -> None:
+    """No test here cuts the power."""
 
 
 def _made(recipient: Recipient, context: ProviderContext) -> House:
@@ -96,15 +100,16 @@ def macs(tmp_path_factory: pytest.TempPathFactory) -> Generator[HouseServer]:
         patched.setenv("RINGFENCE_STATE_DIR", str(folder / "state"))
         patched.setattr(Trust, "verifiers", _verifiers)
         patched.setattr(house_module, "make", _made)
-        patched.setattr(os, "fsync", lambda _: None)  # no test here cuts the power
+        patched.setattr(os, "fsync", _unsafe)
         yield server
 
 
-async def asked_for(macs: HouseServer, directory: bytes, **fields: object) -> tuple[Asked, Recorder]:
+async def asked_for(macs: HouseServer, directory: bytes, **fields: Any) -> tuple[Asked, Recorder]:
     """What comes of a request where the directory says this, and what was sent for it."""
     macs.script.directory = lambda fleet: directory
     macs.received.clear()
-    async with Recorder(macs.url) as wire, Client(macs, **{"directory": wire.url, **MACS, **fields}) as client:
+    how: dict[str, Any] = {"min_tier": "apple-mda", **fields}
+    async with Recorder(macs.url) as wire, Client(macs, directory=wire.url, **how) as client:
         return await client.ask(), wire
 
 

@@ -12,6 +12,9 @@ from ringfence.errors import RingfenceError
 from ringfence_house.client.reaching import TELL_OPERATOR, why_not_given, why_not_reached
 from ringfence_house.protocol.names import EVIDENCE_PATH, MAX_DIRECTORY_BYTES, RELEASES_PATH
 
+_CONNECT_S: Final = 5.0
+"""For a connection: who says nothing for so long is not there, and everybody who asks waits for that."""
+
 _LIMIT_S: Final = 20.0
 """For one file, from the connection to its last byte: a server that drips is a server that is down."""
 
@@ -72,7 +75,8 @@ class Directory:
             raise NotFetched(said, way_out=error.way_out) from None
 
     async def _read(self, path: str) -> bytes:
-        async with self._client().stream("GET", self._base + path) as response:
+        timeout = httpx2.Timeout(None, connect=_CONNECT_S)
+        async with self._client().stream("GET", self._base + path, timeout=timeout) as response:
             if response.status_code != _OK:
                 said, way_out = why_not_given(response.status_code, _PLACE)
                 raise (NotThere if response.status_code == _NOT_FOUND else NotFetched)(said, way_out=way_out)

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ringfence.errors import AttestationFailed, ConnectFailed, ProviderError
+from ringfence.errors import AttestationFailed, ProviderError
 from ringfence_house.attestation.refusal import EvidenceRefused
 from ringfence_house.attestation.verify import verify_directory
 from ringfence_house.client.directory import Directory, NotFetched, NotThere
 from ringfence_house.client.reaching import TELL_OPERATOR
+from ringfence_house.errors import HouseUnreachable
 from ringfence_house.releases.faults import Missing, ReleasesRefused, ReleasesUnreachable, Unreachable
 from ringfence_house.releases.reader import ReleaseReader
 
@@ -45,12 +46,11 @@ class LookFailed(Exception):
         self.unreachable = unreachable
         self.reference = reference
 
-    def error(self) -> ProviderError:
+    def error(self, *, retry_after_s: float | None = None) -> ProviderError:
         """What a caller is told: a new one each time, since the core writes on it."""
         if self.unreachable:
-            return ConnectFailed(
-                str(self), way_out=self._way_out or "check the network, and directory: of the recipient"
-            )
+            way_out = self._way_out or "check the network, and directory: of the recipient"
+            return HouseUnreachable(str(self), retry_after_s=retry_after_s, way_out=way_out)
         way_out = self._way_out or "ringfence house evidence verify URL, which lists every check"
         return AttestationFailed(str(self), phase="connect", way_out=way_out)
 

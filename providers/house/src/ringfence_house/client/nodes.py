@@ -36,6 +36,11 @@ _AT_ONCE: Final = 3
 _MOST_S: Final = 60.0
 """The longest wait after looks that failed."""
 
+_MOST_KNOWN_S: Final = 10.0
+"""After a look that reached nobody this is known for `_LEAST_S`, or for twice what the look took, up to so long."""
+
+_SLACK_S: Final = 0.01
+
 _Proof: TypeAlias = tuple[str, float]
 """The digest of a node's evidence, and when what stands behind it expires."""
 
@@ -68,6 +73,8 @@ class Nodes:
         """Until when each proof holds on `monotonic_s`."""
         self._failure: LookFailed | None = None
         self._failures = 0
+        self._known_until_s = -math.inf
+        """Until when nobody waits for a look, since the last one reached nobody."""
         self._task: asyncio.Task[None] | None = None
         self._looking = False
         self._began_s = -math.inf
@@ -101,20 +108,11 @@ class Nodes:
         """Why nobody can be asked now; `None` if somebody can, or if nobody was looked for yet."""
         return None if self.valid else self._failure
 
-    @property
-    def lapsed(self) -> bool:
-        """Whether there were nodes, all are past their expiry, and the house cannot be reached for new ones.
-
-        Only while somebody looks: otherwise the next request has to come here, and begins to.
-        """
-        failure = self.failure
-        watched = self._task is not None and not self._task.done()
-        return watched and self._found is not None and failure is not None and failure.unreachable
-
     async def ready(self) -> tuple[VerifiedNode, ...]:
-        """The valid nodes, one at least; looked for if there is none.
+        """The valid nodes, one at least; looked for if there is none, unless nobody was reached a moment ago.
 
         Raises:
+            HouseUnreachable: nobody answers there; it says when the next look may begin.
             ProviderError: there is none.
             Closed: the provider was closed.
         """
@@ -122,10 +120,19 @@ class Nodes:
             raise closed_error()
         if nodes := self.valid:
             return nodes
-        await self._looked()
+        if self._known_left_s is None:
+            await self._looked()
         if nodes := self.valid:
             return nodes
-        raise (self._failure or LookFailed("the proof of the house's nodes has expired")).error()
+        failure = self._failure or LookFailed("the proof of the house's nodes has expired")
+        raise failure.error(retry_after_s=self._known_left_s)
+
+    @property
+    def _known_left_s(self) -> float | None:
+        """For how long it is still known that nobody answers; `None` if it is not."""
+        left_s = self._known_until_s - self._monotonic_s()
+        # Whoever waited for its end may be back a little early, and must not be told again.
+        return left_s if left_s > _SLACK_S else None
 
     async def pick(self) -> VerifiedNode:
         """A node to send to now.
@@ -207,9 +214,9 @@ class Nodes:
             async with asyncio.timeout(_LOOK_S):
                 found = await self._look()
         except LookFailed as failure:
-            self._fail(failure)
+            self._fail(failure, took_s=self._monotonic_s() - began_s)
         except TimeoutError:
-            self._fail(LookFailed("the house took too long to show its nodes", unreachable=True))
+            self._fail(LookFailed("the house took too long to show its nodes", unreachable=True), took_s=_LOOK_S)
         except Exception as error:  # noqa: BLE001  (whatever it is, nobody else would look again)
             self._fail(LookFailed(f"the house cannot be looked at: {describe(error)}"))
         else:
@@ -230,10 +237,12 @@ class Nodes:
         deadline_s = self._deadlines.get(_proof_of(node), -math.inf)
         return min(node.expires_at - self._clock(), deadline_s - self._monotonic_s())
 
-    def _fail(self, failure: LookFailed) -> None:
+    def _fail(self, failure: LookFailed, *, took_s: float = 0.0) -> None:
         """Goes on with the nodes there are, less those that a newer word of the repository takes away."""
         self._failure = failure
         self._failures += 1
+        known_s = max(_LEAST_S, min(2 * took_s, _MOST_KNOWN_S))
+        self._known_until_s = self._monotonic_s() + known_s if failure.unreachable else -math.inf
         if self._found is not None and failure.reference is not None:
             now, reference = self._clock(), failure.reference
             kept = tuple(node for node in self._found.nodes if still_allowed(node, reference, now))
