@@ -19,6 +19,7 @@ _BECAUSE = {
     "RateLimited": "takes no more requests for now",
     "ConnectFailed": "could not be connected to",
     "TimedOut": "took too long",
+    "beaten": "was slower",
     "ContextLengthExceeded": "has too little context for the request",
 }
 _WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")

@@ -10,7 +10,7 @@ from ringfence.policy.decision import Decision, OverflowOf, Redaction, Stage, St
 from ringfence.policy.document import Document, Require, RouteRule
 from ringfence.policy.evaluate import Test, compile_condition
 from ringfence.policy.facts import Facts
-from ringfence.policy.keys import BUILT_IN_TASKS, OTHER_TASK
+from ringfence.policy.keys import BUILT_IN_TASKS, OTHER_TASK, UNHEDGED_TASKS
 from ringfence.policy.obligations import BUDGET, CONSENT, OBLIGATIONS, REDACT, asking
 from ringfence.policy.tables import RuleTable, rule_table
 from ringfence.policy.verdicts import Case, Live, Reach, Verdicts
@@ -39,6 +39,7 @@ class _Try:
             stage=plain.stage,
             redact=redact,
             overflow=plain.overflow,
+            hedge_after_s=plain.hedge_after_s,
         )
 
 
@@ -49,6 +50,8 @@ class _Route:
     rule: RouteRule
     test: Test | None
     tries: tuple[_Try, ...]
+    unhedged: tuple[_Try, ...]
+    """The same where there is nobody to send to beside another."""
 
     def matches(self, facts: Facts) -> bool:
         """Whether its condition is true; one that is not evaluable, or raises, is not."""
@@ -101,7 +104,7 @@ class Compiled:
         matched = self._matched(facts)
         live = self._live(matched, known_task=known_task)
         route = next((one for one in self._routes if one.matches(matched)), None)
-        plan = self._plan(route, labels, live, facts.to) if route else ()
+        plan = self._plan(route, matched.task, labels, live, facts.to) if route else ()
         return Decision(
             policy=self._name,
             digest=self._digest,
@@ -166,13 +169,23 @@ class Compiled:
             unclear_denies=unclear_denies,
         )
 
-    def _plan(self, route: _Route, labels: tuple[str, ...], live: Live, to: frozenset[str] | None) -> tuple[Step, ...]:
+    def _plan(
+        self, route: _Route, task: str, labels: tuple[str, ...], live: Live, to: frozenset[str] | None
+    ) -> tuple[Step, ...]:
+        steps = self._steps(route.tries, labels, live, to)
+        if route.rule.hedge is None or (task not in UNHEDGED_TASKS and _hedges(steps)):
+            return steps
+        return self._steps(route.unhedged, labels, live, to)
+
+    def _steps(
+        self, tries: tuple[_Try, ...], labels: tuple[str, ...], live: Live, to: frozenset[str] | None
+    ) -> tuple[Step, ...]:
         denied = live.denies & self._denies.with_labels(labels)
         covering = self._covering(live, labels)
         asked = self._asking
         steps: list[Step] = []
         # INVARIANT: route and `to` choose only among what flow allows.
-        for one in route.tries:
+        for one in tries:
             reach = one.reach
             if (to is not None and one.name not in to) or reach.denies & denied:
                 continue
@@ -233,12 +246,18 @@ def _ring_reach(ring: Ring, allows: RuleTable, denies: RuleTable) -> _RingReach:
 
 
 def _route(rule: RouteRule, document: Document, reaches: Mapping[str, Reach]) -> _Route:
+    test = None if rule.when is None else compile_condition(rule.when, document.facts)
+    unhedged = _tries(replace(rule, hedge=None), reaches)
+    return _Route(rule=rule, test=test, tries=_tries(rule, reaches) if rule.hedge else unhedged, unhedged=unhedged)
+
+
+def _tries(rule: RouteRule, reaches: Mapping[str, Reach]) -> tuple[_Try, ...]:
     tries: dict[str, _Try] = {}
     for name, stage, overflow in _places(rule):
         if name not in tries:
-            tries[name] = _try(reaches[name], stage, overflow)
-    test = None if rule.when is None else compile_condition(rule.when, document.facts)
-    return _Route(rule=rule, test=test, tries=tuple(tries.values()))
+            hedges = rule.hedge is not None and stage != "prefer" and name in rule.hedge.to
+            tries[name] = _try(reaches[name], stage, overflow, rule.hedge.after_s if rule.hedge and hedges else None)
+    return tuple(tries.values())
 
 
 def _places(rule: RouteRule) -> Iterator[tuple[str, Stage, OverflowOf | None]]:
@@ -249,12 +268,21 @@ def _places(rule: RouteRule) -> Iterator[tuple[str, Stage, OverflowOf | None]]:
             overflow = OverflowOf(recipient=owner, over=rule.overflow.over)
             for name in rule.overflow.to:
                 yield name, "overflow", overflow
+    for name in rule.hedge.to if rule.hedge is not None else ():
+        if name not in rule.fallback:
+            yield name, "hedge", None
     for name in rule.fallback:
         yield name, "fallback", None
 
 
-def _try(reach: Reach, stage: Stage, overflow: OverflowOf | None) -> _Try:
+def _hedges(steps: tuple[Step, ...]) -> bool:
+    """Whether any of `steps` can be sent to beside another one, which is preferred or overflow."""
+    beside = [step for step in steps if step.stage in ("prefer", "overflow")]
+    return bool(beside) and any(step.hedge_after_s is not None and beside != [step] for step in steps)
+
+
+def _try(reach: Reach, stage: Stage, overflow: OverflowOf | None, hedge_after_s: int | None) -> _Try:
     to = reach.recipient
-    plain = Step(recipient=to.name, ring=to.ring, stage=stage, overflow=overflow)
+    plain = Step(recipient=to.name, ring=to.ring, stage=stage, overflow=overflow, hedge_after_s=hedge_after_s)
     steps = tuple(replace(plain, obligations=obligations) for obligations in OBLIGATIONS)
     return _Try(name=to.name, reach=reach, steps=steps)

@@ -10,7 +10,7 @@ from ringfence.recipient import Ring
 
 Outcome: TypeAlias = Literal["allow", "ask", "deny"]
 OnBrokenStream: TypeAlias = Literal["fail", "restart", "continue"]
-Stage: TypeAlias = Literal["prefer", "overflow", "fallback"]
+Stage: TypeAlias = Literal["prefer", "overflow", "hedge", "fallback"]
 
 Shown: TypeAlias = Literal["recipient", "labels", "preview"]
 Redaction: TypeAlias = Literal["remove", "mask", "pseudonym"]
@@ -80,7 +80,8 @@ class Step:
     """One recipient of the plan, what must happen before sending, and where it stands.
 
     An obligation is `attest`, `redact`, `consent` or `budget`, in this order. `redact` is there exactly where `redact`
-    below is not empty: by label, how its spans are redacted. An `overflow` step has `overflow`.
+    below is not empty: by label, how its spans are redacted. An `overflow` step has `overflow`. A step with
+    `hedge_after_s` may be sent to beside another one that was silent for so long; of stage `hedge`, for nothing else.
     """
 
     recipient: str
@@ -90,6 +91,7 @@ class Step:
     redact: tuple[tuple[str, Redaction], ...] = ()
     """Sorted by label."""
     overflow: OverflowOf | None = None
+    hedge_after_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,4 +140,6 @@ def _step_dict(step: Step) -> dict[str, Any]:
         shown["redact"] = dict(step.redact)
     if step.overflow is not None:
         shown["overflow"] = {"of": step.overflow.recipient, "when_utilisation_over": step.overflow.over}
+    if step.hedge_after_s is not None:
+        shown["hedge"] = {"after_s": step.hedge_after_s, "only": step.stage == "hedge"}
     return shown

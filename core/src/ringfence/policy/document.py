@@ -83,6 +83,7 @@ class RouteRule:
     fallback: tuple[str, ...] = ()
     when: Condition | None = None
     overflow: Overflow | None = None
+    hedge: Hedge | None = None
     on_broken_stream: OnBrokenStream = "fail"
     at: Position = field(default=NOWHERE, compare=False)
 
@@ -97,6 +98,17 @@ class Overflow:
 
     to: tuple[str, ...]
     over: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hedge:
+    """Where the same request is sent as well, while one of `prefer` or `overflow` that was sent to says nothing.
+
+    `after_s` seconds after the send the first of `to` that can serve is asked too; the first event decides who answers.
+    """
+
+    to: tuple[str, ...]
+    after_s: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

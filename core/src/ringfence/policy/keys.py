@@ -57,8 +57,11 @@ FLOW = Keys(works=("id", "allow", "deny", "when", "require", "redact", "consent"
 SCOPE = Keys(works=("labels", "to"), needed=("labels", "to"))
 REQUIRE = Keys(works=("attested", "retention", "region"))
 CONSENT = Keys(works=("per", "lasts", "show", "when_no_ui"))
-ROUTE = Keys(works=("id", "when", "prefer", "overflow", "fallback", "on_broken_stream"), needed=("id", "prefer"))
+ROUTE = Keys(
+    works=("id", "when", "prefer", "overflow", "hedge", "fallback", "on_broken_stream"), needed=("id", "prefer")
+)
 OVERFLOW = Keys(works=("to", "when_utilisation_over"), needed=("to", "when_utilisation_over"))
+HEDGE = Keys(works=("to", "after"), needed=("to", "after"))
 BUDGET = Keys(works=("id", "of", "limit", "per", "when_spent"), needed=("id", "of", "limit", "per"))
 AUDIT = Keys(works=("content", "keep"))
 INVARIANT = Keys(works=("never", "consent", "only"))
@@ -76,5 +79,7 @@ WHEN = ("task", "modality", "input_tokens", "time", "cel", "all", "any", "not")
 FACT_GROUPS = ("user", "device", "app")
 FACT_PREFIXES = tuple(f"{group}." for group in FACT_GROUPS)
 BUILT_IN_TASKS = TASKS
+UNHEDGED_TASKS = frozenset({"image", "embed", "speak"})
+"""Their answer comes in one piece, so that nothing says early who is slow, and all of the work is done twice."""
 OTHER_TASK = "other"
 """What a task that the file does not know is matched as."""

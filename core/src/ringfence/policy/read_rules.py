@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from typing import Final, cast
 
 from ringfence.policy import fields
 from ringfence.policy.decision import OnBrokenStream, Redaction
-from ringfence.policy.document import Effect, FlowRule, Overflow, Require, RouteRule
+from ringfence.policy.document import Effect, FlowRule, Hedge, Overflow, Require, RouteRule
+from ringfence.policy.durations import duration_s
 from ringfence.policy.faults import Faults, did_you_mean, quoted
-from ringfence.policy.keys import BROKEN_STREAM, FLOW, OVERFLOW, REDACT, REQUIRE, ROUTE, SCOPE
+from ringfence.policy.keys import BROKEN_STREAM, FLOW, HEDGE, OVERFLOW, REDACT, REQUIRE, ROUTE, SCOPE
 from ringfence.policy.place import Position
 from ringfence.policy.read_conditions import ConditionReader, Declared, check_label, check_place
 from ringfence.policy.tree import Entry, ListNode, MapNode, Node, Scalar
 from ringfence.recipient import RINGS
+
+_LONGEST_HEDGE_S: Final = 600
+"""No first event is waited for longer, unless an app says so."""
 
 
 class FlowReader:
@@ -174,6 +178,7 @@ class RouteReader:
         prefer = self._recipients(found["prefer"].value, f"{where}.prefer") if "prefer" in found else ()
         fallback = self._fallback(found["fallback"].value, f"{where}.fallback") if "fallback" in found else ()
         overflow = self._overflow(found["overflow"].value, f"{where}.overflow", prefer) if "overflow" in found else None
+        hedge = self._hedge(found["hedge"].value, f"{where}.hedge", prefer) if "hedge" in found else None
         broken = self._broken(found, f"{where}.on_broken_stream")
         if len(self._faults.found) > before or rule_id is None:
             return None
@@ -183,6 +188,7 @@ class RouteReader:
             prefer=prefer,
             fallback=fallback,
             overflow=overflow,
+            hedge=hedge,
             on_broken_stream=broken,
             at=node.at,
         )
@@ -191,10 +197,7 @@ class RouteReader:
         keys = fields.entries(node, where, OVERFLOW, self._faults)
         if keys is None or not keys.keys() >= set(OVERFLOW.needed):
             return None
-        to = self._recipients(keys["to"].value, f"{where}.to")
-        for name in set(to) & set(prefer):
-            says = f"recipient {quoted(name)} is in prefer: and in {where}.to: it cannot take its own overflow."
-            self._faults.add(keys["to"].value.at, f"{says} Take it out of one of them.")
+        to = self._beside(keys["to"].value, f"{where}.to", prefer, "it cannot take its own overflow")
         at = keys["when_utilisation_over"].value
         over = fields.number(at, f"{where}.when_utilisation_over", self._faults, whole=False)
         if over is not None and not 0 < over <= 1:
@@ -202,6 +205,28 @@ class RouteReader:
                 at.at, f"{where}.when_utilisation_over is a part of the whole: over 0, at most 1, such as 0.85."
             )
         return Overflow(to=to, over=float(over or 0))
+
+    def _hedge(self, node: Node, where: str, prefer: tuple[str, ...]) -> Hedge | None:
+        keys = fields.entries(node, where, HEDGE, self._faults)
+        if keys is None or not keys.keys() >= set(HEDGE.needed):
+            return None
+        to = self._beside(keys["to"].value, f"{where}.to", prefer, "it cannot be its own hedge")
+        at = keys["after"].value
+        written = fields.text(at, f"{where}.after", self._faults)
+        after_s = None if written is None else duration_s(written)
+        if written is not None and after_s is None:
+            self._faults.add(at.at, f"{where}.after must be a time such as 2s, not {quoted(written)}.")
+        elif after_s is not None and not 0 < after_s <= _LONGEST_HEDGE_S:
+            self._faults.add(at.at, f"{where}.after must be from 1s to 10m: how long nothing came from who was asked.")
+        return Hedge(to=to, after_s=after_s or 0)
+
+    def _beside(self, node: Node, where: str, prefer: tuple[str, ...], never: str) -> tuple[str, ...]:
+        """The recipients of `node`, none of which may stand in `prefer` too."""
+        to = self._recipients(node, where)
+        for name in set(to) & set(prefer):
+            says = f"recipient {quoted(name)} is in prefer: and in {where}: {never}."
+            self._faults.add(node.at, f"{says} Take it out of one of them.")
+        return to
 
     def _fallback(self, node: Node, where: str) -> tuple[str, ...]:
         if isinstance(node, Scalar) and node.value == "none":

@@ -16,6 +16,7 @@ from ringfence.policy.keys import (
     DAYS,
     FACT,
     FLOW,
+    HEDGE,
     LABEL,
     MODALITIES,
     OF_A_HOUSE,
@@ -164,6 +165,7 @@ def _definitions() -> dict[str, Any]:
             when=ref("route_condition"),
             prefer=NAMES,
             overflow=ref("overflow"),
+            hedge=ref("hedge"),
             fallback={"anyOf": [{"const": "none"}, NAMES]},
             on_broken_stream=one_of(*BROKEN_STREAM),
         ),
@@ -172,6 +174,12 @@ def _definitions() -> dict[str, Any]:
             "Where the requests of a full recipient go.",
             to=NAMES,
             when_utilisation_over={"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+        ),
+        "hedge": closed(
+            HEDGE,
+            "Where a request goes as well while one that was asked says nothing.",
+            to=NAMES,
+            after={**DURATION, "description": "How long nothing came before it is sent a second time, such as 2s."},
         ),
         "budget": budget(),
         "audit": closed(

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 from weakref import WeakSet
@@ -200,6 +201,13 @@ class Consents:
         self._session = session
         self._tenant = tenant
         self._refused: set[str] = set()
+        self._asks = True
+
+    def unasked(self) -> Consents:
+        """The same answers, with nobody to ask: what a person did not agree to before is refused."""
+        twin = copy(self)
+        twin._asks = False  # noqa: SLF001  (its own class)
+        return twin
 
     async def obtain(self, question: Question) -> Consent:
         """The yes that `question` needs; asks unless there is one.
@@ -215,7 +223,7 @@ class Consents:
             raise ConsentRefused(f"consent for recipient '{name}' was refused before")
         async with AsyncExitStack() as turn:
             given = await self._find(question)
-            if given is None and question.rule.lasts != "request" and self._desk.ask is not None:
+            if given is None and self._asks and question.rule.lasts != "request" and self._desk.ask is not None:
                 await turn.enter_async_context(self._desk.asking)
                 given = await self._find(question)
             return given or await self._ask(question)
@@ -243,7 +251,7 @@ class Consents:
 
     async def _ask(self, question: Question) -> Consent:
         recipient = question.recipient
-        if self._desk.ask is None:
+        if self._desk.ask is None or not self._asks:
             raise ConsentRefused(
                 f"recipient '{recipient.name}' needs consent, and there is nobody to ask",
                 way_out="give the assistant a consent= callback",

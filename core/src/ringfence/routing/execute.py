@@ -4,7 +4,7 @@
                ▲                                    │ failed
                └──────── retry, fallback ◄──────────┘
 
-INVARIANT: every send, the first as well as a retry, fallback or restart, asks the gate for a grant of its own.
+INVARIANT: every send, the first as well as a retry, fallback, hedge or restart, asks the gate for a grant of its own.
 """
 
 from __future__ import annotations
@@ -14,39 +14,28 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Container
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from ringfence.errors import (
-    AuditError,
-    Denied,
-    GateError,
-    Phase,
-    ProtocolViolated,
-    ProviderError,
-    RingfenceError,
-    StreamBroken,
-    TimedOut,
-    describe,
-)
+from ringfence.errors import AuditError, Denied, GateError, ProviderError, RingfenceError, StreamBroken, TimedOut
 from ringfence.privacy.audit.files import Busy
 from ringfence.privacy.consents import Consents
 from ringfence.privacy.material import utf8_bytes
-from ringfence.provider import Embeddings
 from ringfence.receipt import Outcome, Receipt
 from ringfence.request import Message, Request, TextPart
 from ringfence.response import Event, Joined, Response
-from ringfence.routing.assemble import Assembler
+from ringfence.routing.leg import Errand, Leg, unseen
 from ringfence.routing.limits import Watchdog
 from ringfence.routing.record import Record, message_bytes
 from ringfence.routing.runtime import Runtime
-from ringfence.routing.send import Kind, Send
+from ringfence.routing.send import Kind
 from ringfence.routing.walk import Walk
 
 if TYPE_CHECKING:
     from ringfence.policy.decision import Step
     from ringfence.privacy.gate import Cleared
-    from ringfence.privacy.redaction.restoring import Restoring
     from ringfence.privacy.redaction.vault import Vault
+    from ringfence.routing.hedge import Race
 
 _log = logging.getLogger("ringfence")
 
@@ -80,7 +69,7 @@ class Execution:
         self._prefix_unseen: frozenset[str] | None = None
         self._record = Record()
         self._watchdog: Watchdog | None = None
-        self._assembler: Assembler | None = None
+        self._leg: Leg | None = None
         self._joins: list[Joined] = []
         self._broken: str | None = None
         self._break: RingfenceError | None = None
@@ -117,8 +106,10 @@ class Execution:
             self._watchdog = Watchdog(runtime.timeouts)
             while True:
                 try:
-                    async with aclosing(self._send(walk.step, cleared)) as sending:
+                    async with aclosing(self._send(walk, cleared)) as sending:
                         async for event in sending:
+                            if self._broken is not None:
+                                yield self._join(self._broken)
                             yield event
                     break
                 except (ProviderError, GateError) as error:
@@ -144,78 +135,36 @@ class Execution:
             return await asyncio.to_thread(gate.clear, self._request)
         return gate.clear(self._request)
 
-    async def _send(  # noqa: C901, PLR0912  (every way in which one send can go, in order)
-        self, step: Step, cleared: Cleared
-    ) -> AsyncGenerator[Event, None]:
-        """One send to one recipient, complete or raising; either way its attempt is on record."""
-        runtime, record, watchdog = self._runtime, self._record, self._watchdog
+    def _send(self, walk: Walk, cleared: Cleared) -> AsyncGenerator[Event, None]:
+        """What comes of the step that `walk` stands on; `_leg` is the send that answers, or the one of the step."""
+        after_s = walk.hedge_after_s
+        # How many tokens a prompt has is another number at every model.
+        if after_s is None or self._kind == "count":
+            self._leg = self._begin(walk.step, cleared=cleared)
+            return self._leg.events()
+        from ringfence.routing.hedge import Race  # noqa: PLC0415  (few routes hedge)
+
+        race = Race(walk, self._record, partial(self._begin, cleared=cleared), after_s=after_s, won=self._answering)
+        self._leg = race.first
+        return race.events()
+
+    def _begin(self, step: Step, *, cleared: Cleared, race: Race | None = None, hedge: bool = False) -> Leg:
+        watchdog, consents = self._watchdog, self._consents
         assert watchdog is not None  # noqa: S101  (events() made it)
-        send = Send(runtime.gate, runtime.providers, cleared, step, self._kind, vault=self._vault)
-        to = runtime.gate.policy.recipients[step.recipient]
-        assembler = self._assembler = Assembler(to.provider, frozenset(cleared.decision.labels), to.url)
-        failure: BaseException | None = None
-        first = True
-        watchdog.start()
-        try:
-            if await watchdog.wait(send.ready()):
-                with watchdog.paused():
-                    await send.consent(self._consents)
-            if runtime.gate.policy.document.budgets:
-                await watchdog.wait(send.reserve(runtime.ledger()))
-            run, watchdog.grant = send.open()
-            restoring = self._restoring(cleared, step)
-            while True:
-                try:
-                    came = await watchdog.next(run)
-                except StopAsyncIteration:
-                    break
-                watchdog.started = True
-                for event in (came,) if restoring is None or isinstance(came, Embeddings) else restoring.take(came):
-                    assembler.add(event)
-                    if first:
-                        first = False
-                        _require_spent(send, watchdog)
-                        record.event_came()
-                        if self._broken is not None:
-                            yield self._join(self._broken, step.recipient)
-                    if not isinstance(event, Embeddings):
-                        yield event
-            _require_spent(send, watchdog)
-            if assembler.finish is None:
-                raise StreamBroken("the stream ended without its end", phase=watchdog.phase)
-        except BaseException as error:  # noqa: BLE001  (raised again below)
-            failure = error
-        try:
-            await send.close()
-        finally:
-            # Also where the app cancels while a provider cleans up: what was sent is on record.
-            record.sends.append(send)
-            record.attempts.append(send.attempt(failure))
-            if send.spending is not None:
-                complete = assembler.finish is not None
-                await send.spending.settle(assembler.usage, sent=send.sent, complete=complete, failure=failure)
-        if failure is not None:
-            # Raised here and not in the handler, so that no exception of a plugin stays in its context.
-            raise _of_the_tree(failure, watchdog.phase)
-
-    def _restoring(self, cleared: Cleared, step: Step) -> Restoring | None:
-        """What restores the events of the answer; `None` where there is nothing to restore or to keep from a tool."""
-        vault, gate = self._vault, self._runtime.gate
-        if vault is None or not (vault.issued or self._request.tools):
-            return None
-        from ringfence.privacy.redaction.restoring import Restoring  # noqa: PLC0415  (few policies redact)
-
-        return Restoring(
-            vault,
-            in_json=self._request.output is not None,
-            tool=lambda call: gate.tool_call(
-                replace(call, labels=cleared.facts.labels),
-                cleared.facts,
-                vault,
-                _unseen(step),
-                asked=call.name in self._asked,
-            ),
+        if hedge:
+            watchdog, consents = watchdog.beside(), consents.unasked()
+        errand = Errand(
+            runtime=self._runtime,
+            request=self._request,
+            record=self._record,
+            kind=self._kind,
+            vault=self._vault,
+            asked=self._asked,
         )
+        return Leg(errand, cleared, step, consents=consents, watchdog=watchdog, beside=race)
+
+    def _answering(self, leg: Leg) -> None:
+        self._leg = leg
 
     async def _go_on(self, walk: Walk, cleared: Cleared, error: ProviderError | GateError) -> Cleared:
         """Waits and moves `walk` to what is tried after `error`; returns what to send there.
@@ -223,15 +172,15 @@ class Execution:
         Raises:
             RingfenceError: nothing is left to try.
         """
-        assert self._watchdog is not None  # noqa: S101  (events() made it)
-        recipient = walk.step.recipient
+        leg = self._leg
+        assert self._watchdog is not None and leg is not None  # noqa: S101, PT018  (events() made them)
+        recipient, sent = leg.step.recipient, leg.send.sent
         if isinstance(error, ProviderError):
             error.recipient = recipient
-        sent = self._record.sends[-1].sent
-        if self._watchdog.started:
+        if leg.watchdog.started:
             # INVARIANT: a stream that broke after its first event goes on only as the policy declares.
-            cleared = self._after_break(recipient, cleared, error)
-        worst = self._record.failed(error)
+            cleared = self._after_break(leg, cleared, error)
+        worst = self._record.failed(error, sent=sent)
         wait_s = walk.after(error, sent=sent)
         if wait_s is None:
             raise worst if self._broken is None or self._break is None else self._broken_for_good(recipient, error)
@@ -240,16 +189,16 @@ class Execution:
         await asyncio.sleep(wait_s)
         return cleared
 
-    def _after_break(self, recipient: str, cleared: Cleared, error: RingfenceError) -> Cleared:
+    def _after_break(self, leg: Leg, cleared: Cleared, error: RingfenceError) -> Cleared:
         """What goes out after a stream broke: the same again (`restart`), or more (`continue`).
 
         Raises:
             StreamBroken: the policy says `fail`, or an answer like this cannot be continued.
         """
-        assert self._assembler is not None  # noqa: S101  (an event has come)
-        text = self._came = self._prefix + self._assembler.partial_text
+        recipient, text = leg.step.recipient, self._prefix + leg.assembler.partial_text
+        self._came = text
         how = cleared.decision.on_broken_stream
-        continuable = self._assembler.only_text and self._request.output is None
+        continuable = leg.assembler.only_text and self._request.output is None
         if how == "fail" or (how == "continue" and not continuable):
             raise _stream_broken(recipient, error, text) from error
         self._broken, self._break = recipient, error
@@ -263,7 +212,7 @@ class Execution:
         )
         if self._vault is not None:
             gate = self._runtime.gate
-            self._prefix_unseen = self._unseen_by_all(self._record.sends[-1].step)
+            self._prefix_unseen = self._unseen_by_all(leg.step)
             gate.remember(told[0], self._prefix_unseen, self._vault)
             gate.remember(told[1], labels, self._vault)
         return self._runtime.gate.clear_again(
@@ -272,8 +221,8 @@ class Execution:
 
     def _unseen_by_all(self, step: Step) -> frozenset[str]:
         """The labels of which nobody who wrote a part of the answer saw anything, `step` the last of them."""
-        unseen = _unseen(step)
-        return unseen if self._prefix_unseen is None else unseen & self._prefix_unseen
+        labels = unseen(step)
+        return labels if self._prefix_unseen is None else labels & self._prefix_unseen
 
     def _broken_for_good(self, recipient: str, error: RingfenceError) -> StreamBroken:
         """What the app is told when a stream broke and `recipient`, where it was to go on, failed with `error`."""
@@ -282,7 +231,9 @@ class Execution:
         broken.message += f"; then recipient '{recipient}' failed: {error.message}"
         return broken
 
-    def _join(self, broken: str, recipient: str) -> Joined:
+    def _join(self, broken: str) -> Joined:
+        assert self._leg is not None  # noqa: S101  (its first event has come)
+        recipient = self._leg.step.recipient
         joined = Joined(broken=broken, recipient=recipient, how="continue" if self._prefix else "restart")
         self._joins.append(joined)
         self._broken = None
@@ -290,9 +241,10 @@ class Execution:
 
     async def _settle(self, outcome: Outcome, failure: BaseException | None) -> None:
         """Writes the receipt of whatever became of the request."""
-        record, assembler = self._record, self._assembler
+        record, leg = self._record, self._leg
         message = None
-        if assembler is not None:
+        if leg is not None:
+            assembler = leg.assembler
             record.usage, record.finish = assembler.usage, assembler.finish
             message = assembler.message(self._prefix)
             if outcome == "answered":
@@ -305,8 +257,8 @@ class Execution:
             return
         if isinstance(failure, RingfenceError):
             failure.receipt = receipt
-        if outcome == "answered" and message is not None:
-            self.response = self._respond(message, receipt)
+        if outcome == "answered" and message is not None and leg is not None:
+            self.response = self._respond(leg, message, receipt)
         self.receipt = receipt
         audit = self._runtime.audit
         if audit is not None:
@@ -319,19 +271,18 @@ class Execution:
                     return  # a cancellation must stay one
                 raise
 
-    def _respond(self, message: Message, receipt: Receipt) -> Response[object]:
-        assembler, send = self._assembler, self._record.sends[-1]
-        assert assembler is not None  # noqa: S101  (a message was made of it)
-        assert assembler.finish is not None  # noqa: S101  (_send would have raised)
-        if self._vault is not None and (unseen := self._unseen_by_all(send.step)):
-            self._runtime.gate.remember(message, unseen, self._vault)
+    def _respond(self, leg: Leg, message: Message, receipt: Receipt) -> Response[object]:
+        assembler = leg.assembler
+        assert assembler.finish is not None  # noqa: S101  (the leg would have raised)
+        if self._vault is not None and (labels := self._unseen_by_all(leg.step)):
+            self._runtime.gate.remember(message, labels, self._vault)
         return Response(
             message=message,
             output=assembler.embeddings,
             finish=assembler.finish,
             usage=assembler.usage,
             receipt=receipt,
-            adjustments=send.adjustments,
+            adjustments=leg.send.adjustments,
             labels=frozenset(receipt.labels),
             joins=tuple(self._joins),
         )
@@ -352,26 +303,6 @@ def new_vault(runtime: Runtime) -> Vault | None:
     from ringfence.privacy.redaction.vault import Vault  # noqa: PLC0415  (few policies redact)
 
     return Vault()
-
-
-def _unseen(step: Step) -> frozenset[str]:
-    return frozenset(label for label, _ in step.redact)
-
-
-def _require_spent(send: Send, watchdog: Watchdog) -> None:
-    # INVARIANT: no answer is taken that was made without spending the grant.
-    if not send.sent:
-        raise ProtocolViolated("the provider answered without spending its grant", phase=watchdog.phase)
-
-
-def _of_the_tree(failure: BaseException, phase: Phase) -> BaseException:
-    """`failure` as an app may see it: what a plugin raised or hung on its error may hold content."""
-    if isinstance(failure, RingfenceError):
-        failure.__cause__ = failure.__context__ = None
-        return failure
-    if isinstance(failure, Exception):
-        return ProtocolViolated(f"the provider raised {describe(failure)}", phase=phase)
-    return failure
 
 
 def denied(cleared: Cleared) -> Denied:

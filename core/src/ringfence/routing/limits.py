@@ -93,10 +93,12 @@ class Watchdog:
         "started",
     )
 
-    def __init__(self, timeouts: Timeouts) -> None:
+    def __init__(self, timeouts: Timeouts, *, total_at: float | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._timeouts = timeouts
-        self._total_at = None if timeouts.total_s is None else self._loop.time() + timeouts.total_s
+        if total_at is None and timeouts.total_s is not None:
+            total_at = self._loop.time() + timeouts.total_s
+        self._total_at = total_at
         self._between_at: float | None = None
         self._sent_at = 0.0
         self._task: asyncio.Task[object] | None = None
@@ -107,6 +109,10 @@ class Watchdog:
         """Of the send under way; its `connected` ends the `connect` limit."""
         self.started = False
         """Whether an event has come."""
+
+    def beside(self) -> Watchdog:
+        """One for another send of the same request, under way at the same time: the total limit is theirs together."""
+        return Watchdog(self._timeouts, total_at=self._total_at)
 
     def start(self) -> None:
         """Begins a send: `connect` and `first_event` run."""

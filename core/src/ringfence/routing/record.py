@@ -59,12 +59,22 @@ class Record:
         if self.first_event_s is None:
             self.first_event_s = time.perf_counter() - self._began
 
-    def failed(self, error: RingfenceError) -> RingfenceError:
+    def ended(self, send: Send, attempt: Attempt) -> None:
+        """Notes a send that is over."""
+        self.sends.append(send)
+        self.attempts.append(attempt)
+
+    def put_last(self, send: Send) -> None:
+        """Moves a send behind those that were under way beside it: it is the one that answered, or broke off."""
+        place = self.sends.index(send)
+        self.sends.append(self.sends.pop(place))
+        self.attempts.append(self.attempts.pop(place))
+
+    def failed(self, error: RingfenceError, *, sent: bool) -> RingfenceError:
         """Notes a failed attempt; returns the failure that tells the app most.
 
         That is the one of the last recipient that was really asked, else of the first that could not be.
         """
-        sent = bool(self.sends) and self.sends[-1].sent
         if self._worst is None or sent:
             self._worst = error
         return self._worst

@@ -6,9 +6,11 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable
+from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from ringfence.errors import GateError, ProtocolViolated, Unavailable, Unsupported, describe
+from ringfence.errors import GateError, Phase, ProtocolViolated, Unavailable, Unsupported, describe
 from ringfence.policy.prices import Price, asked_price, plugin_price
 from ringfence.provider import Attests, CountsTokens, Embeddings, Embeds
 from ringfence.receipt import Attempt
@@ -62,7 +64,9 @@ class Send:
         "_providers",
         "_vault",
         "adjustments",
+        "beaten",
         "cleared",
+        "preparing",
         "run",
         "spending",
         "step",
@@ -90,6 +94,10 @@ class Send:
         self._provider: Provider | None = None
         self.cleared = cleared
         self.step = step
+        self.beaten = False
+        """Whether another recipient, sent to at the same time, answered first."""
+        self.preparing: asyncio.Future[Prepared] | None = None
+        """The thread that redacts, if one does. It is not cancelled, and uses the vault until it is done."""
         self.adjustments: tuple[Adjustment, ...] = ()
         self.run: AsyncGenerator[Yielded, None] | None = None
         self.spending: Spending | None = None
@@ -119,7 +127,9 @@ class Send:
     async def _prepare(self) -> Prepared:
         gate, cleared, recipient = self._gate, self.cleared, self.step.recipient
         if self.step.redact and gate.prepares_long(cleared):
-            return await asyncio.to_thread(gate.prepare, cleared, recipient, self._vault)
+            loop, work = asyncio.get_running_loop(), partial(gate.prepare, cleared, recipient, self._vault)
+            self.preparing = loop.run_in_executor(None, copy_context().run, work)
+            return await asyncio.shield(self.preparing)
         return gate.prepare(cleared, recipient, self._vault)
 
     async def consent(self, consents: Consents) -> None:
@@ -229,17 +239,17 @@ class Send:
             if self._grant is not None:
                 self._grant.revoke()
 
-    def attempt(self, failure: BaseException | None) -> Attempt:
-        """The record of this send, which `failure` ended."""
+    def attempt(self, failure: BaseException | None, phase: Phase | None = None) -> Attempt:
+        """The record of this send, which `failure` ended; `phase` is how far it was where that is a cancellation."""
         error = None if failure is None else type(failure).__name__
         if isinstance(failure, _CANCELLED):
-            error = "cancelled"
+            error = "beaten" if self.beaten else "cancelled"
         return Attempt(
             recipient=self.step.recipient,
             ring=self.step.ring,
             duration_s=time.perf_counter() - self._began,
             error=error,
-            phase=getattr(failure, "phase", None),
+            phase=phase if isinstance(failure, _CANCELLED) else getattr(failure, "phase", None),
             reason=failure.reason if isinstance(failure, Unavailable) else None,
         )
 

@@ -29,6 +29,9 @@ class Walk:
     An overflow step is taken only where a preferred recipient calls for it: it was over the figure when the walk began,
     it answered that it is full, or it could not be reached; or the plan holds no preferred one. A recipient over the
     figure comes after all that is preferred and not, and before `fallback`.
+
+    Beside a step that is preferred or overflow others can be sent to, each once: those of the plan that are left and
+    have `hedge_after_s`. A step of stage `hedge` is never stood on.
     """
 
     def __init__(self, plan: tuple[Step, ...], retry: Retry, utilisation: Utilisation | None = None) -> None:
@@ -46,6 +49,7 @@ class Walk:
         self._attempt = 1
         self._sent = False
         """Whether an attempt at `step` was sent."""
+        self._hedged: set[str] = set()
         first = self._next()
         assert first is not None  # noqa: S101  (a plan is not empty, and its overflow waits only for a preferred one)
         self.step = first
@@ -68,6 +72,27 @@ class Walk:
             return None
         self.step = step
         return 0.0
+
+    @property
+    def hedge_after_s(self) -> int | None:
+        """How long nothing may come from `step` before another is sent to as well; `None` where there is no other."""
+        if self.step.stage == "fallback":
+            return None
+        return next((step.hedge_after_s for step in self._left if self._may_hedge(step)), None)
+
+    def take_hedge(self) -> Step | None:
+        """The next step to send to beside `step`, each at most once; `None` when there is no other."""
+        step = next(filter(self._may_hedge, self._left), None)
+        if step is not None:
+            self._hedged.add(step.recipient)
+        return step
+
+    def leave_out(self, step: Step) -> None:
+        """Never stands on `step`, which was sent to beside another."""
+        self._left.remove(step)
+
+    def _may_hedge(self, step: Step) -> bool:
+        return step.hedge_after_s is not None and step.recipient not in self._hedged
 
     def _makes_way(self, error: ProviderError) -> bool:
         """Whether a recipient that is full is not asked again, since its overflow is there for that."""

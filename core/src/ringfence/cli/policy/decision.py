@@ -111,9 +111,11 @@ def _step(place: int, step: Step, development: Collection[str]) -> Text:
 
 
 def _stage(step: Step) -> str:
+    stage: str = "" if step.stage in ("prefer", "hedge") else step.stage
     if step.overflow is not None:
-        return f"overflow of {step.overflow.recipient} beyond {step.overflow.over:.0%}"
-    return "" if step.stage == "prefer" else step.stage
+        stage = f"overflow of {step.overflow.recipient} beyond {step.overflow.over:.0%}"
+    hedge = "" if step.hedge_after_s is None else f"hedge after {step.hedge_after_s} s"
+    return ", ".join(note for note in (stage, hedge) if note)
 
 
 def _obligations(step: Step) -> str:

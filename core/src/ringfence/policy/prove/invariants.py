@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Final
 
 from ringfence.policy.conditions import LabelIn, TaskIn, matchers
-from ringfence.policy.document import Document, Invariant
+from ringfence.policy.document import Document, Invariant, RouteRule
 from ringfence.policy.facts import Facts
 from ringfence.policy.faults import Faults
 from ringfence.policy.prove.diagram import NOTHING, Set, TooHard
@@ -20,6 +21,8 @@ from ringfence.policy.prove.model import (
     World,
     asks_consent,
     attests,
+    hedged,
+    only_hedges,
     planned,
     redacts,
 )
@@ -117,7 +120,8 @@ class _Prover:
         found = [case for case in cases if case.bad != NOTHING]
         if not found:
             return None
-        refutations = [(case, witness_of(self._world, case.bad)) for case in found]
+        witnesses = {bad: witness_of(self._world, bad) for bad in {case.bad for case in found}}
+        refutations = [(case, witnesses[case.bad]) for case in found]
         case, witness = min(refutations, key=lambda one: (len(one[1].labels | {one[0].label}), one[1].cost))
         return self._confirmed(invariant, case, witness)
 
@@ -148,6 +152,18 @@ class _Prover:
                 for label in self._carried(invariant):
                     bad = sets.both(here, model.reaches(target, label))
                     yield _Case(bad=self._together(bad, target, label), label=label, target=target)
+            yield from self._hedges(rule, sets.both(here, model.hedgeable), inside, self._carried(invariant))
+
+    def _hedges(self, rule: RouteRule, here: Set, inside: Container[str], labels: Iterable[str]) -> Iterator[_Case]:
+        """Every way in which a hedge of `rule` leads elsewhere than `inside`: beside one that is in the plan."""
+        sets, model, recipients = self._world.diagrams, self._model, self._document.recipients
+        outside = [name for name in only_hedges(rule) if name not in inside] if here != NOTHING else []
+        pairs = product(outside, hedged(rule), labels)
+        for name, other, label in pairs:
+            target, beside = model.recipient(recipients[name]), model.recipient(recipients[other])
+            bad = sets.both(here, model.reaches(target, label), model.reaches(beside, label))
+            bad = self._together(self._together(bad, target, label), beside, label)
+            yield _Case(bad=bad, label=label, target=target)
 
     def _together(self, bad: Set, target: Target, label: str) -> Set:
         """Those of `bad`, all of which carry `label`, whose other labels reach `target` as well.
@@ -164,9 +180,10 @@ class _Prover:
 
     def _targets(self, to: frozenset[str]) -> Iterator[Target]:
         """Every recipient and every tool that `to` names, by name or by ring. A tool is a recipient too."""
-        for name in self._document.recipients:
-            if name in self._document.reached(to):
-                yield self._model.recipient(self._document.recipients[name])
+        inside = self._document.reached(to)
+        for name, recipient in self._document.recipients.items():
+            if name in inside:
+                yield self._model.recipient(recipient)
         yield from (self._model.tool(name) for name, tool in self._document.tools.items() if tool.ring in to)
 
     def _carried(self, invariant: Invariant) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias, assert_never
 
 from ringfence.policy.conditions import (
@@ -27,7 +28,7 @@ from ringfence.policy.conditions import (
 )
 from ringfence.policy.decision import REDACTIONS, Redaction
 from ringfence.policy.document import Document, FlowRule, Invariant, Require, RouteRule
-from ringfence.policy.keys import OTHER_TASK
+from ringfence.policy.keys import OTHER_TASK, UNHEDGED_TASKS
 from ringfence.policy.prove.diagram import EVERYTHING, NOTHING, Diagrams, Set
 from ringfence.policy.prove.variables import Key, Value, Variable, knows_task, variables_of
 from ringfence.policy.times import MINUTES_OF_A_DAY
@@ -90,21 +91,28 @@ class Model:
         self._truths: dict[Condition, Truth] = {}
         self._counting: dict[int, Set] = {}
         self._admitting: dict[str, Set] = {}
+        self._targets: dict[str, Target] = {}
+        self._reaching: dict[tuple[bool, str, str], Set] = {}
         self._layers = tuple(dict.fromkeys(("", *(rule.layer for rule in document.flow if rule.effect == "allow"))))
         self._unknown_task = world.where(("task", ""), lambda task: not knows_task(document, str(task)))
 
     def recipient(self, recipient: Recipient) -> Target:
         """The rules that name a recipient or its ring, less the allows whose requirements on it are not met."""
-        return Target(
-            name=recipient.name,
-            ring=recipient.ring,
-            allows=self.document.allowing(recipient),
-            denies=tuple(one for one in self.document.flow if one.effect == "deny" and one.names(recipient)),
-        )
+        found = self._targets.get(recipient.name)
+        if found is None:
+            self._diagrams.look(len(self.document.flow))
+            found = self._targets[recipient.name] = Target(
+                name=recipient.name,
+                ring=recipient.ring,
+                allows=self.document.allowing(recipient),
+                denies=tuple(one for one in self.document.flow if one.effect == "deny" and one.names(recipient)),
+            )
+        return found
 
     def tool(self, name: str) -> Target:
         """The rules that name the ring of a tool, less the allows that require anything."""
         ring = self.document.tools[name].ring
+        self._diagrams.look(len(self.document.flow))
         naming = [rule for rule in self.document.flow if ring in rule.to]
         return Target(
             name=name,
@@ -116,6 +124,15 @@ class Model:
 
     def reaches(self, target: Target, label: str) -> Set:
         """The requests whose content with `label` is allowed to `target`."""
+        key = (target.tool, target.name, label)
+        found = self._reaching.get(key)
+        if found is None:
+            found = self._reaching[key] = self._reaches(target, label)
+        self._diagrams.look(1)
+        return found
+
+    def _reaches(self, target: Target, label: str) -> Set:
+        self._diagrams.look(len(target.allows) * len(self._layers) + len(target.denies))
         covered = (
             self._union(rule for rule in target.allows if rule.layer == layer and self._names(rule, label))
             for layer in self._layers
@@ -128,15 +145,22 @@ class Model:
 
     def obliged(self, target: Target, label: str, chosen: Chooses) -> Set:
         """The requests in which one of the `chosen` allows that cover `label` counts, and so obliges."""
+        self._diagrams.look(len(target.allows))
         return self._union(rule for rule in target.allows if chosen(rule) and self._names(rule, label))
 
     def routed(self) -> Iterable[tuple[RouteRule, Set]]:
         """Each route with the requests that it is the first to match."""
         left = EVERYTHING
         for rule in self.document.route:
+            self._diagrams.look(1)
             matches = self.truth(rule.when).true
             yield rule, self._diagrams.both(left, matches)
             left = self._diagrams.both(left, self._diagrams.outside(matches))
+
+    @cached_property
+    def hedgeable(self) -> Set:
+        """The requests that may be sent to two recipients at once."""
+        return self.world.where(("task", ""), lambda task: self._matched(str(task)) not in UNHEDGED_TASKS)
 
     def truth(self, condition: Condition | None) -> Truth:
         """When `condition` is true, and when it is not false."""
@@ -255,9 +279,18 @@ def redacts(least: Redaction = REDACTIONS[0]) -> Chooses:
 
 
 def planned(rule: RouteRule) -> tuple[str, ...]:
-    """Every recipient that a route can lead to."""
-    overflow = rule.overflow.to if rule.overflow is not None else ()
-    return tuple(dict.fromkeys((*rule.prefer, *overflow, *rule.fallback)))
+    """Every recipient that a route can lead to by itself."""
+    return tuple(dict.fromkeys((*hedged(rule), *rule.fallback)))
+
+
+def hedged(rule: RouteRule) -> tuple[str, ...]:
+    """The recipients beside which another can be sent to."""
+    return tuple(dict.fromkeys((*rule.prefer, *(rule.overflow.to if rule.overflow is not None else ()))))
+
+
+def only_hedges(rule: RouteRule) -> tuple[str, ...]:
+    """The recipients that a route can lead to only beside one of `hedged`."""
+    return tuple(name for name in (rule.hedge.to if rule.hedge is not None else ()) if name not in planned(rule))
 
 
 def _among(value: Value, values: frozenset[str | bool]) -> bool:

@@ -49,6 +49,7 @@ def notes(before: Document, after: Document) -> Iterator[str]:
     yield from _begun_anew(before, after)
     if before.route != after.route:
         yield "route changed: it chooses among what flow allows, and moves nothing that flow refuses"
+        yield from _hedged(before, after)
     if before.audit.keep_s is not None and (after.audit.keep_s is None or after.audit.keep_s > before.audit.keep_s):
         yield "the audit log, which holds no content, is kept longer"
     for name in before.recipients.keys() - after.recipients.keys():
@@ -56,6 +57,17 @@ def notes(before: Document, after: Document) -> Iterator[str]:
     for gone in (one for one in before.invariants if one not in after.invariants):
         words = gone.text or invariant_words(gone, before.zone)
         yield f'an invariant is no longer asked for: "{plain(words)}"'
+
+
+def _hedged(before: Document, after: Document) -> Iterator[str]:
+    """The routes under which one request may now be with two recipients at once."""
+    old = {rule.id: rule.hedge for rule in before.route}
+    for rule in after.route:
+        was, now = old.get(rule.id), rule.hedge
+        if now is None or now == was:
+            continue
+        to = ", ".join(plain(name) for name in now.to)
+        yield f"route {plain(rule.id)} hedges: after {now.after_s} s without an event a request is sent to {to} as well"
 
 
 def _begun_anew(before: Document, after: Document) -> Iterator[str]:

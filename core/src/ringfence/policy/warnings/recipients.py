@@ -22,6 +22,7 @@ def recipients_in_vain(document: Document, reach: Reach) -> Iterator[tuple[Posit
     """What keeps each recipient from being used, or makes its way there unsafe."""
     routed = {name for rule in document.route for name in (*rule.prefer, *rule.fallback)}
     routed |= {name for rule in document.route if rule.overflow for name in rule.overflow.to}
+    routed |= {name for rule in document.route if rule.hedge for name in rule.hedge.to}
     open_to = {name for names in reach.values() for name in names}
     for name, recipient in document.recipients.items():
         at = document.places.get(f"recipients.{name}", NOWHERE)
