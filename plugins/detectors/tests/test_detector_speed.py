@@ -65,9 +65,9 @@ UNITS = {
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_ten_times_the_text_takes_no_more_than_ten_times_the_time(unit: str) -> None:
-    """A quadratic detector would need a hundred times; the room is for caches and a clock that is coarse."""
+    """A quadratic detector would need a hundred times; the room is for caches, a busy machine and a coarse clock."""
     short, long = (_fastest_s(UNITS[unit] * (size // len(UNITS[unit]))) for size in (2_000, 20_000))
-    assert long < 10 * 3 * short + 0.02
+    assert long < 10 * 5 * short + 0.02
 
 
 def _fastest_s(text: str) -> float:

@@ -69,17 +69,18 @@ async def test_evidence_of_the_key_before_still_counts_for_that_key_only(house: 
 
 
 async def test_keys_rotate_by_themselves_under_load_and_nobody_notices(tmp_path: Path) -> None:
-    async with served(tmp_path, limits=Limits(key_life_s=1, key_grace_s=2)) as house:
+    # Half a life is what a busy machine may stand still before a key ends without a new one.
+    async with served(tmp_path, limits=Limits(key_life_s=3, key_grace_s=60)) as house:
         keeping = asyncio.create_task(house.node.ring.keep())
         answers: list[Inner] = []
-        while house.node.ring.rotations < 4:
+        while house.node.ring.rotations < 3:
             answers.append(await house.ask())
         keeping.cancel()
-        alive = await house.metric("ringfence_node_keys ")
+        alive, rotations = await house.metric("ringfence_node_keys "), house.node.ring.rotations
 
     assert all(inner.whole and inner.status == 200 for inner in answers)
-    assert len(answers) >= 4
-    assert alive <= 8
+    assert len(answers) >= 3
+    assert alive <= rotations + 1
 
 
 async def test_a_node_whose_key_ended_without_a_new_one_takes_nothing(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import os
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from ringfence.testing.kit.watching import PROXIES, Trap, environment
 from ringfence.testing.scenes import Scene, Seen
 
 MODULE_RATIO = 4.0
+MOST_LOOKS = 9
 """How much longer than `import asyncio, dataclasses, pathlib, typing` the provider's module may take. Measured in one
 process, the best of three: a module that imports httpx2 is at 2 to 3, a vendor's SDK at 8 and more."""
 
@@ -80,9 +82,12 @@ class SurroundingRules(Subject):
     def test_importing_it_is_light(self) -> None:
         """Importing the provider's module costs no more than four times a handful of the standard library."""
         task = {"task": "weigh", **_place(self._kit_shipped())}
-        weighed = [self._kit_child(task, {}) for _ in range(3)]
-        # The least of each: a busy machine makes both larger, and never smaller.
-        ratio = min(one["module_s"] for one in weighed) / min(one["plain_s"] for one in weighed)
+        weighed: list[dict[str, float]] = []
+        ratio = math.inf
+        # The least of each: a busy machine makes both larger, never smaller, and so takes a few more looks.
+        while ratio > MODULE_RATIO and len(weighed) < MOST_LOOKS:
+            weighed.append(self._kit_child(task, {}))
+            ratio = min(one["module_s"] for one in weighed) / min(one["plain_s"] for one in weighed)
         expect(ratio <= MODULE_RATIO, f"the module takes {ratio:.1f} × a plain import; {MODULE_RATIO:g} × is the bar")
 
     def test_its_manifest_is_read_without_importing_it(self) -> None:
