@@ -13,7 +13,6 @@ from ringfence_house.client.outside import NodeGone
 from ringfence_house.errors import HouseProtocolError, StreamTruncated
 from ringfence_house.protocol.bhttp import ResponseDecoder, ResponseHead
 from ringfence_house.protocol.faults import ProtocolFault, Truncated
-from ringfence_house.protocol.names import PAD_ANSWER_BYTES
 
 if TYPE_CHECKING:
     from ringfence.errors import ProviderError
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
 
 MAX_ANSWER_BYTES: Final = 64 * 2**20
 """Of one sealed answer: text with all its padding is far below, and an endless one ends."""
-
-_STEP_BYTES: Final = min(PAD_ANSWER_BYTES)
-"""No event is shorter, so that in so much one ends at most: what goes before an altered chunk is not lost with it."""
 
 
 class Answer(httpx2.AsyncByteStream):
@@ -96,19 +92,27 @@ class Answer(httpx2.AsyncByteStream):
             if piece is None:
                 self._end()
             else:
-                for start in range(0, len(piece), _STEP_BYTES):
-                    self._take(self._opener.feed(piece[start : start + _STEP_BYTES]))
+                self._take(piece)
         except Truncated:
             self._fault = StreamTruncated("the answer of the house was cut before its authenticated end")
         except ProtocolFault:
             self._fault = self._altered()
 
     def _end(self) -> None:
-        self._take(self._opener.end())
+        self._read(self._opener.end())
         self._keep(self._decoder.end())
         self._complete = True
 
-    def _take(self, chunks: list[bytes]) -> None:
+    def _take(self, piece: bytes) -> None:
+        try:
+            chunks = self._opener.feed(piece)
+        except ProtocolFault:
+            # What went before an altered chunk is authentic, and not lost with it.
+            self._read(self._opener.rescued())
+            raise
+        self._read(chunks)
+
+    def _read(self, chunks: list[bytes]) -> None:
         for chunk in chunks:
             self._opened = True
             self._keep(self._decoder.feed(chunk))

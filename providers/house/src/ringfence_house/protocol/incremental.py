@@ -68,6 +68,12 @@ class Incremental(ABC, Generic[PartT]):
         self._ended = True
         return self._advance(b"")
 
+    def rescued(self) -> list[PartT]:
+        """After a fault, the parts that were complete before it and not yet given."""
+        parts = self._parts.copy()
+        self._parts.clear()
+        return parts
+
     def _advance(self, data: Buffer) -> list[PartT]:
         # INVARIANT: a reader runs out once, at a proper end; nothing is read after that, nor after a fault.
         if self._over:
@@ -80,9 +86,7 @@ class Incremental(ABC, Generic[PartT]):
         except BaseException:
             self._over, self._finished = True, False
             raise
-        parts = self._parts.copy()
-        self._parts.clear()
-        return parts
+        return self.rescued()
 
     def _take(self, size: int) -> Reading[bytes]:
         """The next `size` bytes. Who calls it has checked that `size` is within a limit."""
