@@ -1,8 +1,7 @@
 """The operator's side: a folder that any static server can serve, in which releases and machines are added and revoked.
 
-`metadata/` and `targets/` are a TUF repository with consistent snapshots, `log/entries.jsonl` what the log's leaves are
-the hashes of, for whoever audits it. Every file but `timestamp.json` has its version or hash in its name, and that
-one is replaced last: until then readers see the whole old state, whatever happened before.
+What it consists of is in `publication`; whose keys sign it, and what their holders saw before, in `signing` and
+`anchors`.
 """
 
 from __future__ import annotations
@@ -10,11 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ringfence_house.releases import anchors, documents, signing
+from ringfence_house.releases import anchors, documents, publication, signing
 from ringfence_house.releases.faults import Malformed, ReleasesFault
 from ringfence_house.releases.files import Held, locked, reason, write_whole
 from ringfence_house.releases.keys import KeyRing, make_key, make_keys
@@ -58,7 +56,7 @@ class Repository:
         anchors.check_outside([keys], folder)
         at = time.time() if now is None else now
         root = signing.new_root(make_keys(keys), at)
-        files = _first_files(Signing(ring=KeyRing([keys]), roots=[root], folders=[keys]), root, at)
+        files = publication.first_files(Signing(ring=KeyRing([keys]), roots=[root], folders=[keys]), root, at)
         anchors.put_anchors([keys], files["metadata/1.root.json"])
         _write(folder, files)
         created = cls(folder, keys=keys)
@@ -219,7 +217,8 @@ class Repository:
     ) -> None:
         roots = [self._now_published.root.signed, *([root] if root is not None else [])]
         signer = Signing(ring=KeyRing(folders), roots=roots, folders=folders)
-        files = self._files(signer, now, targets=targets, snapshot=snapshot)
+        content = publication.Content(releases=self._releases, devices=self._devices) if targets else None
+        files = publication.next_files(self._now_published, content, signer, now, snapshot=snapshot)
         if root is not None:
             files[f"metadata/{root.version}.root.json"] = signer.sign(root, must=roots)[1]
         try:
@@ -240,27 +239,6 @@ class Repository:
             anchors.renewed(anchor, now_published.root, now_published.root_bytes, seen) for anchor in self._anchors
         )
 
-    def _files(self, signer: Signing, now: float, *, targets: bool, snapshot: bool) -> dict[str, bytes]:
-        """What to write, in the order of writing: the timestamp after all that it leads to."""
-        seen = self._now_published
-        files: dict[str, bytes] = {}
-        targets_bytes, targets_version = seen.targets_bytes, seen.targets.signed.version
-        if targets:
-            entries = _entries(seen.entries, self._releases)
-            targets_version += 1
-            content = _documents(entries, self._releases, self._devices)
-            targets_bytes = signer.sign(signing.new_targets(content, targets_version, now))[1]
-            files = _content_files(entries, content) | {f"metadata/{targets_version}.targets.json": targets_bytes}
-        snapshot_bytes, snapshot_version = seen.snapshot_bytes, seen.snapshot.signed.version
-        if targets or snapshot or signing.is_due(seen.snapshot.signed, now):
-            snapshot_version += 1
-            made = signing.new_snapshot(targets_bytes, targets_version, snapshot_version, now)
-            snapshot_bytes = files[f"metadata/{snapshot_version}.snapshot.json"] = signer.sign(made)[1]
-        version = seen.timestamp.signed.version + 1
-        timestamp = signing.new_timestamp(snapshot_bytes, snapshot_version, version, now)
-        files["metadata/timestamp.json"] = signer.sign(timestamp)[1]
-        return files
-
     def _check_nobody_else(self, folders: Sequence[Path]) -> None:
         self._anchors = anchors.read_anchors(folders, served=self._folder)
         on_disk = read_published(self._folder, self._anchors)
@@ -273,40 +251,6 @@ class Repository:
 
 
 _MOST = documents.MAX_RELEASES
-
-
-def _first_files(signer: Signing, root: Root, now: float) -> dict[str, bytes]:
-    content = _documents((), {}, {})
-    targets = signer.sign(signing.new_targets(content, 1, now))[1]
-    snapshot = signer.sign(signing.new_snapshot(targets, 1, 1, now))[1]
-    return {
-        **_content_files((), content),
-        "metadata/1.targets.json": targets,
-        "metadata/1.snapshot.json": snapshot,
-        "metadata/1.root.json": signer.sign(root)[1],
-        "metadata/timestamp.json": signer.sign(signing.new_timestamp(snapshot, 1, 1, now))[1],
-    }
-
-
-def _entries(entries: tuple[bytes, ...], releases: Mapping[str, Release]) -> tuple[bytes, ...]:
-    """The entries of the log with those of releases that are not in it yet."""
-    present = set(entries)
-    return (*entries, *(one for one in map(documents.entry, releases.values()) if one not in present))
-
-
-def _documents(
-    entries: Sequence[bytes], releases: Mapping[str, Release], devices: Mapping[str, Device]
-) -> dict[str, bytes]:
-    return {
-        documents.RELEASES_FILE: documents.encode_releases(releases),
-        documents.NODES_FILE: documents.encode_devices(devices),
-        documents.LOG_FILE: documents.encode_log(entries, releases),
-    }
-
-
-def _content_files(entries: Sequence[bytes], content: Mapping[str, bytes]) -> dict[str, bytes]:
-    targets = {f"targets/{sha256(data).hexdigest()}.{name}": data for name, data in content.items()}
-    return {"log/entries.jsonl": b"".join(one + b"\n" for one in entries), **targets}
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:
