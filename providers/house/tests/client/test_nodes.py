@@ -119,6 +119,19 @@ async def test_many_who_want_it_share_one_look() -> None:
 
 
 @pytest.mark.usefixtures("quick")
+async def test_a_node_that_the_next_look_does_not_find_is_not_asked_any_more() -> None:
+    withdrawn, kept = node(1), node(2)
+    house = House(found(withdrawn, kept), found(kept))
+    async with watching(house, Clock()) as nodes:
+        assert await nodes.ready() == (withdrawn, kept)
+        assert nodes.holds(withdrawn)
+        nodes.lost_key(withdrawn)
+        await until(lambda: house.looks == 2 and house.at_once == 0)
+        await until(lambda: nodes.valid == (kept,))
+        assert not nodes.holds(withdrawn)
+
+
+@pytest.mark.usefixtures("quick")
 async def test_the_house_is_looked_at_again_in_the_background() -> None:
     clock = Clock()
     house = House(found(node(1, expires_at=NOW + 0.02)))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ringfence.provider import ProviderContext
     from ringfence.receipt import Attestation
     from ringfence.recipient import Recipient
+    from ringfence_house.attestation.node import VerifiedNode
 
 _MAX_TRUST_BYTES = 2**20
 
@@ -54,6 +55,8 @@ class House:
         )
         self._context = context
         self._options = options
+        self._card: tuple[tuple[VerifiedNode, ...], ModelCard] | None = None
+        """Of these very nodes."""
         self.recipient = recipient
         self.endpoint = httpx2.URL(options.directory + OHTTP_PATH)
         self.nodes = Nodes(lookout.look, min_nodes=options.min_nodes, monotonic_s=context.monotonic_s, clock=clock)
@@ -68,7 +71,13 @@ class House:
         Raises:
             ProviderError: no node proved what it is.
         """
-        releases = [node.release for node in await self.nodes.ready()]
+        nodes = await self.nodes.ready()
+        if self._card is None or self._card[0] is not nodes:
+            self._card = nodes, self._card_of(nodes)
+        return self._card[1]
+
+    def _card_of(self, nodes: tuple[VerifiedNode, ...]) -> ModelCard:
+        releases = [node.release for node in nodes]
         capabilities = releases[0].capabilities.intersection(*(release.capabilities for release in releases))
         return ModelCard(
             name=self.recipient.model,

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from ringfence.errors import describe
 from ringfence_house.client.looking import Found, LookFailed, still_allowed
@@ -40,6 +40,15 @@ _MOST_KNOWN_S: Final = 10.0
 """After a look that reached nobody this is known for `_LEAST_S`, or for twice what the look took, up to so long."""
 
 _SLACK_S: Final = 0.01
+
+
+class _Valid(NamedTuple):
+    """Nodes that may all be asked until the one or the other clock says that the first of their proofs has ended."""
+
+    nodes: tuple[VerifiedNode, ...]
+    expires_at: float
+    deadline_s: float
+
 
 _Proof: TypeAlias = tuple[str, float]
 """The digest of a node's evidence, and when what stands behind it expires."""
@@ -71,6 +80,8 @@ class Nodes:
         self._found: Found | None = None
         self._deadlines: dict[_Proof, float] = {}
         """Until when each proof holds on `monotonic_s`."""
+        self._valid: _Valid | None = None
+        """Who was valid when it was asked last, to be asked again without going through all of them."""
         self._failure: LookFailed | None = None
         self._failures = 0
         self._known_until_s = -math.inf
@@ -93,10 +104,22 @@ class Nodes:
         INVARIANT: past its expiry no node is ever asked, whether or not a look succeeded since, and whatever was done
         to the clock since.
         """
+        known = self._valid
+        # INVARIANT: nobody is remembered who would not be found: none of their proofs has ended on either clock.
+        if known is not None and self._clock() < known.expires_at and self._monotonic_s() < known.deadline_s:
+            return known.nodes
+        self._valid = None
         if self._found is None:
             return ()
         nodes = tuple(node for node in self._found.nodes if self._left_s(node) > 0)
-        return nodes if len({node.serial for node in nodes}) >= self._min_nodes else ()
+        if len({node.serial for node in nodes}) < self._min_nodes:
+            return ()
+        self._valid = _Valid(
+            nodes=nodes,
+            expires_at=min(node.expires_at for node in nodes),
+            deadline_s=min(self._deadlines[_proof_of(node)] for node in nodes),
+        )
+        return nodes
 
     @property
     def refused(self) -> int:
@@ -220,7 +243,7 @@ class Nodes:
         except Exception as error:  # noqa: BLE001  (whatever it is, nobody else would look again)
             self._fail(LookFailed(f"the house cannot be looked at: {describe(error)}"))
         else:
-            self._found, self._failure, self._failures = found, None, 0
+            self._found, self._valid, self._failure, self._failures = found, None, None, 0
             self._deadlines = self._deadlines_of(found.nodes, began, began_s)
             self.standing.renew(found.nodes)
 
@@ -246,7 +269,7 @@ class Nodes:
         if self._found is not None and failure.reference is not None:
             now, reference = self._clock(), failure.reference
             kept = tuple(node for node in self._found.nodes if still_allowed(node, reference, now))
-            self._found = replace(self._found, nodes=kept)
+            self._found, self._valid = replace(self._found, nodes=kept), None
 
     def _pause_s(self) -> float:
         jitter = random.uniform(_EARLIEST, _LATEST)  # noqa: S311  (it spreads clients, and keeps no secret)

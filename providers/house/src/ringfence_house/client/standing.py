@@ -83,6 +83,8 @@ class Standing:
     def at_hand(self, nodes: Sequence[VerifiedNode]) -> list[VerifiedNode]:
         """Those that nothing speaks against."""
         now_s = self._monotonic_s()
+        if not self._aside:
+            return self.with_keys(nodes)
         return [
             node
             for node in self.with_keys(nodes)
