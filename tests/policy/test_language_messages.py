@@ -44,35 +44,35 @@ def overflow(written: str) -> str:
 RULES = {
     "redact": (
         flow(f"  - id: x\n    {ALLOW}\n    redact: §masked"),
-        "'masked' is not a value of flow[1].redact: 'remove', 'mask' or 'pseudonym'. Did you mean 'mask'?",
+        "'masked' is not a value of redact of flow rule 'x': 'remove', 'mask' or 'pseudonym'. Did you mean 'mask'?",
     ),
-    "overflow is text": (overflow("§own-dc"), "route[0].overflow must be a mapping, not text."),
+    "overflow is text": (overflow("§own-dc"), "overflow of route rule 'x' must be a mapping, not text."),
     "overflow without a figure": (
         overflow("§{to: [own-dc]}"),
-        "key 'when_utilisation_over' in route[0].overflow is missing.",
+        "key 'when_utilisation_over' in overflow of route rule 'x' is missing.",
     ),
     "overflow in per cent": (
         overflow("{to: [own-dc], when_utilisation_over: §85}"),
-        "route[0].overflow.when_utilisation_over is a part of the whole: over 0, at most 1, such as 0.85.",
+        "overflow.when_utilisation_over of route rule 'x' is a part of the whole: over 0, at most 1, such as 0.85.",
     ),
     "overflow from nothing": (
         overflow("{to: [own-dc], when_utilisation_over: §0}"),
-        "route[0].overflow.when_utilisation_over is a part of the whole: over 0, at most 1, such as 0.85.",
+        "overflow.when_utilisation_over of route rule 'x' is a part of the whole: over 0, at most 1, such as 0.85.",
     ),
     "overflow in words": (
         overflow("{to: [own-dc], when_utilisation_over: §85%}"),
-        "route[0].overflow.when_utilisation_over must be a number, not '85%'.",
+        "overflow.when_utilisation_over of route rule 'x' must be a number, not '85%'.",
     ),
     "overflow to itself": (
         overflow("{to: §[mlx], when_utilisation_over: 0.5}"),
         (
-            "recipient 'mlx' is in prefer: and in route[0].overflow.to: it cannot take its own overflow. "
+            "recipient 'mlx' is in prefer: and in overflow.to of route rule 'x': it cannot take its own overflow. "
             "Take it out of one of them."
         ),
     ),
     "overflow to a ring": (
         overflow("{to: [§house], when_utilisation_over: 0.5}"),
-        "'house' is a ring: route[0].overflow.to names recipients.",
+        "'house' is a ring: overflow.to of route rule 'x' names recipients.",
     ),
     "overflow misspelt": (
         overflow("{to: [§own-cd], when_utilisation_over: 0.5}"),
@@ -107,11 +107,11 @@ BUDGETS = {
     ),
     "without a limit": (
         budget("§{id: x, of: house, per: day}"),
-        "key 'limit' in budgets[0] is missing.",
+        "key 'limit' in budget 'x' is missing.",
     ),
     "misspelt": (
         budget("{id: x, of: house, limit: 5 requests, per: day, §when_spend: deny}"),
-        "unknown key 'when_spend' in budgets[0]. Did you mean 'when_spent'?",
+        "unknown key 'when_spend' in budget 'x'. Did you mean 'when_spent'?",
     ),
     "of nobody": (
         budget("{id: x, of: §hous, limit: 5 requests, per: day}"),
@@ -124,60 +124,60 @@ BUDGETS = {
     "a bare number": (
         budget("{id: x, of: house, limit: §500, per: day}"),
         (
-            "budgets[0].limit must be an amount and what is counted, such as "
+            "limit of budget 'x' must be an amount and what is counted, such as "
             '"500 USD", "1000000 tokens" or "200 requests", not a number.'
         ),
     ),
     "a sign": (
         budget("{id: x, of: house, limit: §$500, per: day}"),
         (
-            "budgets[0].limit must be an amount and what is counted, such as "
+            "limit of budget 'x' must be an amount and what is counted, such as "
             '"500 USD", "1000000 tokens" or "200 requests", not \'$500\'.'
         ),
     ),
     "a separator": (
         budget("{id: x, of: house, limit: §'1,000,000 tokens', per: day}"),
         (
-            "budgets[0].limit must be an amount and what is counted, such as "
+            "limit of budget 'x' must be an amount and what is counted, such as "
             '"500 USD", "1000000 tokens" or "200 requests", not \'1,000,000 tokens\'.'
         ),
     ),
     "a currency": (
         budget("{id: x, of: house, limit: §500 EUR, per: day}"),
-        "'EUR' is not a value of the unit of budgets[0].limit: 'USD', 'tokens' or 'requests'.",
+        "'EUR' is not a value of the unit of limit of budget 'x': 'USD', 'tokens' or 'requests'.",
     ),
     "one unit": (
         budget("{id: x, of: house, limit: §1 request, per: day}"),
         (
-            "'request' is not a value of the unit of budgets[0].limit: 'USD', 'tokens' or 'requests'. "
+            "'request' is not a value of the unit of limit of budget 'x': 'USD', 'tokens' or 'requests'. "
             "Did you mean 'requests'?"
         ),
     ),
     "half a token": (
         budget("{id: x, of: house, limit: §0.5 tokens, per: day}"),
-        "budgets[0].limit counts tokens: write a whole number.",
+        "limit of budget 'x' counts tokens: write a whole number.",
     ),
     "nothing": (
         budget("{id: x, of: house, limit: §0 tokens, per: day}"),
-        "budgets[0].limit must be more than nothing. To refuse a recipient, write a deny under flow:.",
+        "limit of budget 'x' must be more than nothing. To refuse a recipient, write a deny under flow:.",
     ),
     "below nothing": (
         budget("{id: x, of: house, limit: §-5 tokens, per: day}"),
         (
-            "budgets[0].limit must be an amount and what is counted, such as "
+            "limit of budget 'x' must be an amount and what is counted, such as "
             '"500 USD", "1000000 tokens" or "200 requests", not \'-5 tokens\'.'
         ),
     ),
     "per": (
         budget("{id: x, of: house, limit: 5 tokens, per: §daily}"),
         (
-            "'daily' is not a value of budgets[0].per: 'hour', 'day', 'week', 'month', 'year' or 'total'. "
+            "'daily' is not a value of per of budget 'x': 'hour', 'day', 'week', 'month', 'year' or 'total'. "
             "Did you mean 'day'?"
         ),
     ),
     "when spent": (
         budget("{id: x, of: house, limit: 5 tokens, per: day, when_spent: §warn}"),
-        "'warn' is not a value of budgets[0].when_spent: 'deny'.",
+        "'warn' is not a value of when_spent of budget 'x': 'deny'.",
     ),
     "one id twice": (
         bottom(
@@ -284,11 +284,11 @@ TESTS = {
     ),
     "without an expectation": (
         bottom("tests:\n  - §{name: a, request: {task: rewrite}}"),
-        "key 'expect' in tests[0] is missing.",
+        "key 'expect' in test 'a' is missing.",
     ),
     "an empty expectation": (
         bottom("tests:\n  - {name: a, request: {}, expect: §{}}"),
-        "tests[0].expect is empty, so nothing is tested. Say what must come out, such as never: [partner].",
+        "expect of test 'a' is empty, so nothing is tested. Say what must come out, such as never: [partner].",
     ),
     "one name twice": (
         bottom(
@@ -299,7 +299,7 @@ TESTS = {
     ),
     "request misspelt": (
         request("§tsk: rewrite"),
-        "unknown key 'tsk' in tests[0].request. Did you mean 'task'?",
+        "unknown key 'tsk' in request of test 'a'. Did you mean 'task'?",
     ),
     "task": (
         request("task: §rewrit"),
@@ -307,7 +307,7 @@ TESTS = {
     ),
     "text is a number": (
         request("text: §4111"),
-        "tests[0].request.text must be text, not a number. Put it in quotes.",
+        "request.text of test 'a' must be text, not a number. Put it in quotes.",
     ),
     "label": (
         request("labels: [§helth]"),
@@ -317,10 +317,10 @@ TESTS = {
         request("modality: [§imgae]"),
         "'imgae' is not a value of modality: 'text', 'image', 'file' or 'audio'. Did you mean 'image'?",
     ),
-    "tokens": (request("input_tokens: §-1"), "tests[0].request.input_tokens must be 0 or more."),
+    "tokens": (request("input_tokens: §-1"), "request.input_tokens of test 'a' must be 0 or more."),
     "half a token": (
         request("input_tokens: §1.5"),
-        "tests[0].request.input_tokens must be a whole number, not a number.",
+        "request.input_tokens of test 'a' must be a whole number, not a number.",
     ),
     "fact": (
         request("user: {§age_bnd: adult}"),
@@ -342,7 +342,7 @@ TESTS = {
         request("user: {level: §[1]}"),
         "'user.level' must be a whole number at least 0 and at most 9, not a list.",
     ),
-    "group is text": (request("user: §adult"), "tests[0].request.user must be a mapping, not text."),
+    "group is text": (request("user: §adult"), "request.user of test 'a' must be a mapping, not text."),
     "to a ring": (
         request("to: [§house]"),
         "recipient 'house' is a ring, and a recipient is named here.",
@@ -353,15 +353,15 @@ TESTS = {
     ),
     "at": (
         request("at: §monday"),
-        "tests[0].request.at must be a moment such as 2026-03-02T09:30, not 'monday'.",
+        "request.at of test 'a' must be a moment such as 2026-03-02T09:30, not 'monday'.",
     ),
     "expect misspelt": (
         expected("§outcom: deny"),
-        "unknown key 'outcom' in tests[0].expect. Did you mean 'outcome'?",
+        "unknown key 'outcom' in expect of test 'a'. Did you mean 'outcome'?",
     ),
     "outcome": (
         expected("outcome: §denied"),
-        "'denied' is not a value of tests[0].expect.outcome: 'allow', 'ask' or 'deny'. Did you mean 'deny'?",
+        "'denied' is not a value of expect.outcome of test 'a': 'allow', 'ask' or 'deny'. Did you mean 'deny'?",
     ),
     "route": (expected("route: §otherwis"), "'otherwis' is no id of a rule under route:. Did you mean 'otherwise'?"),
     "plan": (
@@ -391,63 +391,63 @@ TESTS = {
     "redact kind": (
         expected("redact: {openai: {health: §maks}}"),
         (
-            "'maks' is not a value of tests[0].expect.redact.openai.health: 'remove', 'mask' or 'pseudonym'. "
+            "'maks' is not a value of expect.redact.openai.health of test 'a': 'remove', 'mask' or 'pseudonym'. "
             "Did you mean 'mask'?"
         ),
     ),
     "redact is a list": (
         expected("redact: §[openai]"),
-        "tests[0].expect.redact must be a mapping such as {openai: {contact: pseudonym}}, not a list.",
+        "expect.redact of test 'a' must be a mapping such as {openai: {contact: pseudonym}}, not a list.",
     ),
 }
 
 TIMES = {
     "empty": (
         when("time: §{}"),
-        'flow[1].when.time needs days, from or to, such as {days: [mon, fri], from: "08:00"}.',
+        "when.time of flow rule 'x' needs days, from or to, such as {days: [mon, fri], from: \"08:00\"}.",
     ),
     "only a zone": (
         when("time: §{zone: Europe/Zurich}"),
-        'flow[1].when.time needs days, from or to, such as {days: [mon, fri], from: "08:00"}.',
+        "when.time of flow rule 'x' needs days, from or to, such as {days: [mon, fri], from: \"08:00\"}.",
     ),
     "misspelt": (
         when('time: {§form: "08:00"}'),
-        "unknown key 'form' in flow[1].when.time. Did you mean 'from'?",
+        "unknown key 'form' in when.time of flow rule 'x'. Did you mean 'from'?",
     ),
     "day": (
         when("time: {days: [§monday]}"),
         (
-            "'monday' is not a value of flow[1].when.time.days: 'mon', 'tue', 'wed', 'thu', 'fri', 'sat' or 'sun'. "
+            "'monday' is not a value of when.time.days of flow rule 'x': 'mon', 'tue', 'wed', 'thu', 'fri', 'sat' or 'sun'. "
             "Did you mean 'mon'?"
         ),
     ),
     "an hour": (
         when("time: {from: §8}"),
-        'flow[1].when.time.from must be a time of day such as "08:00", not a number.',
+        "when.time.from of flow rule 'x' must be a time of day such as \"08:00\", not a number.",
     ),
     "half past": (
         when("time: {from: §8.30}"),
-        'flow[1].when.time.from must be a time of day such as "08:00", not a number.',
+        "when.time.from of flow rule 'x' must be a time of day such as \"08:00\", not a number.",
     ),
     "in the evening": (
         when('time: {to: §"6 pm"}'),
-        "flow[1].when.time.to must be a time of day such as \"08:00\", not '6 pm'.",
+        "when.time.to of flow rule 'x' must be a time of day such as \"08:00\", not '6 pm'.",
     ),
     "beyond the hour": (
         when('time: {to: §"08:60"}'),
-        "flow[1].when.time.to must be a time of day such as \"08:00\", not '08:60'.",
+        "when.time.to of flow rule 'x' must be a time of day such as \"08:00\", not '08:60'.",
     ),
     "beyond the day": (
         when('time: {to: §"24:01"}'),
-        "flow[1].when.time.to must be a time of day such as \"08:00\", not '24:01'.",
+        "when.time.to of flow rule 'x' must be a time of day such as \"08:00\", not '24:01'.",
     ),
     "from the end": (
         when('time: {from: §"24:00"}'),
-        'flow[1].when.time.from must be before 24:00. Write "00:00".',
+        "when.time.from of flow rule 'x' must be before 24:00. Write \"00:00\".",
     ),
     "no time": (
         when('time: §{from: "08:00", to: "08:00"}'),
-        "flow[1].when.time begins and ends at the same time. Leave out from and to for the whole day.",
+        "when.time of flow rule 'x' begins and ends at the same time. Leave out from and to for the whole day.",
     ),
     "zone": (
         when('time: {from: "08:00", zone: §Europe/Zürich}'),
@@ -469,47 +469,47 @@ TIMES = {
 CEL = {
     "a list": (
         when("cel: §[a]"),
-        'flow[1].when.cel must be a CEL expression in quotes, such as "input_tokens < 2000", not a list.',
+        "when.cel of flow rule 'x' must be a CEL expression in quotes, such as \"input_tokens < 2000\", not a list.",
     ),
     "empty": (
         when('cel: §" "'),
-        'flow[1].when.cel must be a CEL expression in quotes, such as "input_tokens < 2000", not text.',
+        "when.cel of flow rule 'x' must be a CEL expression in quotes, such as \"input_tokens < 2000\", not text.",
     ),
     "a misspelt fact": (
         when('cel: §"user.levl > 3"'),
-        "flow[1].when.cel names 'user.levl', which is not declared under facts:. Did you mean 'user.level'?",
+        "when.cel of flow rule 'x' names 'user.levl', which is not declared under facts:. Did you mean 'user.level'?",
     ),
     "a fact without its group": (
         when('cel: §"age > 3"'),
-        "flow[1].when.cel names 'age', which is not declared under facts:.",
+        "when.cel of flow rule 'x' names 'age', which is not declared under facts:.",
     ),
     "labels in flow": (
         when("cel: §\"'health' in labels\""),
-        "flow[1].when.cel cannot read labels: one label more could widen. Name them in the rule's own labels:.",
+        "when.cel of flow rule 'x' cannot read labels: one label more could widen. Name them in the rule's own labels:.",
     ),
     "no condition": (
         when('cel: §"user.level + 1"'),
-        "flow[1].when.cel is no condition at character 1: it gives int, not true or false.",
+        "when.cel of flow rule 'x' is no condition at character 1: it gives int, not true or false.",
     ),
     "of two types": (
         when('cel: §"task == 3"'),
         (
-            "flow[1].when.cel is no condition at character 6: "
+            "when.cel of flow rule 'x' is no condition at character 6: "
             "found no matching overload for '_==_' applied to '(string, int)'."
         ),
     ),
     "too long": (
         when('cel: §"' + "task == task || " * 130 + 'true"'),
-        "flow[1].when.cel has more than 2,000 characters. Write several rules.",
+        "when.cel of flow rule 'x' has more than 2,000 characters. Write several rules.",
     ),
     "too deep": (
         when('cel: §"' + "(" * 500 + "true" + ")" * 500 + '"'),
-        "flow[1].when.cel is nested too deeply or is too long to be read. Write several rules.",
+        "when.cel of flow rule 'x' is nested too deeply or is too long to be read. Write several rules.",
     ),
     "a loop": (
         when("cel: §\"modality.exists(m, m == 'image')\""),
         (
-            "flow[1].when.cel uses a macro: all, exists, filter, map and has are switched off, "
+            "when.cel of flow rule 'x' uses a macro: all, exists, filter, map and has are switched off, "
             "as they can run without end. Write such as 'image' in modality."
         ),
     ),

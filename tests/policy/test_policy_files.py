@@ -12,7 +12,7 @@ import pytest
 from ringfence.errors import PolicyInvalid, PolicyNotReadable
 from ringfence.policy import Facts, Policy, builtin_policy, check_file, load_policy, read_policy
 from ringfence.policy.builtin import DIGEST, builtin_document
-from ringfence.policy.source import MAX_BYTES
+from ringfence.policy.source import MAX_POLICY_BYTES
 
 HEAD = """version: 1
 name: small
@@ -136,7 +136,10 @@ UNREADABLE: dict[str, tuple[bytes, str]] = {
         "2:12: not valid YAML: curly quotes are part of the text here. Write straight ones, \" or '.",
     ),
     "a bell": (b"version: 1\nname: \x07\n", "2:7: not a text file: it holds control characters."),
-    "too large": (b"#" * (MAX_BYTES + 1), "1:1: the file is larger than 1,048,576 bytes. A policy must stay readable."),
+    "too large": (
+        b"#" * (MAX_POLICY_BYTES + 1),
+        "1:1: the file is larger than 131,072 bytes. A policy must stay readable.",
+    ),
     "broken": (
         b"version: 1\nlabels: {a: [}\n",
         "2:14: not valid YAML: a value is missing here, or a bracket above is not closed.",
@@ -213,7 +216,7 @@ def test_toml_loads_into_the_same_model(tmp_path: Path) -> None:
 IN_TOML = {
     "a key": (
         TOML.replace('id = "any"', 'id = "any"\nredcat = "x"'),
-        "17: unknown key 'redcat' in flow[0]. Did you mean 'redact'?",
+        "17: unknown key 'redcat' in flow rule 'any'. Did you mean 'redact'?",
     ),
     "a value": (
         TOML.replace('provider = "mlx"', "provider = 1"),
@@ -237,7 +240,7 @@ IN_TOML = {
     ),
     "after a long text": (
         TOML.replace('id = "any"', 'id = "any"\nreason = """\nid = 1\nx"""\nxyz = 1'),
-        "20: unknown key 'xyz' in flow[0].",
+        "20: unknown key 'xyz' in flow rule 'any'.",
     ),
     "YAML": ("# ours\nversion: 1\n", "1:1: this looks like YAML: name the file .yaml."),
     "one rule in one bracket": (

@@ -88,7 +88,7 @@ WITHOUT_CONSENT = 'allows a partner without consent. Add "consent: ask".'
 FROM_POLICY_MD = {
     "unknown key": (
         flow("  - id: x\n    deny: {labels: [health], to: [house]}\n    §redcat: mask"),
-        "unknown key 'redcat' in flow[1]. Did you mean 'redact'?",
+        "unknown key 'redcat' in flow rule 'x'. Did you mean 'redact'?",
     ),
     "label not declared": (
         flow("  - id: x\n    deny: {labels: [§heatlh], to: [house]}"),
@@ -251,11 +251,11 @@ OURS = {
     ),
     "attested false": (
         flow("  - id: x\n    allow: {labels: [public], to: [house]}\n    require: {§attested: false}"),
-        "flow[1].require.attested can only be true. Leave it out.",
+        "require.attested of flow rule 'x' can only be true. Leave it out.",
     ),
     "a number beyond exactness": (
         flow(f"  - id: x\n    {DENY}\n    when: {{input_tokens: {{max: §99999999999999999}}}}"),
-        "flow[1].when.input_tokens.max must lie between -9007199254740992 and 9007199254740992.",
+        "when.input_tokens.max of flow rule 'x' must lie between -9007199254740992 and 9007199254740992.",
     ),
     "a fact that is not a number": (
         good(facts="facts:\n  user.age: {type: number, min: §.nan}"),
@@ -276,15 +276,15 @@ OURS = {
     ),
     "to is text": (
         flow("  - id: x\n    deny: {labels: [health], to: §house}"),
-        "flow[1].deny.to must be a list such as [device], not text.",
+        "deny.to of flow rule 'x' must be a list such as [device], not text.",
     ),
     "labels is empty": (
         flow("  - id: x\n    deny: {labels: §[], to: [house]}"),
-        "flow[1].deny.labels is empty. Name at least one, or leave it out.",
+        "deny.labels of flow rule 'x' is empty. Name at least one, or leave it out.",
     ),
     "star among labels": (
         flow('  - id: x\n    deny: {labels: [health, §"*"], to: [house]}'),
-        '"*" stands alone: write labels: "*" in flow[1].deny.labels.',
+        '"*" stands alone: write labels: "*" in deny.labels of flow rule \'x\'.',
     ),
     "star without quotes": (
         flow("  - id: x\n    deny: {labels: *§, to: [house]}"),
@@ -292,15 +292,15 @@ OURS = {
     ),
     "labels read in flow": (
         flow(f"  - id: x\n    {DENY}\n    when: {{§labels: [public]}}"),
-        "flow[1].when cannot read labels: one label more could widen. Name them in the rule's own labels:.",
+        "when of flow rule 'x' cannot read labels: one label more could widen. Name them in the rule's own labels:.",
     ),
     "empty when": (
         flow(f"  - id: x\n    {DENY}\n    when: §{{}}"),
-        "flow[1].when is empty. Leave it out if the rule always applies.",
+        "when of flow rule 'x' is empty. Leave it out if the rule always applies.",
     ),
     "misspelt matcher": (
         flow(f"  - id: x\n    {DENY}\n    when: {{§tsk: [rewrite]}}"),
-        "unknown key 'tsk' in flow[1].when. Did you mean 'task'?",
+        "unknown key 'tsk' in when of flow rule 'x'. Did you mean 'task'?",
     ),
     "task misspelt": (
         flow(f"  - id: x\n    {DENY}\n    when: {{task: [§rewrit]}}"),
@@ -308,7 +308,7 @@ OURS = {
     ),
     "modality misspelt": (
         flow(f"  - id: x\n    {DENY}\n    when: {{modality: [§imgae]}}"),
-        "'imgae' is not a value of flow[1].when.modality: 'text', 'image', 'file' or 'audio'. Did you mean 'image'?",
+        "'imgae' is not a value of when.modality of flow rule 'x': 'text', 'image', 'file' or 'audio'. Did you mean 'image'?",
     ),
     "fact value misspelt": (
         flow(f"  - id: x\n    {DENY}\n    when: {{user.age_band: [§minr]}}"),
@@ -316,15 +316,15 @@ OURS = {
     ),
     "bool fact with text": (
         flow(f"  - id: x\n    {DENY}\n    when: {{user.staff: §yes}}"),
-        "flow[1].when.user.staff must be true or false, not 'yes'.",
+        "when.user.staff of flow rule 'x' must be true or false, not 'yes'.",
     ),
     "int fact with a list": (
         flow(f"  - id: x\n    {DENY}\n    when: {{user.level: §[1]}}"),
-        "flow[1].when.user.level must be a range such as {over: 1} or {max: 2}, not a list.",
+        "when.user.level of flow rule 'x' must be a range such as {over: 1} or {max: 2}, not a list.",
     ),
     "int fact with a number": (
         flow(f"  - id: x\n    {DENY}\n    when: {{user.level: §2}}"),
-        "flow[1].when.user.level must be a range such as {over: 1} or {max: 2}, not a number.",
+        "when.user.level of flow rule 'x' must be a range such as {over: 1} or {max: 2}, not a number.",
     ),
     "a least value": (
         flow(f"  - id: x\n    {DENY}\n    when: {{user.level: {{§min: 2}}}}"),
@@ -340,7 +340,7 @@ OURS = {
     ),
     "a bound that is misspelt and alone": (
         flow(f"  - id: x\n    {DENY}\n    when: {{user.level: {{§ovr: 2}}}}"),
-        "unknown key 'ovr' in flow[1].when.user.level. Did you mean 'over'?",
+        "unknown key 'ovr' in when.user.level of flow rule 'x'. Did you mean 'over'?",
     ),
     "a label in curly quotes": (
         flow("  - id: x\n    deny: {labels: [§“health data”], to: [house]}"),
@@ -348,19 +348,19 @@ OURS = {
     ),
     "a time of day in curly quotes": (
         flow(f"  - id: x\n    {DENY}\n    when: {{time: {{from: §“08:00”}}}}"),
-        """flow[1].when.time.from must be a time of day such as "08:00", not '“08:00”'. Use straight quotes.""",
+        """when.time.from of flow rule 'x' must be a time of day such as "08:00", not '“08:00”'. Use straight quotes.""",
     ),
     "tokens without bounds": (
         flow(f"  - id: x\n    {DENY}\n    when: {{input_tokens: §{{}}}}"),
-        "flow[1].when.input_tokens needs max (inclusive), over (exclusive), or both.",
+        "when.input_tokens of flow rule 'x' needs max (inclusive), over (exclusive), or both.",
     ),
     "tokens with a fraction": (
         flow(f"  - id: x\n    {DENY}\n    when: {{input_tokens: {{max: §1.5}}}}"),
-        "flow[1].when.input_tokens.max must be a whole number, not a number.",
+        "when.input_tokens.max of flow rule 'x' must be a whole number, not a number.",
     ),
     "misspelt bound": (
         flow(f"  - id: x\n    {DENY}\n    when: {{input_tokens: {{max: 5, §ovr: 3}}}}"),
-        "unknown key 'ovr' in flow[1].when.input_tokens. Did you mean 'over'?",
+        "unknown key 'ovr' in when.input_tokens of flow rule 'x'. Did you mean 'over'?",
     ),
     "bounds that contradict across all": (
         flow(
@@ -386,7 +386,7 @@ OURS = {
     ),
     "route names a ring": (
         good(route="route:\n  - id: x\n    prefer: [§house]"),
-        "'house' is a ring: route[0].prefer names recipients.",
+        "'house' is a ring: prefer of route rule 'x' names recipients.",
     ),
     "route misspells a recipient": (
         good(route="route:\n  - id: x\n    prefer: [mlx]\n    fallback: [§own-cd]"),
@@ -394,11 +394,11 @@ OURS = {
     ),
     "fallback is another word": (
         good(route="route:\n  - id: x\n    prefer: [mlx]\n    fallback: §nothing"),
-        "route[0].fallback must be a list such as [mlx], or none, not text.",
+        "fallback of route rule 'x' must be a list such as [mlx], or none, not text.",
     ),
     "on_broken_stream": (
         good(route="route:\n  - id: x\n    prefer: [mlx]\n    on_broken_stream: §retry"),
-        "'retry' is not a value of route[0].on_broken_stream: 'fail', 'restart' or 'continue'. Did you mean 'restart'?",
+        "'retry' is not a value of on_broken_stream of route rule 'x': 'fail', 'restart' or 'continue'. Did you mean 'restart'?",
     ),
     "route after one without when": (
         good(route="route:\n  - id: x\n    prefer: [mlx]\n  - §id: y\n    prefer: [own-dc]"),
@@ -538,11 +538,11 @@ BEYOND_THE_DEVICE = {
     ),
     "consent is another word": (
         flow("  - id: x\n    allow: {labels: [public], to: [device]}\n    consent: §yes"),
-        "flow[1].consent can only be ask. Leave it out where nobody need be asked.",
+        "consent of flow rule 'x' can only be ask. Leave it out where nobody need be asked.",
     ),
     "consent is true where a partner is reached": (
         flow("  - id: x\n    allow: {labels: [public], to: [openai]}\n    consent: §true"),
-        'flow[1].consent can only be ask. Write "consent: ask".',
+        "consent of flow rule 'x' can only be ask. Write \"consent: ask\".",
     ),
     "consent of a place that is not declared": (
         bottom("consent: {§partnr: {per: ring}}"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from ringfence.policy.faults import Faults
@@ -17,23 +18,24 @@ def note_curly_quotes(tree: Node, faults: Faults) -> None:
 
     Only for a file that has a fault already, since they are no error.
     """
+    quoted = {at: text for at, text in _texts(tree) if is_in_curly_quotes(text)}
+    faulty = {fault.at for fault in faults.found}
+    told = (replace(one, message=one.message + _ADVICE) if one.at in quoted else one for one in faults.found)
+    faults.found = dict.fromkeys(told)
+    for at, word in quoted.items():
+        if at not in faulty and in_curly_quotes(word):
+            faults.add(at, f"{CURLY}.")
+
+
+def _texts(tree: Node) -> Iterator[tuple[Position, str]]:
     match tree:
         case MapNode():
             for entry in tree.entries:
-                _note(entry.key, entry.at, faults)
-                note_curly_quotes(entry.value, faults)
+                yield entry.at, entry.key
+                yield from _texts(entry.value)
         case ListNode():
             for item in tree.items:
-                note_curly_quotes(item, faults)
+                yield from _texts(item)
         case _:
-            _note(tree.value, tree.at, faults)
-
-
-def _note(value: object, at: Position, faults: Faults) -> None:
-    if not isinstance(value, str) or not is_in_curly_quotes(value):
-        return
-    if any(fault.at == at for fault in faults.found):
-        told = (replace(one, message=one.message + _ADVICE) if one.at == at else one for one in faults.found)
-        faults.found = dict.fromkeys(told)
-    elif in_curly_quotes(value):
-        faults.add(at, f"{CURLY}.")
+            if isinstance(tree.value, str):
+                yield tree.at, tree.value

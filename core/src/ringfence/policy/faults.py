@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ringfence.policy.place import Position
+from ringfence.policy.place import NOWHERE, Position
 
+MAX_FAULTS = 500
+"""Of one policy: more than a person mends before trying again, and few enough to be told in a second."""
 _SHOWN_CHARACTERS = 60
 _CLOSE_ENOUGH = 0.6
+_MOST_COMPARED = 8
 _LAST_LINE = 1 << 62
+_PATH = re.compile(r"(?<!['\w])(?:rule )?((?:flow|route|budgets|tests)\[\d+\])((?:\.[\w-]+|\[\d+\])*)")
+
+
+class TooManyFaults(Exception):
+    """A file has more faults than are looked for. Those found so far are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +36,42 @@ class Fault:
 
 @dataclass(slots=True)
 class Faults:
-    """The faults found so far. Reading goes on after each, so that a person sees all of them at once."""
+    """The faults found so far. Reading goes on after each, so that a person sees all of them at once.
+
+    With `most`, the search ends after so many, and the last fault says so.
+    """
 
     found: dict[Fault, None] = field(default_factory=dict[Fault, None])
     """Each once, in the order in which they were found."""
+    most: int | None = None
+    full: bool = False
+    names: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What the file that is being read calls its parts: `flow[4]` is `flow rule 'partner-public'`."""
 
     def add(self, at: Position, message: str) -> None:
-        """Notes one fault, once."""
-        self.found.setdefault(Fault(at, message))
+        """Notes one fault, once. A part that has a name is called by it.
+
+        Raises:
+            TooManyFaults: there are `most` already.
+        """
+        if self.full or (self.most is not None and len(self.found) >= self.most):
+            self.full = True
+            raise TooManyFaults
+        self.found.setdefault(Fault(at, self._said(message)))
+
+    def _said(self, message: str) -> str:
+        """`flow[4].when must be …` as `when of flow rule 'partner-public' must be …`."""
+
+        def called(path: re.Match[str]) -> str:
+            name = self.names.get(path[1])
+            return path[0] if name is None else f"{path[2][1:]} of {name}" if path[2] else name
+
+        return _PATH.sub(called, message) if self.names else message
 
     def in_file_order(self) -> tuple[Fault, ...]:
         """All of them, by line and column, those of layers after the others; those without a place stand last."""
-        return tuple(sorted(self.found, key=_place))
+        rest = Fault(NOWHERE, f"there are more than {self.most} faults, and no more are looked for. Mend these first.")
+        return (*sorted(self.found, key=_place), *((rest,) if self.full else ()))
 
 
 def _place(fault: Fault) -> tuple[str, int, int]:
@@ -55,9 +88,19 @@ def nearest(name: str, candidates: Iterable[str]) -> str | None:
     """The candidate that `name` is probably a misspelling of."""
     import difflib  # noqa: PLC0415  (only a fault needs it)
 
-    names = sorted(set(candidates))
-    found = difflib.get_close_matches(name[:_SHOWN_CHARACTERS], names, n=1, cutoff=_CLOSE_ENOUGH)
-    return found[0] if found else None
+    matcher = difflib.SequenceMatcher[str](b=name[:_SHOWN_CHARACTERS])
+    close: list[tuple[float, str]] = []
+    for candidate in set(candidates):
+        matcher.set_seq1(candidate[:_SHOWN_CHARACTERS])
+        if matcher.real_quick_ratio() >= _CLOSE_ENOUGH and (bound := matcher.quick_ratio()) >= _CLOSE_ENOUGH:
+            close.append((bound, candidate))
+    found: list[tuple[float, str]] = []
+    # The letters alone say which are worth a comparison, which costs the square of their number.
+    for _, candidate in sorted(close, reverse=True)[:_MOST_COMPARED]:
+        matcher.set_seq1(candidate[:_SHOWN_CHARACTERS])
+        found.append((matcher.ratio(), candidate))
+    ratio, best = max(found, default=(0.0, ""))
+    return best if ratio >= _CLOSE_ENOUGH else None
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:

@@ -12,6 +12,8 @@ from ringfence.policy.place import Position
 from ringfence.policy.tree import Entry, ListNode, MapNode, Node, Scalar, kind
 
 _NAME = re.compile(r"[^\W_][\w.-]{0,63}")
+MAX_DECLARED = 200
+"""Recipients, labels, facts, consents and tools, each."""
 _MAX_TEXT = 500
 _MAX_NUMBER = 1 << 53
 """The whole numbers up to here are exact in every language that may read a decision."""
@@ -46,6 +48,16 @@ def entries(node: Node, where: str, keys: Keys, faults: Faults) -> dict[str, Ent
         if key not in kept:
             faults.add(found.at, f"key '{key}'{inside(where)} is missing.")
     return kept
+
+
+def declarations(written: Entry | None, where: str, faults: Faults) -> MapNode | None:
+    """The mapping of a section that declares things; `None` where there is none, or, with a fault noted, too many."""
+    found = None if written is None else mapping(written.value, where, faults)
+    if found is None or len(found.entries) <= MAX_DECLARED:
+        return found
+    # INVARIANT: what a proof multiplies with one another is bounded.
+    faults.add(found.entries[MAX_DECLARED].at, f"{where} has more than {MAX_DECLARED} entries. Declare fewer.")
+    return None
 
 
 def text(node: Node, where: str, faults: Faults) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ringfence.errors import PolicyInvalid, PolicyNotReadable
 from ringfence.policy.document import Document
-from ringfence.policy.faults import Fault, Faults, quoted
+from ringfence.policy.faults import MAX_FAULTS, Fault, Faults, TooManyFaults, quoted
 from ringfence.policy.place import NOWHERE, Position
 from ringfence.policy.policy import Policy, enforce
 from ringfence.policy.tree import Entry, MapNode, Node, Scalar
@@ -105,15 +106,18 @@ def narrowed(policy: Policy, layers: Iterable[AnyPath]) -> Report:
     wanted = tuple(path for path in map(Path, layers) if str(path.resolve()) not in policy.layers)
     if not wanted:
         return Report(source=policy.source, policy=policy, faults=())
-    found = Faults()
-    document, files = _layered(policy.document, _over(wanted), Path(), found)
-    _check(document, found)
+    found, files = Faults(most=MAX_FAULTS), list[Path]()
+    document = policy.document
+    # The last of too many faults says that there are more.
+    with suppress(TooManyFaults):
+        document = _layered(document, _over(wanted), Path(), found, files)
+        _check(document, found)
     if found.found:
-        return Report(source=policy.source, policy=None, faults=found.in_file_order(), files=files)
+        return Report(source=policy.source, policy=None, faults=found.in_file_order(), files=tuple(files))
     under = enforce(document, source=policy.source, name=policy.name, digest=_digest_under(policy, document))
     shadow = None if policy.shadow is None else narrowed(policy.shadow, wanted).policy
     under = replace(under, shadow=shadow, layers=(*policy.layers, *(str(path.resolve()) for path in wanted)))
-    return Report(source=policy.source, policy=under, faults=(), files=files)
+    return Report(source=policy.source, policy=under, faults=(), files=tuple(files))
 
 
 def policy_of(report: Report) -> Policy:
@@ -166,22 +170,26 @@ def _read(data: bytes, source: str, *, path: Path | None = None, layers: tuple[P
     from ringfence.policy.curly_quotes import note_curly_quotes  # noqa: PLC0415
     from ringfence.policy.read_document import read_document  # noqa: PLC0415
 
-    faults = Faults()
+    faults, beside = Faults(most=MAX_FAULTS), list[Path]()
     folder = None if path is None else path.resolve().parent
-    tree = _policy_tree(data, source, faults)
-    document = None if tree is None else read_document(tree, faults, folder=folder)
-    files: tuple[Path, ...] = ()
-    if document is not None and tree is not None and path is not None and not faults.found:
-        root = path.resolve()
-        wanted = [*_own(document, tree, root.parent, source), *_over(layers)]
-        document, files = _layered(document, wanted, root, faults)
-    sound = document is not None and _check(document, faults)
-    if path is not None:
-        files = (path, *files, *_trust_files(tree, path.resolve().parent))
+    tree: Node | None = None
+    document: Document | None = None
+    sound = False
+    # The last of too many faults says that there are more.
+    with suppress(TooManyFaults):
+        tree = _policy_tree(data, source, faults)
+        document = None if tree is None else read_document(tree, faults, folder=folder)
+        if document is not None and tree is not None and path is not None and not faults.found:
+            root = path.resolve()
+            wanted = [*_own(document, tree, root.parent, source), *_over(layers)]
+            document = _layered(document, wanted, root, faults, beside)
+        sound = document is not None and _check(document, faults)
+    files = () if path is None else (path, *beside, *_trust_files(tree, path.resolve().parent))
     # INVARIANT: a file with any fault gives no policy.
     if document is None or faults.found:
         if tree is not None:
-            note_curly_quotes(tree, faults)
+            with suppress(TooManyFaults):
+                note_curly_quotes(tree, faults)
         unproved = document if sound else None
         return Report(source=source, policy=None, faults=faults.in_file_order(), files=files, unproved=unproved)
     policy = enforce(
@@ -211,19 +219,17 @@ def _policy_tree(data: bytes, source: str, faults: Faults) -> Node | None:
     return None
 
 
-def _layered(
-    document: Document, wanted: Sequence[Wanted], root: Path, faults: Faults
-) -> tuple[Document, tuple[Path, ...]]:
-    """`document`, which `root` holds, under the layers that are `wanted`; and their files."""
+def _layered(document: Document, wanted: Sequence[Wanted], root: Path, faults: Faults, files: list[Path]) -> Document:
+    """`document`, which `root` holds, under the layers that are `wanted`. What was looked at is added to `files`."""
     if not wanted:
-        return document, ()
+        return document
     from ringfence.policy.layers.files import LayerFiles  # noqa: PLC0415  (most policies have no layer)
     from ringfence.policy.layers.layer import combined  # noqa: PLC0415
 
-    found = LayerFiles(document, faults)
+    found = LayerFiles(document, faults, files)
     for one in wanted:
         found.read(one, (root,))
-    return replace(combined(document, found.layers), zone=found.zone()), tuple(found.files)
+    return replace(combined(document, found.layers), zone=found.zone())
 
 
 def _own(document: Document, tree: Node, folder: Path, source: str) -> list[Wanted]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Literal, TypeAlias
 
 from ringfence.policy.decision import REDACTIONS, Redaction
@@ -46,14 +47,13 @@ _DENIED = Way(denied=True)
 
 def ways(document: Document) -> Ways:
     """How each label may reach each recipient, and where it is denied."""
-    return {
-        label: {
-            name: way
-            for name, recipient in document.recipients.items()
-            if (way := _way(label, recipient, document)) is not None
-        }
-        for label in document.labels
-    }
+    layers = _layers(document)
+    groups = _alike(document)
+    found: dict[str, dict[str, Way]] = {}
+    for label in document.labels:
+        reach = dict(pair for rules, names in groups for pair in product(names, [_way(label, rules, layers)]))
+        found[label] = {name: way for name in document.recipients if (way := reach[name]) is not None}
+    return found
 
 
 def reached(document: Document) -> Reach:
@@ -68,13 +68,32 @@ def reached(document: Document) -> Reach:
     }
 
 
-def _way(label: str, recipient: Recipient, document: Document) -> Way | None:
-    denies = [rule for rule in document.flow if rule.effect == "deny" and _names(rule, label, recipient)]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Naming:
+    """The rules that name one recipient or its ring, and whose requirements on it are met."""
+
+    allows: tuple[FlowRule, ...]
+    denies: tuple[FlowRule, ...]
+
+
+def _alike(document: Document) -> list[tuple[_Naming, list[str]]]:
+    """The recipients that the same rules name, together: most of a ring are alike."""
+    found: dict[tuple[int, ...], tuple[_Naming, list[str]]] = {}
+    for name, recipient in document.recipients.items():
+        denies = tuple(rule for rule in document.flow if rule.effect == "deny" and rule.names(recipient))
+        naming = _Naming(allows=document.allowing(recipient), denies=denies)
+        key = tuple(map(id, (*naming.allows, *naming.denies)))
+        found.setdefault(key, (naming, []))[1].append(name)
+    return list(found.values())
+
+
+def _way(label: str, naming: _Naming, of_layers: frozenset[str]) -> Way | None:
+    denies = [rule for rule in naming.denies if _covers(rule, label)]
     if any(rule.when is None for rule in denies):
         return _DENIED
-    allows = [rule for rule in document.allowing(recipient) if _names(rule, label, recipient)]
+    allows = [rule for rule in naming.allows if _covers(rule, label)]
     # The file itself, and each layer with an allow, must cover the label by an allow of its own.
-    layers = {layer: [rule for rule in allows if rule.layer == layer] for layer in _layers(document)}
+    layers = {layer: [rule for rule in allows if rule.layer == layer] for layer in of_layers}
     if not all(layers.values()):
         return None
     redacting = [rule for rule in allows if rule.redact is not None]
@@ -90,8 +109,8 @@ def _layers(document: Document) -> frozenset[str]:
     return frozenset({"", *(rule.layer for rule in document.flow if rule.effect == "allow")})
 
 
-def _names(rule: FlowRule, label: str, recipient: Recipient) -> bool:
-    return (rule.labels is None or label in rule.labels) and rule.names(recipient)
+def _covers(rule: FlowRule, label: str) -> bool:
+    return rule.labels is None or label in rule.labels
 
 
 def _sure(obliging: list[FlowRule], layers: Mapping[str, list[FlowRule]]) -> Sure:

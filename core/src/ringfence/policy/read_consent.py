@@ -23,7 +23,7 @@ _TOOL = re.compile(r"\S{1,128}")
 
 def read_consent(written: Entry | None, declared: Declared, faults: Faults) -> Mapping[str, ConsentRule]:
     """How consent is asked, by ring or recipient; what cannot be read is a fault."""
-    section = None if written is None else fields.mapping(written.value, "consent", faults)
+    section = fields.declarations(written, "consent", faults)
     found: dict[str, ConsentRule] = {}
     for entry in section.entries if section else ():
         check_place(entry.key, entry.at, declared, faults)
@@ -69,7 +69,7 @@ def _lasts(node: Node, where: str, faults: Faults) -> Literal["request", "sessio
 
 def read_tools(written: Entry | None, faults: Faults) -> Mapping[str, DeclaredTool]:
     """The tools by name; what cannot be read is a fault."""
-    section = None if written is None else fields.mapping(written.value, "tools", faults)
+    section = fields.declarations(written, "tools", faults)
     found: dict[str, DeclaredTool] = {}
     for entry in section.entries if section else ():
         if _TOOL.fullmatch(entry.key) is None or not entry.key.isprintable():

@@ -9,6 +9,7 @@ from ringfence.policy import fields
 from ringfence.policy.document import Document, Label
 from ringfence.policy.faults import Faults
 from ringfence.policy.keys import BUILT_IN_TASKS, LABEL, OTHER_TASK, TOP
+from ringfence.policy.named import names_in
 from ringfence.policy.read_budgets import read_audit, read_budgets
 from ringfence.policy.read_conditions import Declared, check_label
 from ringfence.policy.read_consent import read_consent, read_tools
@@ -29,6 +30,7 @@ def read_document(root: Node, faults: Faults, *, folder: Path | None = None) -> 
     `folder` is where the file stands, from which it may name other files; they stay as they are written. A trust file
     is read from there, and its digest kept.
     """
+    faults.names = names_in(root)
     top = fields.entries(root, "", TOP, faults)
     if top is None:
         return None
@@ -115,14 +117,8 @@ def _version(top: Mapping[str, Entry], faults: Faults) -> None:
         faults.add(node.at, "this version of ringfence reads policy files of version 1. Write version: 1.")
 
 
-def _section(top: Mapping[str, Entry], key: str, faults: Faults) -> MapNode | None:
-    if key not in top:
-        return None
-    return fields.mapping(top[key].value, key, faults)
-
-
 def _labels(top: Mapping[str, Entry], faults: Faults) -> dict[str, Label | None] | None:
-    section = _section(top, "labels", faults)
+    section = fields.declarations(top.get("labels"), "labels", faults)
     if section is None:
         return None
     if not section.entries:

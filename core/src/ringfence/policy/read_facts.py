@@ -24,7 +24,7 @@ def read_facts(written: Entry | None, faults: Faults) -> Mapping[str, Fact | Non
     """The facts by name, `None` for each that cannot be read; `None` where the section cannot."""
     if written is None:
         return {}
-    section = fields.mapping(written.value, "facts", faults)
+    section = fields.declarations(written, "facts", faults)
     return None if section is None else {entry.key: _fact(entry, faults) for entry in section.entries}
 
 

@@ -36,7 +36,7 @@ class RecipientReader:
 
     def read(self, written: Entry | None) -> Mapping[str, Recipient | None] | None:
         """The recipients by name, `None` for each that cannot be read; `None` where there is no such section."""
-        section = None if written is None else fields.mapping(written.value, "recipients", self._faults)
+        section = fields.declarations(written, "recipients", self._faults)
         if section is None:
             return None
         if not section.entries:

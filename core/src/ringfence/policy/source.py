@@ -17,7 +17,9 @@ from ringfence.policy.place import START, Position
 from ringfence.policy.tree import Node
 
 MAX_BYTES = 1 << 20
-"""One mebibyte: about eight thousand rules."""
+"""The most that is read of any file that a policy names."""
+MAX_POLICY_BYTES = 1 << 17
+"""Of a policy, and of its layers together: some thousand rules, which are read in one or two seconds."""
 
 _NOT_TEXT = frozenset(chr(code) for code in (*range(9), 11, 12, *range(14, 32), 127))
 _BINARY = frozenset(map(ord, _NOT_TEXT))
@@ -94,8 +96,9 @@ def read_tree(data: bytes, file: str, faults: Faults) -> Node | None:
 
 
 def _decoded(data: bytes, faults: Faults) -> str | None:
-    if len(data) > MAX_BYTES:
-        faults.add(START, f"the file is larger than {MAX_BYTES:,} bytes. A policy must stay readable.")
+    # INVARIANT: what is parsed is bounded, so that no file can keep an app from starting.
+    if len(data) > MAX_POLICY_BYTES:
+        faults.add(START, f"the file is larger than {MAX_POLICY_BYTES:,} bytes. A policy must stay readable.")
         return None
     try:
         text = data.decode("utf-8-sig")

@@ -14,7 +14,7 @@ from ringfence.policy.layers.layer import Layer, named
 from ringfence.policy.layers.mistaken import not_a_layer
 from ringfence.policy.layers.sections import Vocabulary, read_layer
 from ringfence.policy.place import Position
-from ringfence.policy.source import read_regular, read_tree
+from ringfence.policy.source import MAX_POLICY_BYTES, read_regular, read_tree
 from ringfence.policy.tree import Entry, ListNode, MapNode, Node, Scalar
 
 MAX_DEPTH = 8
@@ -36,16 +36,17 @@ class Wanted:
 
 
 class LayerFiles:
-    """Reads layers for one policy. `files` is every file that was looked at, there or not; `layers` what they say.
+    """Reads layers for one policy. Every file that is looked at, there or not, is added to `files`; `layers` is what they say.
 
     A file is named in `files` as it was reached, so that a link that is turned elsewhere is seen.
     """
 
-    def __init__(self, document: Document, faults: Faults) -> None:
+    def __init__(self, document: Document, faults: Faults, files: list[Path]) -> None:
         self._vocabulary = Vocabulary.of(document)
         self._faults = faults
         self._known: set[Path] = set()
-        self.files: list[Path] = []
+        self._bytes = 0
+        self.files = files
         self.layers: list[Layer] = []
 
     def zone(self) -> str | None:
@@ -81,6 +82,11 @@ class LayerFiles:
             from ringfence.policy.layers.apple.rules import read_profile_layer  # noqa: PLC0415  (only for a profile)
 
             self._add(read_profile_layer(data, wanted.shown, self._vocabulary, self._faults), wanted)
+            return
+        self._bytes += len(data)
+        if self._bytes > MAX_POLICY_BYTES >= len(data):
+            most = f"with it the layers have more than {MAX_POLICY_BYTES:,} bytes together"
+            self._faults.add(wanted.at, f"layer {quoted(wanted.written)} is one too many: {most}.")
             return
         found = Faults()
         tree = read_tree(data, wanted.path.name, found)

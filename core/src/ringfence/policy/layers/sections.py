@@ -11,6 +11,7 @@ from ringfence.policy.document import Document
 from ringfence.policy.faults import Faults, quoted
 from ringfence.policy.keys import BUILT_IN_TASKS, TOP, Keys
 from ringfence.policy.layers.layer import Layer
+from ringfence.policy.named import names_in
 from ringfence.policy.place import NOWHERE
 from ringfence.policy.read_budgets import read_audit, read_budgets
 from ringfence.policy.read_conditions import Declared
@@ -58,6 +59,7 @@ class Vocabulary:
 
 def read_layer(tree: Node, vocabulary: Vocabulary, faults: Faults) -> Layer | None:
     """The layer; its `name` is empty where the file gives none. It may be used only if no fault was noted."""
+    faults.names = names_in(tree)
     top = fields.entries(_without_declarations(tree, faults), "", LAYER, faults)
     if top is None:
         return None

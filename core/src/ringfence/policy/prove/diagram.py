@@ -49,6 +49,10 @@ class Diagrams:
     def __len__(self) -> int:
         return len(self._asked)
 
+    def look(self, rules: int) -> None:
+        """Counts a look at `rules`, several of which are as much work as one run. Raises: TooHard."""
+        self._count(1 + rules // 4)
+
     def within(self, variable: int, start: int, end: int) -> Set:
         """The requests whose value of `variable` is one of `start` … `end` - 1."""
         size = self._sizes[variable]
@@ -155,11 +159,15 @@ class Diagrams:
             there += others[there] == end
         return self._node(variable, runs)
 
-    def _node(self, variable: int, runs: Sequence[tuple[int, Set]]) -> Set:
-        """The node with these runs, each its end and its child; those beside each other with one child are one."""
-        self.steps += len(runs)
+    def _count(self, steps: int) -> None:
+        # INVARIANT: a proof ends, whatever a file holds.
+        self.steps += steps
         if self.steps > self._limit:
             raise TooHard
+
+    def _node(self, variable: int, runs: Sequence[tuple[int, Set]]) -> Set:
+        """The node with these runs, each its end and its child; those beside each other with one child are one."""
+        self._count(len(runs))
         kept = [run for run, after in pairwise(runs) if run[1] != after[1]]
         if not kept:
             return runs[-1][1]

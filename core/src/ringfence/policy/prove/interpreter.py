@@ -50,8 +50,12 @@ class Interpreter:
 
     def plan(self, facts: Facts) -> tuple[str, tuple[str, ...]]:
         """The route of a request, "" where there is none, and every recipient of its plan."""
-        decision = Compiled(self._document, name="", digest="").decide(facts)
+        decision = self._itself.decide(facts)
         return decision.route or "", tuple(step.recipient for step in decision.plan)
+
+    @cached_property
+    def _itself(self) -> Compiled:
+        return Compiled(self._document, name="", digest="")
 
     @cached_property
     def _everywhere(self) -> Compiled:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ringfence.policy.decision import REDACTIONS
@@ -13,6 +13,8 @@ from ringfence.policy.place import Position
 from ringfence.recipient import RINGS
 
 _MOST_NAMED = 3
+_MOST_PAIRS = 200_000
+_MOST_COMPARED = 1_000
 
 
 def rules_in_vain(document: Document) -> Iterator[tuple[Position, str]]:
@@ -20,17 +22,30 @@ def rules_in_vain(document: Document) -> Iterator[tuple[Position, str]]:
     own = [rule for rule in document.flow if not rule.layer]
     allows = [rule for rule in own if rule.effect == "allow"]
     live = [rule for rule in allows if document.reached(rule.to) or _tool_rings(rule, document)]
+    alive = {rule.id for rule in live}
     for rule in allows:
-        if rule not in live:
+        if rule.id not in alive:
             yield rule.at, f"rule {quoted(rule.id)} allows nothing: no recipient and no tool is in {_to(rule)}."
         yield from _in_vain(rule, document)
+    if _few_enough(own, document):
+        yield from _superfluous(live, document)
+    yield from _idle_denies(own, document)
+
+
+def _few_enough(rules: Sequence[FlowRule], document: Document) -> bool:
+    """Whether rules can be compared pair by pair in some seconds; a check that is not made is not a warning."""
+    pairs = sum(len(document.covered(rule.labels)) * len(document.reached(rule.to)) for rule in rules)
+    return pairs <= _MOST_PAIRS and len(rules) <= _MOST_COMPARED
+
+
+def _superfluous(live: Sequence[FlowRule], document: Document) -> Iterator[tuple[Position, str]]:
+    """The allows that denies leave nothing, or that say what others do."""
     overruled = dict(_overruled(live, document))
     for rule in live:
         if rule.id in overruled:
             yield rule.at, f"rule {quoted(rule.id)} allows nothing: {overruled[rule.id]}."
     for rule in _redundant([rule for rule in live if rule.id not in overruled], document):
         yield rule.at, f"rule {quoted(rule.id)} adds nothing: other rules allow all of it, on terms no less strict."
-    yield from _idle_denies(own, document)
 
 
 def _in_vain(rule: FlowRule, document: Document) -> Iterator[tuple[Position, str]]:
