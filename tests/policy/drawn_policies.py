@@ -28,6 +28,7 @@ from ringfence.policy.document import (
     DeclaredTool,
     Document,
     FlowRule,
+    Hedge,
     Invariant,
     Label,
     Overflow,
@@ -127,6 +128,7 @@ def route_rule(random: Random, number: int, *, cel: bool) -> RouteRule:
         prefer=tuple(sorted(some(random, names))),
         fallback=tuple(sorted(some(random, names))) if random.random() < 0.5 else (),
         overflow=Overflow(to=("rented",), over=0.8) if random.random() < 0.3 else None,
+        hedge=Hedge(to=("openai", "rented"), after_s=2) if random.random() < 0.3 else None,
         when=condition(random, labels=True, cel=cel),
     )
 

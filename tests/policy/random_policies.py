@@ -32,6 +32,7 @@ from ringfence.policy.document import (
     Document,
     Effect,
     FlowRule,
+    Hedge,
     Label,
     Overflow,
     Require,
@@ -139,12 +140,14 @@ BUDGETS = st.lists(
 ).map(tuple)
 _SEVERAL = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True).map(tuple)
 _OVERFLOW = st.builds(Overflow, to=_SEVERAL, over=st.just(0.8))
+_HEDGE = st.builds(Hedge, to=_SEVERAL, after_s=st.just(2))
 ROUTES = st.builds(
     RouteRule,
     id=st.just("route"),
     prefer=_SEVERAL,
     fallback=st.one_of(st.just(()), _SEVERAL),
     overflow=st.one_of(st.none(), _OVERFLOW),
+    hedge=st.one_of(st.none(), _HEDGE),
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.policy.random_policies import FACTS, LABELS, OWN_TASK, RECIPIENTS
@@ -23,7 +23,7 @@ from ringfence.policy.conditions import (
     TimeIn,
     TokensIn,
 )
-from ringfence.policy.document import Document, FlowRule
+from ringfence.policy.document import Document, FlowRule, RouteRule
 from ringfence.request import TASKS
 
 TRUE, FALSE, UNCLEAR = "true", "false", "unclear"
@@ -181,21 +181,35 @@ class Place:
     owner: str | None
     obligations: tuple[str, ...]
     redact: dict[str, str]
+    hedges: bool = False
 
 
 def expected_plan(document: Document, request: Facts) -> list[Place]:
-    reachable = expected_allowed(document, request)
     rule = next(rule for rule in document.route if meaning(rule.when, request) == TRUE)
+    hedged = planned(document, rule, request)
+    asked = [place for place in hedged if place.stage in {"prefer", "overflow"}]
+    of_use = any(place.hedges and other != place for place in hedged for other in asked)
+    if of_use and request.task not in {"image", "embed", "speak"}:
+        return hedged
+    return planned(document, replace(rule, hedge=None), request)
+
+
+def planned(document: Document, rule: RouteRule, request: Facts) -> list[Place]:
+    """The places of `rule`, whether or not its hedges are of use."""
+    reachable = expected_allowed(document, request)
+    hedges = rule.hedge.to if rule.hedge else ()
     places: list[tuple[str, str, str | None]] = []
     for name in rule.prefer:
         places.append((name, "prefer", None))
         places += [(to, "overflow", name) for to in (rule.overflow.to if rule.overflow else ())]
+    places += [(name, "hedge", None) for name in hedges if name not in rule.fallback]
     places += [(name, "fallback", None) for name in rule.fallback]
     plan: dict[str, Place] = {}
     for name, stage, owner in places:
         if name in plan or name not in reachable or (request.to is not None and name not in request.to):
             continue
-        plan[name] = Place(name, stage, owner, *expected_obligations(document, name, request))
+        hedging = name in hedges and stage != "prefer"
+        plan[name] = Place(name, stage, owner, *expected_obligations(document, name, request), hedging)
     return list(plan.values())
 
 

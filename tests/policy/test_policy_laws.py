@@ -88,6 +88,7 @@ def as_places(decision: Decision) -> list[Place]:
             None if step.overflow is None else step.overflow.recipient,
             step.obligations,
             dict(step.redact),
+            step.hedge_after_s is not None,
         )
         for step in decision.plan
     ]

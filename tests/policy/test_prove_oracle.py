@@ -28,7 +28,7 @@ from ringfence.policy.conditions import (
     TokensIn,
     reads_task,
 )
-from ringfence.policy.document import Document, FlowRule, Invariant
+from ringfence.policy.document import Document, FlowRule, Invariant, RouteRule
 from ringfence.policy.prove import prove
 from ringfence.request import TASKS
 
@@ -186,7 +186,17 @@ class Oracle:
             for name in names - self.document.reached(invariant.to):
                 for allows, denies in self.targets(frozenset({name})):
                     yield z3.And(matches, *before, self.allowed(allows, denies))
+            yield from (z3.And(matches, *before, way) for way in self.hedges(rule, names, invariant))
             before.append(z3.Not(matches))
+
+    def hedges(self, rule: RouteRule, alone: set[str], invariant: Invariant) -> Iterable[Any]:
+        """Who is reached only beside another: one that flow allows too, for a task that is hedged."""
+        beside = {*rule.prefer, *(rule.overflow.to if rule.overflow else ())}
+        hedged = z3.Not(self.plain(TaskIn(frozenset({"image", "embed", "speak"}))))
+        for name in set(rule.hedge.to if rule.hedge else ()) - alone - self.document.reached(invariant.to):
+            for other in beside:
+                both = [self.allowed(*next(iter(self.targets(frozenset({one}))))) for one in (name, other)]
+                yield z3.And(hedged, *both)
 
 
 def within(number: Any, bounds: Range) -> Any:
