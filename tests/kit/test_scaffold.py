@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ringfence.errors import InvalidRequest, PluginError
-from ringfence.scaffold import KINDS, Kind, make_provider, rendered
+from ringfence.scaffold import KINDS, Kind, make_plugin, rendered
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -32,20 +32,20 @@ def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedP
 
 @pytest.fixture(params=KINDS)
 def made(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A new provider of each kind."""
+    """A new plugin of each kind."""
     kind: Kind = request.param
     target = tmp_path / "ringfence-my-bird"
-    make_provider("my_bird", kind, target)
+    make_plugin("my_bird", kind, target)
     return target
 
 
 @pytest.fixture(scope="module")
 def types(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What mypy keeps of one provider for the next."""
+    """What mypy keeps of one plugin for the next."""
     return str(tmp_path_factory.mktemp("types"))
 
 
-def test_a_new_provider_is_clean_to_a_stranger(made: Path, types: str) -> None:
+def test_a_new_plugin_is_clean_to_a_stranger(made: Path, types: str) -> None:
     linted = run("ruff", "check", "--isolated", "--select", "E,F,W,I,UP,B,C4,SIM,RUF", "--line-length", "120", cwd=made)
     assert linted.returncode == 0, linted.stdout
     formatted = run("ruff", "format", "--isolated", "--check", "--line-length", "120", ".", cwd=made)
@@ -82,20 +82,26 @@ def test_the_example_is_what_the_scaffold_writes() -> None:
 )
 def test_a_name_that_is_no_name_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest):
-        make_provider(name, "http", tmp_path / "new")
+        make_plugin(name, "http", tmp_path / "new")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_name_that_is_installed_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidRequest, match="is installed"):
-        make_provider("mlx", "local", tmp_path / "new")
+@pytest.mark.parametrize(("name", "kind"), [("mlx", "local"), ("email", "detector")])
+def test_a_name_that_is_installed_is_refused(name: str, kind: Kind, tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match=f"'{name}' is installed"):
+        make_plugin(name, kind, tmp_path / "new")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "kind"), [("email", "local"), ("mlx", "detector")])
+def test_a_provider_and_a_detector_may_have_one_name(name: str, kind: Kind, tmp_path: Path) -> None:
+    assert make_plugin(name, kind, tmp_path / "new")
 
 
 def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
     target = tmp_path / "new"
     target.mkdir()
-    assert all(path.is_file() for path in make_provider("bird", "local", target))
+    assert all(path.is_file() for path in make_plugin("bird", "local", target))
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
@@ -112,7 +118,7 @@ def test_what_is_there_is_left_alone(thing: str, tmp_path: Path) -> None:
             target.symlink_to(tmp_path / "nowhere")
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(InvalidRequest, match="no empty folder"):
-        make_provider("bird", "http", target)
+        make_plugin("bird", "http", target)
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -126,7 +132,7 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(Path, "write_text", fail_late)
     with pytest.raises(PluginError, match="no space left on device"):
-        make_provider("bird", "http", tmp_path / "new")
+        make_plugin("bird", "http", tmp_path / "new")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -139,6 +145,8 @@ def test_the_command_says_what_it_wrote(tmp_path: Path) -> None:
     plain = run("ringfence", "plugin", "new", "finch", cwd=tmp_path)
     assert plain.stdout == "ringfence-finch\n"
     assert "ringfence plugin test" in plain.stderr
+    detector = run("ringfence", "plugin", "new", "finch", "--kind", "detector", cwd=tmp_path)
+    assert detector.stdout == "ringfence-detector-finch\n"
 
 
 def test_a_wrong_name_is_wrong_usage(tmp_path: Path) -> None:
@@ -150,17 +158,39 @@ def test_a_wrong_name_is_wrong_usage(tmp_path: Path) -> None:
 def test_a_new_provider_keeps_every_rule_and_one_that_it_breaks_is_shown(tmp_path: Path) -> None:
     """The other kind is followed from its making to its test in the README, and both in the guide."""
     target = tmp_path / "new"
-    make_provider("my_bird", "local", target)
+    make_plugin("my_bird", "local", target)
     planning = target / "src" / "ringfence_my_bird" / "planning.py"
     planning.write_text(planning.read_text().replace("if request.tools:", "if False:"))
     done = run("ringfence", "plugin", "test", str(target), cwd=tmp_path, PYTHONPATH=str(target / "src"))
     assert done.returncode == 1, done.stderr
     assert "test_a_tool_is_sent_whole: tools is not declared, and plan() accepted it" in done.stderr
-    assert "failed" in done.stdout
+    groups = {line.split()[0]: line.split()[1:4] for line in done.stdout.splitlines()}
+    assert groups["tools"][0] == "failed"
+    assert groups["lifecycle"][0] == "passed"
+    assert f"try: python -m pytest {target} -k " in done.stderr
     summary = re.search(r"cases of (\d+) rules: (.+)", done.stderr)
     assert summary
     assert int(summary[1]) > 35
     assert summary[2] == "3 rules are broken"  # those about tools
+
+
+def test_a_new_detector_keeps_every_rule_and_one_that_it_breaks_is_shown(tmp_path: Path) -> None:
+    target = tmp_path / "ringfence-detector-member"
+    make_plugin("member", "detector", target)
+    source = {"PYTHONPATH": str(target / "src")}
+    done = run("ringfence", "plugin", "test", str(target), "--json", cwd=tmp_path, **source)
+    assert (done.returncode, done.stderr) == (0, "")
+    told = json.loads(done.stdout)
+    assert told["passed"] is True
+    assert {rule["detector"] for rule in told["rules"]} == {"member"}
+    assert {rule["group"] for rule in told["rules"]} == {"hits", "texts", "time", "secrecy"}
+    detector = target / "src" / "ringfence_detector_member" / "detector.py"
+    detector.write_text(detector.read_text().replace("[0-9]{6}", "[0-9]{4}"))
+    done = run("ringfence", "plugin", "test", str(target), cwd=tmp_path, **source)
+    assert done.returncode == 1
+    assert "hits: All that the author says is in a text is found" in done.stderr
+    assert "test_what_its_author_says_is_found: text 1 of finds: it finds []" in done.stderr
+    assert done.stderr.endswith("2 rules are broken\n")
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
-"""`ringfence plugin`: a new provider that works from the start, and the conformance kit for one that is written."""
+"""`ringfence plugin`: a new provider or detector that works from the start, and the kit for one that is written."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,44 +11,40 @@ from ringfence.cli import failure, terminal
 from ringfence.cli.options import json_option
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.table import Table
-
     from ringfence.scaffold import Kind
-    from ringfence.testing.kit.report import Line
-    from ringfence.testing.kit.running import Rule
-
-_STYLES = {"passed": "green", "failed": "red", "expected failure": "yellow", "skipped": "red"}
 
 
 @click.group()
 def plugin() -> None:
-    """Write a provider plugin, and test it."""
+    """Write a provider or a detector, and test it."""
 
 
 @plugin.command()
 @click.argument("name")
 @click.option(
     "--kind",
-    type=click.Choice(["http", "local"]),
+    type=click.Choice(["http", "local", "detector"]),
     default="http",
     show_default=True,
-    help="Whether it asks a service over the network, or answers on this machine.",
+    help="A provider that asks a service, a provider that answers on this machine, or a detector.",
 )
 @click.option(
-    "--dir", "folder", type=click.Path(path_type=Path), metavar="PATH", help="Where. [default: ./ringfence-NAME]"
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Where. [default: ./ringfence-NAME; of a detector ./ringfence-detector-NAME]",
 )
 @json_option()
 def new(*, name: str, kind: Kind, folder: Path | None, as_json: bool) -> None:
-    """Writes a provider NAME that works and passes the conformance kit, to go on from.
+    """Writes a provider or detector NAME that works and passes the conformance kit, to go on from.
 
     The folder is written whole or not at all, and must not exist or be empty.
     """
-    from ringfence.scaffold import make_provider  # noqa: PLC0415  (help and completion write nothing)
+    from ringfence.scaffold import distribution, make_plugin  # noqa: PLC0415  (help and completion write nothing)
 
-    target = folder or Path(f"ringfence-{name.replace('_', '-')}")
-    made = make_provider(name, kind, target)
+    target = folder or Path(distribution(name, kind))
+    made = make_plugin(name, kind, target)
     if as_json:
         paths = [path.relative_to(target).as_posix() for path in made]
         terminal.write_json({"name": name, "kind": kind, "path": str(target), "files": paths}, indent=2)
@@ -64,22 +60,25 @@ def new(*, name: str, kind: Kind, folder: Path | None, as_json: bool) -> None:
 @click.argument("target", required=False, metavar="[NAME|PATH]")
 @json_option()
 def test(*, target: str | None, as_json: bool) -> None:
-    """Runs the conformance kit, and shows what became of each rule.
+    """Runs the conformance kit, and shows which groups of rules are kept, and each rule that is broken.
 
-    PATH is a provider's folder or a test module; left out, it is this folder. NAME is an installed provider that needs
-    no network. Exit 0 if every rule is kept, 1 if one is broken, 2 if there is nothing to test.
+    PATH is a plugin's folder or a test module; left out, it is this folder. NAME is an installed provider that needs no
+    network, or an installed detector. Exit 0 if every rule is kept, 1 if one is broken, 2 if there is nothing to test.
     """
     try:
         from ringfence.testing.kit.running import by_rule, run_kit  # noqa: PLC0415  (brings pytest)
     except ModuleNotFoundError as error:
         raise _missing(error) from None
-    lines = run_kit(target)
-    rules = by_rule(lines)
+    from ringfence.cli import plugin_rules  # noqa: PLC0415
+
+    with plugin_rules.progress() as progress:
+        rules = by_rule(run_kit(target, progress))
     if as_json:
-        terminal.write_json({"passed": all(rule.kept for rule in rules), "rules": _documents(rules)}, indent=2)
+        kept = all(rule.kept for rule in rules)
+        terminal.write_json({"passed": kept, "rules": plugin_rules.documents(rules)}, indent=2)
     else:
-        terminal.write_table(_table(rules))
-        _say_the_end(rules, lines)
+        terminal.write_table(plugin_rules.table(rules))
+        plugin_rules.say_the_end(rules, target)
     click.get_current_context().exit(failure.DONE if all(rule.kept for rule in rules) else failure.REFUSED)
 
 
@@ -90,54 +89,6 @@ def _missing(error: ModuleNotFoundError) -> Exception:
     if (error.name or "").partition(".")[0] not in {"pytest", "_pytest", "httpx2"}:
         return error
     return Unavailable("the conformance kit needs pytest", reason="no_package", way_out="pip install 'ringfence[kit]'")
-
-
-def _documents(rules: Sequence[Rule]) -> list[dict[str, Any]]:
-    return [
-        {
-            "suite": rule.suite,
-            "provider": rule.provider,
-            "rule": rule.name,
-            "says": rule.says,
-            "result": rule.result,
-            "cases": [{"case": one["case"], "result": one["result"], "detail": one["detail"]} for one in rule.lines],
-        }
-        for rule in rules
-    ]
-
-
-def _table(rules: Sequence[Rule]) -> Table:
-    from rich.table import Table  # noqa: PLC0415  (45 ms, and only a table needs it)
-    from rich.text import Text  # noqa: PLC0415
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    several = len({rule.suite for rule in rules}) > 1
-    if several:
-        table.add_column("suite", no_wrap=True)
-    table.add_column("result", no_wrap=True)
-    table.add_column("cases", justify="right", no_wrap=True)
-    table.add_column("rule", overflow="fold")
-    for rule in rules:
-        passed = sum(line["result"] == "passed" for line in rule.lines)
-        row = [
-            Text(rule.result, style=_STYLES[rule.result]),
-            Text(f"{passed}/{len(rule.lines)}"),
-            Text(rule.says),
-        ]
-        table.add_row(*([Text(rule.suite), *row] if several else row))
-    return table
-
-
-def _say_the_end(rules: Sequence[Rule], lines: Sequence[Line]) -> None:
-    for rule in rules:
-        for line in rule.lines:
-            if line["result"] != "passed":
-                case = f"[{line['case']}]" if line["case"] else ""
-                style = _STYLES[line["result"]]
-                terminal.say(f"{line['rule']}{case}: {terminal.harmless(line['detail'])}", fg=style)
-    broken = sum(not rule.kept for rule in rules)
-    cases = f"{len(lines)} cases of {len(rules)} rules"
-    terminal.say(f"{cases}: {f'{broken} rules are broken' if broken else 'every rule is kept'}", bold=True)
 
 
 __all__ = ["plugin"]

@@ -31,7 +31,7 @@ COMMANDS = {
     "budget": Lazy("ringfence.cli.budget:budget", "What was spent of the budgets of a policy."),
     "audit": Lazy("ringfence.cli.audit:audit", "The record of every request: list, verify, export."),
     "report": Lazy("ringfence.cli.report:report", "What went where this week, here and as one HTML page."),
-    "plugin": Lazy("ringfence.cli.plugin:plugin", "Write a provider plugin, and run the conformance kit on it."),
+    "plugin": Lazy("ringfence.cli.plugin:plugin", "Write a provider or detector, and run the conformance kit on it."),
     "completion": Lazy("ringfence.cli.completion:completion", "The shell's completion script for this command."),
 }
 

@@ -1,4 +1,4 @@
-"""A new provider distribution, written whole or not at all."""
+"""A new plugin distribution, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
@@ -14,7 +15,7 @@ from typing import Literal, TypeAlias, get_args
 
 from ringfence.errors import InvalidRequest, PluginError
 
-Kind: TypeAlias = Literal["http", "local"]
+Kind: TypeAlias = Literal["http", "local", "detector"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _NAME = re.compile(r"[a-z](?:_?[a-z0-9])*")
@@ -23,31 +24,53 @@ _SUFFIX = ".txt"
 """What every template ends with, so that no tool takes one for a source."""
 
 
-def check_name(name: str) -> None:
-    """Does nothing for a name that a new provider may have.
+def check_name(name: str, kind: Kind) -> None:
+    """Does nothing for a name that a new provider or detector may have.
 
     Raises:
-        InvalidRequest: it is no lower-case identifier, or an installed provider has it.
+        InvalidRequest: it is no lower-case identifier, or an installed plugin of its sort has it.
     """
+    what = sort_of(kind)
     if not _NAME.fullmatch(name) or len(name) > _MAX_NAME or keyword.iskeyword(name):
         raise InvalidRequest(
-            "a provider's name is a lower-case word of at most 40 letters, digits and single '_', such as: parrot",
+            f"a {what}'s name is a lower-case word of at most 40 letters, digits and single '_', such as: parrot",
             way_out="choose another name",
         )
+    if name in _installed(kind):
+        raise InvalidRequest(f"a {what} '{name}' is installed", way_out="choose another name")
+
+
+def sort_of(kind: Kind) -> Literal["provider", "detector"]:
+    """What a kind of plugin is."""
+    return "detector" if kind == "detector" else "provider"
+
+
+def _installed(kind: Kind) -> AbstractSet[str]:
+    """The names that are taken."""
+    if kind == "detector":
+        from importlib.metadata import entry_points  # noqa: PLC0415  (tens of ms)
+
+        from ringfence.privacy.detection import ENTRY_POINT_GROUP  # noqa: PLC0415
+
+        return {entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)}
     from ringfence import registry  # noqa: PLC0415  (scans what is installed)
 
-    taken = {plugin.name for plugin in registry.installed()} | set(registry.duplicates())
-    if name in taken:
-        raise InvalidRequest(f"a provider '{name}' is installed", way_out="choose another name")
+    return {plugin.name for plugin in registry.installed()} | set(registry.duplicates())
+
+
+def distribution(name: str, kind: Kind) -> str:
+    """The name of the distribution of a new plugin."""
+    return f"ringfence-{'detector-' if kind == 'detector' else ''}{name.replace('_', '-')}"
 
 
 def rendered(name: str, kind: Kind) -> Mapping[PurePosixPath, str]:
-    """The files of a new provider, by their path in it."""
+    """The files of a new plugin, by their path in it."""
+    whole = distribution(name, kind)
     words = {
         "name": name,
-        "class": f"{''.join(word.capitalize() for word in name.split('_'))}Provider",
-        "package": f"ringfence_{name}",
-        "distribution": f"ringfence-{name.replace('_', '-')}",
+        "class": f"{''.join(word.capitalize() for word in name.split('_'))}{sort_of(kind).capitalize()}",
+        "package": whole.replace("-", "_"),
+        "distribution": whole,
         "host": name.replace("_", "-"),
         "variable": name.upper(),
     }
@@ -76,8 +99,8 @@ def _filled(text: str, words: Mapping[str, str]) -> str:
     return text
 
 
-def make_provider(name: str, kind: Kind, target: Path) -> tuple[Path, ...]:
-    """Writes a new provider into `target`, a folder that does not exist or is empty; the paths of its files.
+def make_plugin(name: str, kind: Kind, target: Path) -> tuple[Path, ...]:
+    """Writes a new plugin into `target`, a folder that does not exist or is empty; the paths of its files.
 
     INVARIANT: the folder is there whole, or is as it was before.
 
@@ -85,7 +108,7 @@ def make_provider(name: str, kind: Kind, target: Path) -> tuple[Path, ...]:
         InvalidRequest: the name cannot be taken, or the folder holds something.
         PluginError: the system refused to write.
     """
-    check_name(name)
+    check_name(name, kind)
     contents = rendered(name, kind)
     try:
         if target.is_symlink() or target.is_file() or (target.is_dir() and any(target.iterdir())):
@@ -115,4 +138,4 @@ def _write(contents: Mapping[PurePosixPath, str], target: Path) -> None:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-__all__ = ["KINDS", "Kind", "check_name", "make_provider", "rendered"]
+__all__ = ["KINDS", "Kind", "check_name", "distribution", "make_plugin", "rendered", "sort_of"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ringfence.testing.forbid import forbid_real_requests
-    from ringfence.testing.kit import ProviderConformance
+    from ringfence.testing.kit import DetectorConformance, ProviderConformance
     from ringfence.testing.partners import PartnerServer
     from ringfence.testing.replay import recording, replaying
     from ringfence.testing.scenes import Backend, Scene, Seen
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Backend": "scenes",
+    "DetectorConformance": "kit",
     "PartnerServer": "partners",
     "ProviderConformance": "kit",
     "Scene": "scenes",
@@ -42,6 +43,7 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "Backend",
+    "DetectorConformance",
     "PartnerServer",
     "ProviderConformance",
     "Scene",

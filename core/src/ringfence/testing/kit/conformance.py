@@ -15,7 +15,7 @@ from ringfence.testing.kit.rules.secrecy import SecrecyRules
 from ringfence.testing.kit.rules.settings import SettingRules
 from ringfence.testing.kit.rules.surroundings import SurroundingRules
 from ringfence.testing.kit.rules.tools import ToolRules
-from ringfence.testing.kit.sealed import check
+from ringfence.testing.kit.sealed import check, rules_of
 
 
 # pytest runs the tests of the last base first.
@@ -63,8 +63,7 @@ class ProviderConformance(
 
 def rules() -> dict[str, str]:
     """Every rule of the kit by the name of its test: what holds, in a sentence."""
-    found = {name: getattr(ProviderConformance, name) for name in dir(ProviderConformance) if name.startswith("test_")}
-    return {name: (rule.__doc__ or "").strip().partition("\n")[0] for name, rule in found.items()}
+    return rules_of(ProviderConformance)
 
 
 def network_rules() -> frozenset[str]:

@@ -4,23 +4,42 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
-from typing import Literal, TypeAlias, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
 
 import pytest
 
-from ringfence.testing.kit.conformance import ProviderConformance, rules
+from ringfence.testing.kit.conformance import ProviderConformance
+from ringfence.testing.kit.detector import DetectorConformance
+from ringfence.testing.kit.sealed import group_of, rules_of
 
 VARIABLE = "RINGFENCE_KIT_REPORT"
+PROGRESS_VARIABLE = "RINGFENCE_KIT_PROGRESS"
+"""Names the file descriptor to which each case that is done writes a line: how many are, of how many."""
 
 Came: TypeAlias = Literal["passed", "failed", "expected failure", "skipped"]
 
 
+Plugin: TypeAlias = Literal["provider", "detector"]
+_KITS: dict[Plugin, type[ProviderConformance | DetectorConformance]] = {
+    "provider": ProviderConformance,
+    "detector": DetectorConformance,
+}
+
+
 class Line(TypedDict):
-    """What became of one case of one rule. `detail` is what the rule said, or why a failure was expected."""
+    """What became of one case of one rule. `detail` is what the rule said, or why a failure was expected.
+
+    `name` is that of the provider or the kind of the detector; `group` says in a word what the rule is
+    about, and `about` in a sentence.
+    """
 
     suite: str
-    provider: str
+    plugin: Plugin
+    name: str
+    group: str
+    about: str
     rule: str
     case: str
     says: str
@@ -31,27 +50,19 @@ class Line(TypedDict):
 class Report:
     """Collects the lines of one run."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, progress: int | None = None) -> None:
         self._path = path
+        self._progress = progress
+        self._done = 0
         self._lines: dict[str, Line] = {}
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Notes the rules among what was collected."""
-        known = rules()
         for item in items:
-            if not isinstance(item, pytest.Function) or item.originalname not in known:
-                continue
-            if not (isinstance(item.cls, type) and issubclass(item.cls, ProviderConformance)):
-                continue
-            self._lines[item.nodeid] = Line(
-                suite=item.cls.__name__,
-                provider=item.cls.provider.manifest.name,
-                rule=item.originalname,
-                case=item.name.removeprefix(item.originalname).strip("[]"),
-                says=known[item.originalname],
-                result="skipped",
-                detail="it did not run",
-            )
+            line = _line(item) if isinstance(item, pytest.Function) else None
+            if line is not None:
+                self._lines[item.nodeid] = line
+        self._tell()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Notes what became of one."""
@@ -64,9 +75,43 @@ class Report:
         elif report.failed or line["result"] != "failed":
             line["result"], line["detail"] = report.outcome, _detail(report)
 
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        """Tells that one more is done."""
+        if nodeid in self._lines:
+            self._done += 1
+            self._tell()
+
+    def _tell(self) -> None:
+        """Writes how far this is, where somebody reads it."""
+        if self._progress is not None:
+            with suppress(OSError):
+                os.write(self._progress, f"{self._done} {len(self._lines)}\n".encode())
+
     def pytest_sessionfinish(self) -> None:
         """Writes."""
         self._path.write_text(json.dumps(list(self._lines.values())), encoding="utf-8")
+
+
+def _line(item: pytest.Function) -> Line | None:
+    """The line of a rule before it ran; `None` for a test of the author's own."""
+    cls: Any = item.cls
+    plugin = next((plugin for plugin, kit in _KITS.items() if isinstance(cls, type) and issubclass(cls, kit)), None)
+    says = None if plugin is None else rules_of(_KITS[plugin]).get(item.originalname)
+    if plugin is None or says is None:
+        return None
+    group, about = group_of(item.originalname, _KITS[plugin])
+    return Line(
+        suite=cls.__name__,
+        plugin=plugin,
+        name=cls.provider.manifest.name if plugin == "provider" else cls.kind,
+        group=group,
+        about=about,
+        rule=item.originalname,
+        case=item.name.removeprefix(item.originalname).removeprefix("[").removesuffix("]"),
+        says=says,
+        result="skipped",
+        detail="it did not run",
+    )
 
 
 def _detail(report: pytest.TestReport) -> str:
@@ -81,7 +126,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Begins to collect, where a file is named."""
     path = os.environ.get(VARIABLE)
     if path:
-        config.pluginmanager.register(Report(Path(path)), "ringfence-kit-report")
+        progress = os.environ.get(PROGRESS_VARIABLE)
+        report = Report(Path(path), int(progress) if progress else None)
+        config.pluginmanager.register(report, "ringfence-kit-report")
 
 
-__all__ = ["VARIABLE", "Came", "Line", "Report"]
+__all__ = ["PROGRESS_VARIABLE", "VARIABLE", "Came", "Line", "Plugin", "Report"]

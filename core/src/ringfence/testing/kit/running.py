@@ -7,22 +7,36 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
 from ringfence.errors import InvalidRequest, PluginBroken
-from ringfence.testing.kit.report import VARIABLE, Came, Line
+from ringfence.testing.kit.report import PROGRESS_VARIABLE, VARIABLE, Came, Line, Plugin
 
 if TYPE_CHECKING:
     from ringfence.provider import Manifest
 
+Progress: TypeAlias = Callable[[int, int], None]
+
 _TAIL = 12
 _NOTHING_COLLECTED = int(pytest.ExitCode.NO_TESTS_COLLECTED)
 _RAN = {int(pytest.ExitCode.OK), int(pytest.ExitCode.TESTS_FAILED), _NOTHING_COLLECTED}
+
+_DETECTOR_MODULE = """\
+from importlib.metadata import entry_points
+
+from ringfence.privacy.detection import ENTRY_POINT_GROUP
+from ringfence.testing.kit import DetectorConformance
+
+for number, entry in enumerate(entry_points(group=ENTRY_POINT_GROUP, name={kind!r}), start=1):
+    name = f"TestConformance{{number if number > 1 else ''}}"
+    body = {{"__module__": __name__, "detector": entry.load(), "kind": {kind!r}}}
+    globals()[name] = type(DetectorConformance)(name, (DetectorConformance,), body)
+"""
 
 _MODULE = """\
 from ringfence import registry
@@ -37,10 +51,13 @@ class TestConformance(ProviderConformance):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """What became of one rule for one provider, over all its cases."""
+    """What became of one rule for the provider or detector `of`, over all its cases."""
 
     suite: str
-    provider: str
+    plugin: Plugin
+    of: str
+    group: str
+    about: str
     name: str
     says: str
     lines: tuple[Line, ...]
@@ -59,19 +76,29 @@ class Rule:
 
 
 def by_rule(lines: Iterable[Line]) -> tuple[Rule, ...]:
-    """The rules in the order in which they ran, those that are broken last, where one looks."""
+    """The rules in the order in which they ran."""
     found: dict[tuple[str, str], list[Line]] = {}
     for line in lines:
         found.setdefault((line["suite"], line["rule"]), []).append(line)
-    rules = [
-        Rule(suite=suite, provider=cases[0]["provider"], name=name, says=cases[0]["says"], lines=tuple(cases))
+    return tuple(
+        Rule(
+            suite=suite,
+            plugin=cases[0]["plugin"],
+            of=cases[0]["name"],
+            group=cases[0]["group"],
+            about=cases[0]["about"],
+            name=name,
+            says=cases[0]["says"],
+            lines=tuple(cases),
+        )
         for (suite, name), cases in found.items()
-    ]
-    return tuple(sorted(rules, key=lambda rule: not rule.kept))
+    )
 
 
-def run_kit(target: str | None) -> Sequence[Line]:
-    """What became of each case: of the conformance classes in the tests at `target`, or of an installed provider.
+def run_kit(target: str | None, progress: Progress = lambda done, of: None) -> Sequence[Line]:  # noqa: ARG005
+    """What became of each case: of the conformance classes in the tests at `target`, or of an installed plugin.
+
+    `progress` is told how many cases are done, and of how many.
 
     Raises:
         InvalidRequest: there is nothing to test.
@@ -80,15 +107,16 @@ def run_kit(target: str | None) -> Sequence[Line]:
     with tempfile.TemporaryDirectory(prefix="ringfence-kit-") as folder:
         tests = _tests(target, Path(folder))
         report = Path(folder) / "report.json"
-        done = _pytest(tests, report)
+        done = _pytest(tests, report, progress)
         lines: list[Line] = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else []
     if done.returncode not in _RAN:
-        tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-_TAIL:])
+        tail = "\n".join(done.stdout.strip().splitlines()[-_TAIL:])
         raise PluginBroken(f"pytest cannot run {tests.name}:\n{tail}", way_out=f"python -m pytest {tests}")
     if not lines:
         raise InvalidRequest(
             f"there is no conformance class in {tests}",
-            way_out="a class on ringfence.testing.kit.ProviderConformance, as 'ringfence plugin new' writes it",
+            way_out="a class on ProviderConformance or DetectorConformance of ringfence.testing.kit, as "
+            "'ringfence plugin new' writes it",
         )
     return lines
 
@@ -106,17 +134,50 @@ def _tests(target: str | None, folder: Path) -> Path:
 
 
 def _module_for(name: str, folder: Path) -> Path:
-    """A test module for an installed provider, with the defaults of the kit."""
+    """A test module for an installed provider or detector, with the defaults of the kit."""
     from ringfence import registry  # noqa: PLC0415  (scans what is installed)
     from ringfence.errors import PluginNotInstalled  # noqa: PLC0415
 
-    try:
-        manifest = registry.manifest(name)
-    except PluginNotInstalled as error:
-        raise InvalidRequest(f"'{name}' is neither a path nor an installed provider", way_out=error.way_out) from None
     file = folder / "test_conformance.py"
-    file.write_text(_MODULE.format(name=name, model=_model(manifest)), encoding="utf-8")
+    kinds = _installed_kinds()
+    try:
+        text = _MODULE.format(name=name, model=_model(registry.manifest(name)))
+    except PluginNotInstalled:
+        if name not in kinds:
+            raise _neither(name, [*(plugin.name for plugin in registry.installed()), *kinds]) from None
+        _check_lock(name)
+        text = _DETECTOR_MODULE.format(kind=name)
+    file.write_text(text, encoding="utf-8")
     return file
+
+
+def _installed_kinds() -> list[str]:
+    from importlib.metadata import entry_points  # noqa: PLC0415  (tens of ms)
+
+    from ringfence.privacy.detection import ENTRY_POINT_GROUP  # noqa: PLC0415
+
+    return sorted({entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)})
+
+
+def _check_lock(kind: str) -> None:
+    from importlib.metadata import entry_points  # noqa: PLC0415
+
+    from ringfence.lock import find_lock  # noqa: PLC0415
+    from ringfence.privacy.detection import ENTRY_POINT_GROUP  # noqa: PLC0415
+
+    # INVARIANT: nothing of a plugin is imported before the lock has approved it.
+    for entry in entry_points(group=ENTRY_POINT_GROUP, name=kind):
+        find_lock().check(entry)
+
+
+def _neither(name: str, installed: Sequence[str]) -> InvalidRequest:
+    import difflib  # noqa: PLC0415  (only a typing error needs it)
+
+    near = difflib.get_close_matches(name[:100], installed, n=1)
+    return InvalidRequest(
+        f"'{name}' is neither a path nor an installed provider or detector",
+        way_out=f"ringfence plugin test {near[0]}" if near else "name a folder with tests, or what is installed",
+    )
 
 
 def _model(manifest: Manifest) -> str:
@@ -133,16 +194,28 @@ def _model(manifest: Manifest) -> str:
     return manifest.default_model
 
 
-def _pytest(tests: Path, report: Path) -> subprocess.CompletedProcess[str]:
+def _pytest(tests: Path, report: Path, progress: Progress) -> subprocess.CompletedProcess[str]:
     options = ["-q", "--tb=short", "-p", "ringfence.testing.kit.report", "-p", "no:cacheprovider"]
-    return subprocess.run(  # noqa: S603  (this interpreter; the path is the author's own)
-        [sys.executable, "-m", "pytest", *options, str(tests)],
-        env={**os.environ, VARIABLE: str(report)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-m", "pytest", *options, str(tests)]
+    said = report.with_suffix(".txt")
+    reading, writing = os.pipe()
+    with os.fdopen(reading, encoding="utf-8") as lines, said.open("wb") as out:
+        try:
+            process = subprocess.Popen(  # noqa: S603  (this interpreter; the path is the author's own)
+                command,
+                env={**os.environ, VARIABLE: str(report), PROGRESS_VARIABLE: str(writing)},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                pass_fds=(writing,),
+            )
+        finally:
+            os.close(writing)
+        with process:
+            for line in lines:
+                done, of = map(int, line.split())
+                progress(done, of)
+    return subprocess.CompletedProcess(command, process.returncode, said.read_text(errors="replace"), "")
 
 
-__all__ = ["Rule", "by_rule", "run_kit"]
+__all__ = ["Progress", "Rule", "by_rule", "run_kit"]

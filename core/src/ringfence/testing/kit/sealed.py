@@ -23,7 +23,12 @@ HOOKS = frozenset(
         "recipient_fields",
     }
 )
-"""What a conformance class may define beside tests of its own."""
+"""What a conformance class of a provider may define beside tests of its own."""
+
+DETECTOR_HOOKS = frozenset({"detector", "kind", "finds", "passes_over", "xfail"})
+"""The same of a detector."""
+
+_HOOKS = HOOKS | DETECTOR_HOOKS
 
 # What Python and pytest set on every class.
 _ORDINARY = frozenset({"__module__", "__qualname__", "__doc__", "__annotations__", "__firstlineno__", "__classcell__"})
@@ -38,7 +43,7 @@ class Sealed(type):
 
     def __setattr__(cls, name: str, value: object) -> None:
         """Refuses what would change a rule; pytest's own marks of the whole class among it."""
-        if name == "pytestmark" or (name not in HOOKS and is_rule(name, cls)):
+        if name == "pytestmark" or (name not in _HOOKS and is_rule(name, cls)):
             raise TypeError(f"{cls.__name__}.{name} cannot be changed: {_WAY_OUT}")
         super().__setattr__(name, value)
 
@@ -46,12 +51,25 @@ class Sealed(type):
 def is_rule(name: str, cls: type) -> bool:
     """Whether `name` is a test of the kit, or what its tests stand on."""
     base = _kit(cls)
-    return base is not None and not name.startswith("__") and hasattr(base, name) and name not in HOOKS
+    return base is not None and not name.startswith("__") and hasattr(base, name) and name not in _HOOKS
 
 
 def _kit(cls: type) -> type | None:
     """The kit's own class among the ancestors of `cls`."""
     return next((one for one in cls.__mro__[1:] if one.__dict__.get("_kit_is_the_base") is True), None)
+
+
+def rules_of(kit: type) -> dict[str, str]:
+    """Every rule of a kit by the name of its test: what holds, in a sentence."""
+    found = {name: getattr(kit, name) for name in dir(kit) if name.startswith("test_")}
+    return {name: (rule.__doc__ or "").strip().partition("\n")[0] for name, rule in found.items()}
+
+
+def group_of(name: str, kit: type) -> tuple[str, str]:
+    """What a rule is about: in a word, the module that it stands in, and in a sentence, that of its class."""
+    owner = next(one for one in kit.__mro__ if name in one.__dict__)
+    word = owner.__module__.rpartition(".")[2].removeprefix("detector_")
+    return word, (owner.__doc__ or "").strip().partition("\n")[0]
 
 
 def check(cls: type, base: type) -> None:
@@ -60,7 +78,7 @@ def check(cls: type, base: type) -> None:
     Raises:
         TypeError: it changes a rule, skips, or expects failures that it does not explain.
     """
-    for name in sorted(set(dir(base)) - HOOKS - _ORDINARY):
+    for name in sorted(set(dir(base)) - _HOOKS - _ORDINARY):
         if name.startswith("__") and name != "__test__":
             continue
         owner = next(one for one in cls.__mro__ if name in one.__dict__)
@@ -83,4 +101,4 @@ def _check_expected(cls: type, expected: object) -> None:
             raise TypeError(f"{cls.__name__}.xfail gives no reason for {name}")
 
 
-__all__ = ["HOOKS", "Sealed", "check", "is_rule"]
+__all__ = ["DETECTOR_HOOKS", "HOOKS", "Sealed", "check", "group_of", "is_rule", "rules_of"]
