@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote, urlsplit
@@ -11,10 +12,20 @@ from urllib.parse import quote, urlsplit
 from providers.house.tests.client.support import PROMPT
 
 
-class Recorder:
-    """Passes connections on to the server at `url`. `sent` is all that came from the client."""
+def _as_it_is(data: bytes) -> bytes:
+    return data
 
-    def __init__(self, url: str) -> None:
+
+class Recorder:
+    """Passes connections on to the server at `url`. `sent` is all that came from the client.
+
+    `out` changes what goes to the server, piece by piece as it comes, and `back` what comes from there.
+    """
+
+    def __init__(
+        self, url: str, *, out: Callable[[bytes], bytes] = _as_it_is, back: Callable[[bytes], bytes] = _as_it_is
+    ) -> None:
+        self._out, self._back = out, back
         self._port = urlsplit(url).port
         self._connections: set[asyncio.Task[None]] = set()
         self.sent = bytearray()
@@ -47,15 +58,20 @@ class Recorder:
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection("127.0.0.1", self._port)
-        ways = [self._pass_on(reader, back, self.sent), self._pass_on(there, writer, bytearray())]
+        ways = [self._pass_on(reader, back, self._sending), self._pass_on(there, writer, self._back)]
         self._connections.update(map(asyncio.ensure_future, ways))
 
+    def _sending(self, data: bytes) -> bytes:
+        self.sent += data
+        return self._out(data)
+
     @staticmethod
-    async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kept: bytearray) -> None:
+    async def _pass_on(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, change: Callable[[bytes], bytes]
+    ) -> None:
         try:
             while data := await reader.read(65_536):
-                kept += data
-                writer.write(data)
+                writer.write(change(data))
                 await writer.drain()
         except OSError:
             pass
