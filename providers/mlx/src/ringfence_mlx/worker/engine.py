@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
 
 from ringfence_mlx.worker.answer import Answer
+from ringfence_mlx.worker.batch import Batch
 from ringfence_mlx.worker.cache import PrefixCache
 from ringfence_mlx.worker.guard import Guarded
 from ringfence_mlx.worker.job import Job, JobFault
 from ringfence_mlx.worker.loader import LoadedModel
 from ringfence_mlx.worker.places import describe
-from ringfence_mlx.worker.prefill import PrefillSizer
 from ringfence_mlx.worker.prepare import prepare
 from ringfence_mlx.worker.prompt import render_prompt
 from ringfence_mlx.worker.sampling import Processor, make_processors, make_sampler
-from ringfence_mlx.worker.vendor import new_batch_generator
 
 _FAIR_WAIT_S = 10.0
 """After this long at the head of the queue a job of another adapter stops the current one from taking more."""
@@ -48,11 +47,17 @@ class Limits:
     prefix_cache_bytes: int
     kv_bytes_per_token: int
     batch: int = 16
-    prefill_batch: int = 4
+
+
+class _Abandoned(Exception):
+    """Nobody wants what the step was reading."""
 
 
 class Engine:
-    """Answers jobs. `emit` takes the frames of one step; `pulse` is called at every sign of life."""
+    """Answers jobs. `emit` takes the frames of one step; `pulse` is called at every sign of life.
+
+    `cancelled` tells, in the middle of a step, whose cancelling has come since it began.
+    """
 
     def __init__(
         self,
@@ -61,21 +66,20 @@ class Engine:
         *,
         emit: Callable[[Iterable[dict[str, Any]]], None],
         pulse: Callable[[], None] = lambda: None,
+        cancelled: Callable[[], Collection[int]] = tuple,
     ) -> None:
         self._loaded = loaded
         self._limits = limits
         self._emit = emit
         self._pulse = pulse
+        self._cancelled = cancelled
         self._waiting: deque[Answer] = deque()
         self._running: dict[int, Answer] = {}
         self._adapters: Any = None
         self._adapter: str | None = None
-        self._sizer = PrefillSizer()
-        self._left_tokens = 0
-        """How long the longest prompt under way still is."""
         self._prefixes = PrefixCache(limits.prefix_cache_bytes)
         self._failures = 0
-        self._generator = self._new_generator()
+        self._batch = Batch(loaded.model, end_tokens=loaded.end_tokens, size=limits.batch, between=self._between_parts)
 
     @property
     def busy(self) -> bool:
@@ -90,7 +94,7 @@ class Engine:
             "waiting": len(self._waiting),
             "prefix_cache_bytes": self._prefixes.nbytes,
             "active_bytes": int(mx.get_active_memory()),
-            "prefill_step_tokens": self._sizer.tokens,
+            "prefill_step_tokens": self._batch.step_tokens,
         }
 
     def warm_up(self) -> None:
@@ -104,16 +108,15 @@ class Engine:
             self._probe()
             if time.monotonic() - began < _COLD_LIMIT_S:
                 # The first run paid for what is set up on first use: its times would make the first prompt slow.
-                self._sizer = PrefillSizer()
+                self._batch.forget_speed()
                 self._probe()
         except Exception as error:  # noqa: BLE001  (a model may fail in any way; the app needs a typed answer)
             raise JobFault("no_model", f"the model cannot make a token ({describe(error)})") from None
         mx.clear_cache()
 
     def _probe(self) -> None:
-        probe = [[index % self._loaded.vocabulary for index in range(1, _WARM_TOKENS + 2)]]
-        self._generator.insert(probe, max_tokens=[2])
-        while not any(response.finish_reason for response in self._step_generator()):
+        self._batch.insert([index % self._loaded.vocabulary for index in range(1, _WARM_TOKENS + 2)], limit_tokens=2)
+        while not any(response.finish_reason for response in self._batch.step()):
             self._pulse()
 
     def submit(self, job: Job) -> None:
@@ -139,7 +142,7 @@ class Engine:
         self._waiting = deque(answer for answer in self._waiting if answer.job.id != number)
         for uid, answer in list(self._running.items()):
             if answer.job.id == number:
-                self._generator.remove([uid])
+                self._batch.remove(uid)
                 self._forget(uid)
 
     def step(self) -> None:
@@ -147,30 +150,33 @@ class Engine:
         self._pulse()
         self._admit()
         try:
-            responses = self._step_generator()
+            responses = self._batch.step()
+        except _Abandoned:
+            self._start_afresh()
+            return
         except Exception as error:  # noqa: BLE001  (whatever it is, every caller in the batch must learn of it)
             self._fail_batch(describe(error))
             return
         self._failures = 0
         frames: list[dict[str, Any]] = []
+        over: list[tuple[Answer, Any]] = []
         for response in responses:
-            frames += self._advance(response)
+            if (answer := self._running.get(response.uid)) is not None:
+                made, ended = _advance(answer, response)
+                frames += made
+                over += [(answer, response)] if ended else []
         if frames:
             self._emit(frames)
+        # After the callers have their ends: to keep a prefix waits for the step that has begun meanwhile.
+        for answer, response in over:
+            self._take_out(answer, response)
 
-    def _step_generator(self) -> list[Any]:
-        generator = self._generator
-        sequences = min(self._limits.prefill_batch, max(1, len(self._running)))
-        step_tokens = self._sizer.step_tokens(sequences, self._left_tokens)
-        generator.prefill_step_size = step_tokens
-        # The batch being prefilled holds its own copy; without this a change would wait for the next batch.
-        generator._prompt_batch.prefill_step_size = step_tokens  # noqa: SLF001
-        with generator.stats() as stats:
-            prompts, responses = generator.next()
-        self._left_tokens = max((prompt.progress[1] - prompt.progress[0] for prompt in prompts), default=0)
-        self._sizer.observe_decode(stats.generation_steps, stats.decode_time)
-        self._sizer.observe_prefill(stats.prompt_tokens, stats.prompt_time)
-        return list(responses)
+    def _between_parts(self) -> None:
+        """In the middle of a long step: a sign of life, and the end of what nobody wants."""
+        self._pulse()
+        cancelled = self._cancelled()
+        if self._running and all(answer.job.id in cancelled for answer in self._running.values()):
+            raise _Abandoned
 
     def _admit(self) -> None:
         """Moves jobs of one adapter from the queue into the batch, oldest first, as far as count and memory reach."""
@@ -222,47 +228,22 @@ class Engine:
         processors: list[Processor] = [*answer.guards]
         if answer.constraint is not None:
             processors.append(answer.constraint)  # last: what came after it could allow a token again
-        (answer.uid,) = self._generator.insert(
-            [prompt[prefix.tokens :]],
-            max_tokens=[answer.limit_tokens],
-            caches=[prefix.cache] if prefix.cache is not None else None,
-            all_tokens=[prompt[: prefix.tokens]],
-            samplers=[make_sampler(job.sampling, self._loaded.vocabulary)],
-            logits_processors=[processors],
+        answer.uid = self._batch.insert(
+            prompt[prefix.tokens :],
+            limit_tokens=answer.limit_tokens,
+            caches=prefix.cache,
+            all_tokens=prompt[: prefix.tokens],
+            samplers=make_sampler(job.sampling, self._loaded.vocabulary),
+            logits_processors=processors,
         )
         self._running[answer.uid] = answer
-        self._left_tokens = max(self._left_tokens, len(prompt) - prefix.tokens)
-
-    def _advance(self, response: Any) -> list[dict[str, Any]]:
-        answer = self._running.get(response.uid)
-        if answer is None:
-            return []
-        frames: list[dict[str, Any]] = []
-        stopped = False
-        if response.finish_reason != "stop":
-            frames, stopped = answer.push(int(response.token))
-        if (failure := answer.failure) is not None:
-            self._take_out(answer, response)
-            return [*frames, {"id": answer.job.id, **JobFault("engine", f"the answer failed: {failure}").frame()}]
-        if stopped:
-            return frames + self._end(answer, response, "stop", "stop_sequence")
-        if answer.constraint is not None and answer.constraint.finished:
-            return frames + self._end(answer, response, "stop", "schema_complete")
-        if response.finish_reason is not None:
-            return frames + self._end(answer, response, response.finish_reason, response.finish_reason)
-        return frames
-
-    def _end(self, answer: Answer, response: Any, reason: str, raw: str) -> list[dict[str, Any]]:
-        self._take_out(answer, response)
-        return answer.finish(reason, raw)
 
     def _take_out(self, answer: Answer, response: Any) -> None:
         """Takes a finished sequence out of the batch, and its cache into the tenant's."""
         job = answer.job
         cache, tokens = response.prompt_cache, response.all_tokens
         if response.finish_reason is None:
-            taken = self._generator.remove([answer.uid], return_prompt_caches=job.tenant is not None)
-            cache, tokens = taken.get(answer.uid, (None, None))
+            cache, tokens = self._batch.remove(answer.uid, take_cache=job.tenant is not None)
         if cache is not None and tokens is not None:
             self._prefixes.keep(job.adapter, job.tenant, tokens, cache)
         self._forget(answer.uid)
@@ -277,22 +258,33 @@ class Engine:
         self._failures += 1
         fault = JobFault("engine", f"the engine failed ({reason})").frame()
         self._emit([{"id": answer.job.id, **fault} for answer in self._running.values()])
-        self._running.clear()
-        self._generator.close()
         self._prefixes.clear()
-        mx.clear_cache()
         if self._failures >= _MOST_FAILURES:
             raise SystemExit(1)
-        self._generator = self._new_generator()
+        self._start_afresh()
 
-    def _new_generator(self) -> Any:
-        return new_batch_generator(
-            self._loaded.model,
-            stop_tokens=[[token] for token in sorted(self._loaded.end_tokens)],
-            completion_batch_size=self._limits.batch,
-            prefill_batch_size=self._limits.prefill_batch,
-            prefill_step_size=self._sizer.step_tokens(1),
-        )
+    def _start_afresh(self) -> None:
+        """An empty batch; what ran is forgotten."""
+        self._running.clear()
+        self._batch.restart()
+        mx.clear_cache()
+
+
+def _advance(answer: Answer, response: Any) -> tuple[list[dict[str, Any]], bool]:
+    """The frames that the next token makes, and whether they are the last."""
+    frames: list[dict[str, Any]] = []
+    stopped = False
+    if response.finish_reason != "stop":
+        frames, stopped = answer.push(int(response.token))
+    if (failure := answer.failure) is not None:
+        return [*frames, {"id": answer.job.id, **JobFault("engine", f"the answer failed: {failure}").frame()}], True
+    if stopped:
+        return frames + answer.finish("stop", "stop_sequence"), True
+    if answer.constraint is not None and answer.constraint.finished:
+        return frames + answer.finish("stop", "schema_complete"), True
+    if response.finish_reason is not None:
+        return frames + answer.finish(response.finish_reason, response.finish_reason), True
+    return frames, False
 
 
 __all__ = ["Engine", "Limits"]

@@ -88,7 +88,13 @@ class Service:
         from ringfence_mlx.worker.loader import load_model  # noqa: PLC0415
 
         loaded = load_model(Path(start["folder"]), start.get("context_tokens"))
-        engine = Engine(loaded, Limits(**start["limits"]), emit=self._channel.send, pulse=self._pulse.beat)
+        engine = Engine(
+            loaded,
+            Limits(**start["limits"]),
+            emit=self._channel.send,
+            pulse=self._pulse.beat,
+            cancelled=self._cancelled,
+        )
         engine.warm_up()
         self._ready(
             {
@@ -118,6 +124,11 @@ class Service:
                         self._refuse(frame)
             if engine.busy:
                 engine.step()
+
+    def _cancelled(self) -> set[int]:
+        """The requests whose cancelling has come in the middle of a step; all that came is handled after it."""
+        self._backlog += self._channel.receive(wait=False)
+        return {int(frame["id"]) for frame in self._backlog if frame.get("op") == "cancel"}
 
     def _prepare_tokenizer(self, start: Frame) -> Callable[[], None]:
         from ringfence_mlx.worker.counting import TokenCounter  # noqa: PLC0415  (imports the tokenizer's packages)
@@ -171,10 +182,10 @@ class Service:
                 return
             self._pulse.beat()
             yield frames
-            resting = idle()
+            resting = idle() and not self._backlog
             if resting:
                 self._pulse.rest()
-            frames = self._channel.receive(wait=resting)
+            frames, self._backlog = [*self._backlog, *self._channel.receive(wait=resting)], []
             if resting:
                 # Requests made at once arrive a moment apart; begun together, their prompts share every step.
                 time.sleep(_GATHER_S)
