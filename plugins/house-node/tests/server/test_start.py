@@ -1,4 +1,4 @@
-"""Each start of a node has a key of its own, which nothing outlives: lowering a machine's protection needs a restart."""
+"""Each start of a node has a key of its own, which nothing outlives: to lower a machine's protection is to restart it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ from ringfence_house_node.server.limits import Limits
 
 def claims(key: NodeKey) -> dict[str, object]:
     return open_token(key.evidence.eat, public_key(key.evidence.ak))
+
+
+def contents(folder: Path) -> list[bytes]:
+    return [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
 
 
 async def test_every_start_has_another_key_and_another_name_for_itself(tmp_path: Path) -> None:
@@ -42,7 +46,7 @@ async def test_no_file_holds_the_key_of_a_node(tmp_path: Path) -> None:
         house.node.ring.rotate()
         assert (await house.ask()).whole
         secrets = [key.private.kem_key.to_private_bytes() for key in house.node.ring.alive]
-        files = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+        files = contents(tmp_path)
     assert len(secrets) == 2
     assert files, "nothing was kept at all, so nothing was looked at"
     spellings = [

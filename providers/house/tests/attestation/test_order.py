@@ -12,11 +12,17 @@ from providers.house.tests.attestation.support import (
     RELEASE,
     SIP,
     Draft,
+    Key,
     new_key,
     with_claims,
 )
 
 from ringfence_house.attestation.refusal import CHECKS, EvidenceRefused
+
+
+def _nonsense(_key: Key, _data: bytes) -> bytes:
+    return b"x" * 64
+
 
 OTHER_BUILD = {"id": RELEASE.id, "code": DIGEST["other"], "model": DIGEST["model"], "config": DIGEST["config"]}
 
@@ -25,7 +31,7 @@ FAULTS: dict[str, Callable[[Draft], Draft]] = {
     "type": lambda draft: replace(draft, type="none"),
     "endorsement": lambda draft: replace(draft, values={SIP: b""}),
     "binding": lambda draft: replace(draft, endorsed=new_key()),
-    "signature": lambda draft: replace(draft, sign=lambda _key, _data: b"x" * 64),
+    "signature": lambda draft: replace(draft, sign=_nonsense),
     "claims": lambda draft: replace(draft, claims={**draft.claims, "eat_profile": "none"}),
     "key": lambda draft: replace(draft, config=b""),
     "release": lambda draft: replace(draft, claims={**draft.claims, "rf_release": OTHER_BUILD}),
@@ -54,7 +60,7 @@ def test_every_check_of_one_node_has_its_place_here() -> None:
 
 def test_a_fault_that_nobody_signed_is_one_of_the_signature() -> None:
     """Claims are not looked into before it is known who made them."""
-    draft = replace(with_claims(exp=1), sign=lambda _key, _data: b"x" * 64)
+    draft = replace(with_claims(exp=1), sign=_nonsense)
 
     with pytest.raises(EvidenceRefused) as caught:
         draft.verify()
