@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import fcntl
+import hmac
 import io
 import json
 import os
@@ -13,11 +14,13 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ringfence.errors import AuditError, Closed
 from ringfence.privacy.audit import AuditLog
 from ringfence.privacy.audit.files import HEAD_FILE, KEY_FILE, RECORDS_FILE
-from ringfence.privacy.audit.record import receipt_fields
+from ringfence.privacy.audit.record import mac_of, receipt_fields
 from ringfence.receipt import Attempt, Receipt
 
 
@@ -36,6 +39,21 @@ def test_the_fast_copy_of_a_receipt_equals_as_dict(receipt: Receipt, attempts: t
     changed = replace(receipt, attempts=attempts)
     assert json.dumps(receipt_fields(changed)) == json.dumps(changed.as_dict())
     assert list(receipt_fields(changed)) == [field.name for field in fields(Receipt)]
+
+
+@given(key=st.binary(min_size=32, max_size=32), body=st.binary(max_size=200))
+def test_a_mac_is_hmac_sha256(key: bytes, body: bytes) -> None:
+    assert mac_of(key, body) == hmac.digest(key, body, "sha256").hex()
+
+
+def test_line_and_head_carry_the_hmac_of_what_they_say(log: AuditLog, folder: Path, receipt: Receipt) -> None:
+    log.append(receipt)
+    key = bytes.fromhex((folder / KEY_FILE).read_text())
+    body, _, suffix = (folder / RECORDS_FILE).read_bytes().rpartition(b',"mac":')
+    mac = hmac.digest(key, body, "sha256").hex()
+    assert suffix == b'"%b"}\n' % mac.encode()
+    head = json.loads((folder / HEAD_FILE).read_bytes())
+    assert head["seal"] == hmac.digest(key, f"head:1:{mac}".encode(), "sha256").hex()
 
 
 def test_a_log_of_several_openings_is_one_chain(folder: Path, receipt: Receipt) -> None:

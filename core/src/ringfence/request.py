@@ -47,7 +47,7 @@ def label_set(labels: object) -> frozenset[str]:
     if labels is NO_LABELS:
         return NO_LABELS
     # Most sets come from here, and come by several times in one request: those are not made anew.
-    given = labels if type(labels) is frozenset else tuple(_iterable(labels))
+    given = cast("frozenset[object]", labels) if type(labels) is frozenset else tuple(_iterable(labels))
     for name in given:
         if not (isinstance(name, str) and name):
             raise InvalidRequest("every label must be a non-empty string", way_out='labels={"contact"}')

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, Never, Protocol, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar, cast
 
 from ringfence.errors import Closed, InvalidRequest, RingfenceError, StreamBroken
 from ringfence.response import Event, Joined, Response, TextDelta, TurnStarted
@@ -95,6 +95,12 @@ class AsyncStream(Generic[OutputT]):
         self._finish()
         raise StopAsyncIteration
 
+    async def _rest(self) -> None:
+        """Draws what is left as one piece of work: drawn one by one, each event costs a coroutine more."""
+        async for _ in self._events:
+            pass
+        self._finish()
+
     def _finish(self) -> None:
         """Validates the output and keeps the response."""
         answered = self._execution.response
@@ -125,7 +131,7 @@ class AsyncStream(Generic[OutputT]):
             RingfenceError: whatever ended the stream; `Closed` if the app closed it.
         """
         with suppress(StopAsyncIteration):
-            await self._draw(_to_the_end(self._events))
+            await self._draw(self._rest())
         if self._response is not None:
             return self._response
         if self._failure is not None:
@@ -200,14 +206,3 @@ class AsyncStream(Generic[OutputT]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
-
-
-async def _to_the_end(events: AsyncGenerator[Event, None]) -> Never:
-    """Draws what is left as one piece of work: an event alone costs a coroutine more.
-
-    Raises:
-        StopAsyncIteration: always, when they have ended.
-    """
-    async for _ in events:
-        pass
-    raise StopAsyncIteration
