@@ -1,4 +1,4 @@
-"""Each start of a node has a key of its own, which nothing outlives: to lower a machine's protection is to restart it."""
+"""Each start of a node has a key of its own, which nothing outlives: a machine whose protection is lowered restarts."""
 
 from __future__ import annotations
 

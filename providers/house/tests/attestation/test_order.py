@@ -24,10 +24,14 @@ def _nonsense(_key: Key, _data: bytes) -> bytes:
     return b"x" * 64
 
 
+def _nothing(_: bytes) -> bytes:
+    return b"{}"
+
+
 OTHER_BUILD = {"id": RELEASE.id, "code": DIGEST["other"], "model": DIGEST["model"], "config": DIGEST["config"]}
 
 FAULTS: dict[str, Callable[[Draft], Draft]] = {
-    "form": lambda draft: replace(draft, encoded=lambda _: b"{}"),
+    "form": lambda draft: replace(draft, encoded=_nothing),
     "type": lambda draft: replace(draft, type="none"),
     "endorsement": lambda draft: replace(draft, values={SIP: b""}),
     "binding": lambda draft: replace(draft, endorsed=new_key()),
