@@ -102,7 +102,7 @@ async def test_a_model_that_repeats_such_a_call_in_the_next_turn_is_restored() -
     def repeats(request: Request) -> str:
         call = request.messages[1].parts[0]
         assert isinstance(call, ToolCallPart)
-        return json.loads(call.arguments)["who"]
+        return str(json.loads(call.arguments)["who"])
 
     calls = Calls("sent")
     far = Model(calls_with("search", _WRITTEN["value"]), lambda _: "done", repeats)

@@ -124,8 +124,8 @@ def test_html_and_json_of_html_hide_no_value(value: str, before: str, after: str
 @given(values=st.sets(st.text(min_size=5), min_size=101, max_size=120), data=st.data())
 def test_many_values_are_found_as_few_are(values: set[str], data: st.DataObject) -> None:
     value = data.draw(st.sampled_from(sorted(values)))
-    write = data.draw(st.sampled_from([json.dumps, _base64, quote]))
-    assert trips(values, write(f" {value} ").encode())
+    write = data.draw(st.sampled_from(["json", "base64", "url"]))
+    assert trips(values, _READ[write](f" {value} ").encode())
 
 
 def test_a_value_split_over_the_pieces_of_what_is_sent_is_in_none_of_them() -> None:

@@ -202,7 +202,7 @@ class Redactor:
 
     # ------------------------------------------------------------------ how it goes
     def _messages(self, turns: list[Turn], *, all_parts: bool) -> Iterator[Message]:
-        asked = [turn for turn in turns if turn.message.role in ("user", "tool")] or turns
+        asked = _asked(turns)
         asking = set(map(id, asked))
         left = False
         for turn in turns:
@@ -273,6 +273,15 @@ class Redactor:
             f"recipient '{self._recipient}' is refused:{of} {why}",
             way_out="another recipient, or a rule that lets this label through as it is",
         )
+
+
+def _asked(turns: list[Turn]) -> list[Turn]:
+    """What is to be answered: what the user said last, and what tools said around it."""
+    roles = [turn.message.role for turn in turns]
+    start = max((number for number, role in enumerate(roles) if role == "user"), default=0)
+    while start and roles[start - 1] != "assistant":
+        start -= 1
+    return [turn for turn in turns[start:] if turn.message.role in ("user", "tool")] or turns
 
 
 def _message(message: Message, parts: tuple[Part, ...]) -> Message:
