@@ -88,6 +88,20 @@ async def test_every_event_of_a_stream_is_what_the_sdk_types_say(make_node: Any)
     assert len({chunk.id for chunk in chunks}) == 1
 
 
+async def test_words_that_come_together_go_out_as_one_and_what_waits_for_nobody_goes_at_once(make_node: Any) -> None:
+    words = tuple(f"word{number} " for number in range(64))
+    at_once = await make_node(list(text_events(*words))).stream()
+    one_by_one = await make_node(Script(events=text_events(*words[:4]), delay_s=0.001)).stream()
+
+    assert _texts(at_once) == ["".join(words)]
+    assert _texts(one_by_one) == list(words[:4])
+
+
+def _texts(events: list[Any]) -> list[str]:
+    deltas = [choice["delta"] for event in events[:-1] for choice in event["choices"]]
+    return [delta["content"] for delta in deltas if delta.get("content")]
+
+
 async def test_usage_comes_only_where_it_is_asked_for(make_node: Any) -> None:
     events = await make_node().stream()
     assert all("usage" not in event for event in events[:-1])

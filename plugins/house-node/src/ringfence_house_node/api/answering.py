@@ -57,13 +57,13 @@ class Api:
         drawing = Drawing(self._asking(asked, call.tenant), self.alive, self.failed)
         answer = ChatAnswer(self.model)
         try:
-            item = await drawing.next(HEAD_AFTER_S if asked.stream else None)
+            came = await drawing.some(HEAD_AFTER_S if asked.stream else None)
             if not asked.stream:
-                return _whole(answer.whole(await drawing.rest(item)))
+                return _whole(answer.whole(await drawing.rest(came)))
         except BaseException:
             await drawing.aclose()
             raise
-        body = answer.stream(drawing, item, include_usage=asked.include_usage, of_a_server=self.of_a_server)
+        body = answer.stream(drawing, came, include_usage=asked.include_usage, of_a_server=self.of_a_server)
         # Begun, so that closing it ends the work also where nobody has drawn anything from it.
         await anext(body)
         return Answer(status=200, media_type=EVENTS, body=body, stream=True)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncGenerator
-from typing import Any
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import Any, cast
 
 import msgspec
 
@@ -73,9 +75,9 @@ class ChatAnswer:
         """The number of a call by the index of its part."""
 
     async def stream(
-        self, drawing: Drawing, item: Event | Response[None] | None, *, include_usage: bool, of_a_server: bool
+        self, drawing: Drawing, came: Sequence[Event | Response[None]], *, include_usage: bool, of_a_server: bool
     ) -> AsyncGenerator[bytes, None]:
-        """The events, each whole, as many at once as have come; `item` was drawn already.
+        """The events, each whole; `came` was read already. What came together goes out together.
 
         The first piece is empty, so that the generator can be begun. A failure is the last event. INVARIANT: only a
         complete answer ends with `[DONE]`.
@@ -85,14 +87,14 @@ class ChatAnswer:
             yield made
             made = self._chunk({"role": "assistant", "content": ""})
             try:
-                while not isinstance(item, Response):
-                    made += b"" if item is None else self._delta(item)
-                    # INVARIANT: no event waits for another that has not come.
-                    if made and not len(drawing):
+                while not came or not isinstance(response := came[-1], Response):
+                    made += b"".join(map(self._delta, _joined(came)))
+                    if made:
                         yield made
                         made = b""
-                    item = await drawing.next()
-                made += self._end(item, include_usage=include_usage)
+                    came = await drawing.some()
+                made += b"".join(map(self._delta, _joined(came)))
+                made += self._end(response, include_usage=include_usage)
             except RingfenceError as error:
                 made += b"data: " + fault_of(error, of_a_server=of_a_server).body() + b"\n\n"
             yield made
@@ -145,7 +147,7 @@ class ChatAnswer:
             ended += _event({**head, "choices": [], "usage": usage_of(response.usage)})
         return ended + _DONE
 
-    def _delta(self, event: Event) -> bytes:
+    def _delta(self, event: Event | Response[None]) -> bytes:
         """The event that tells what one of ours adds to the message; nothing where it adds nothing."""
         match event:
             case TextDelta(text=text):
@@ -162,6 +164,16 @@ class ChatAnswer:
                 return self._chunk({"tool_calls": [more]})
             case _:
                 return b""
+
+
+def _joined(came: Iterable[Event | Response[None]]) -> Iterator[Event | Response[None]]:
+    """What came together, with pieces of text that follow one another as one: each event costs its reader as much."""
+    for kind, alike in groupby(came, type):
+        if kind is TextDelta or kind is ReasoningDelta:
+            first, *more = cast("Sequence[TextDelta | ReasoningDelta]", tuple(alike))
+            yield replace(first, text="".join((first.text, *(one.text for one in more)))) if more else first
+        else:
+            yield from alike
 
 
 def usage_of(usage: Usage) -> dict[str, Any]:

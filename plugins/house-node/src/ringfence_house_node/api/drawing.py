@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from ringfence.assistant.stream import AsyncStream
@@ -31,15 +31,11 @@ class Drawing:
         self._room = asyncio.Event()
         self._task = asyncio.create_task(self._draw(), name="ringfence-node-answer")
 
-    def __len__(self) -> int:
-        """How much of what came has not been read yet."""
-        return len(self._items)
-
-    async def next(self, timeout_s: float | None = None) -> Event | Response[None] | None:
-        """What comes next; `None` where nothing came in time.
+    async def some(self, timeout_s: float | None = None) -> Sequence[Event | Response[None]]:
+        """All that has come and was not read yet, in order; nothing where nothing came in time.
 
         Raises:
-            RingfenceError: the answer failed.
+            RingfenceError: the answer failed, and all that came before has been read.
         """
         if not self._items:
             self._came.clear()
@@ -47,23 +43,29 @@ class Drawing:
                 async with asyncio.timeout(timeout_s):
                     await self._came.wait()
             except TimeoutError:
-                return None
-        item = self._items.popleft()
+                return ()
+        came: list[Event | Response[None]] = []
+        while self._items:
+            item = self._items.popleft()
+            if isinstance(item, RingfenceError):
+                if not came:
+                    raise item
+                self._items.appendleft(item)
+                break
+            came.append(item)
         self._room.set()
-        if isinstance(item, RingfenceError):
-            raise item
-        return item
+        return came
 
-    async def rest(self, item: Event | Response[None] | None) -> Response[None]:
-        """The whole response; `item` was drawn already. Closes.
+    async def rest(self, came: Sequence[Event | Response[None]]) -> Response[None]:
+        """The whole response; `came` was read already. Closes.
 
         Raises:
             RingfenceError: the answer failed.
         """
-        while not isinstance(item, Response):
-            item = await self.next()
+        while not came or not isinstance(came[-1], Response):
+            came = await self.some()
         await self.aclose()
-        return item
+        return came[-1]
 
     async def aclose(self) -> None:
         """Ends the work, here and at the engine. Idempotent."""
