@@ -1,6 +1,7 @@
 """A whole call through the house against the same engine without it, in turns, in one run.
 
-Wall time, since most of a call happens in other processes: medians of ratios.
+Wall time, since most of a call happens in other processes: medians of ratios. Beside it the CPU of client and nodes,
+which a busy machine changes less.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from examples.house.cluster import Cluster, Engine
 from examples.house.hostile_balancer import HostileBalancer
 from examples.house.processes import LOOPBACK, Background, free_port
 from tests.benchmarks.clock import median, ratios
+from tests.benchmarks.house_cpu import cpu_rows
 from tests.benchmarks.row import Row
 from tests.benchmarks.setting import Setting, child
 from tests.benchmarks.tokens import Timed
@@ -63,18 +65,29 @@ def call_rows(setting: Setting) -> list[Row]:
 
 
 async def _call_rows(setting: Setting) -> list[Row]:
-    with _scripted() as policies:
+    rounds = setting.rounds(25)
+    with _scripted() as (policies, nodes):
         async with _ways(**policies) as ways:
-            return await _compared("house", ways, tokens=64, rounds=setting.rounds(25))
+            found = await _compared("house", ways, tokens=64, rounds=rounds)
+            found += await cpu_rows(ways, _alone, what="CPU of a call", nodes=nodes, rounds=rounds)
+            return found + await cpu_rows(ways, _eight, what="CPU of eight at once", nodes=nodes, rounds=rounds)
+
+
+async def _alone(assistant: AsyncAssistant, number: int) -> None:
+    await _answered(assistant, _prompts(number)[0], 64)
+
+
+async def _eight(assistant: AsyncAssistant, number: int) -> None:
+    await _together(assistant, number, 64)
 
 
 @contextmanager
-def _scripted() -> Generator[dict[str, str | None]]:
-    """The policies of two apps: one asks the house, one its engine."""
+def _scripted() -> Generator[tuple[dict[str, str | None], list[int]]]:
+    """The policies of two apps: one asks the house, one its engine. With them the process ids of the nodes."""
     with PartnerServer("chat", keyless=True) as engine, tempfile.TemporaryDirectory() as folder:
         engine.play(_SCENE)
-        with _house(Path(folder), Engine(model="scripted", url=engine.url)) as policy:
-            yield {"house": policy, "direct": _PLAIN.format(model="scripted", url=engine.url)}
+        with _house(Path(folder), Engine(model="scripted", url=engine.url)) as (policy, nodes):
+            yield {"house": policy, "direct": _PLAIN.format(model="scripted", url=engine.url)}, nodes
 
 
 def model_rows(setting: Setting) -> list[Row]:
@@ -86,7 +99,7 @@ async def _model_rows(setting: Setting) -> list[Row]:
     with (
         tempfile.TemporaryDirectory() as folder,
         _bare_server(Path(folder)) as bare,
-        _house(Path(folder), Engine(model=EMBEDDED_MODEL)) as policy,
+        _house(Path(folder), Engine(model=EMBEDDED_MODEL)) as (policy, _),
     ):
         async with _ways(house=policy, direct=None, bare=bare) as ways:
             tokens = 8 if setting.quick else 48
@@ -94,13 +107,13 @@ async def _model_rows(setting: Setting) -> list[Row]:
 
 
 @contextmanager
-def _house(folder: Path, engine: Engine) -> Generator[str]:
-    """The policy of an app that asks a house of two nodes over `engine`, through a balancer."""
+def _house(folder: Path, engine: Engine) -> Generator[tuple[str, list[int]]]:
+    """The policy of an app that asks a house of two nodes over `engine`, through a balancer; and their process ids."""
     with (
         Cluster(folder, engine=engine, balanced=False) as cluster,
         HostileBalancer(directory=cluster.directory_address, nodes=cluster.node_addresses, record=False) as balancer,
     ):
-        yield policy_text(model=engine.model, url=balancer.url, trust=cluster.trust)
+        yield policy_text(model=engine.model, url=balancer.url, trust=cluster.trust), [one.pid for one in cluster.nodes]
 
 
 @contextmanager
@@ -217,7 +230,7 @@ async def _in_turns(
 def memory_rows(setting: Setting) -> list[Row]:
     """A client in a fresh process: what it holds after a few calls, and what more after many."""
     few, many = (20, 100) if setting.quick else (200, 2_000)
-    with _scripted() as policies, tempfile.TemporaryDirectory() as folder:
+    with _scripted() as (policies, _), tempfile.TemporaryDirectory() as folder:
         return [_memory(Path(folder) / f"{name}.yaml", text or "", few, many) for name, text in policies.items()]
 
 
