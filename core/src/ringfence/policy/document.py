@@ -237,7 +237,10 @@ class Document:
     shadow: str | None = None
     """The file of the policy that is decided beside this one, as written."""
     places: Mapping[str, Position] = field(default_factory=dict[str, Position], compare=False)
-    """Where each recipient, label and consent is declared, by `recipients.NAME`, `labels.NAME`, `consent.NAME`."""
+    """Where each recipient, label and consent is declared, by `recipients.NAME`, `labels.NAME`, `consent.NAME`.
+
+    `time` is the first condition on time that names no zone.
+    """
 
     def digest(self) -> str:
         """`sha256:` and the hash of all that the file says; comments, layout and the order of keys do not count."""

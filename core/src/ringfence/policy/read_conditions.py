@@ -39,6 +39,8 @@ class Declared:
     tasks: frozenset[str]
     zones: dict[str, Position] = field(default_factory=dict[str, Position])
     """The time zones that conditions were found to name, each with its first place."""
+    without_zone: list[Position] = field(default_factory=list[Position])
+    """The conditions on time that name none."""
 
 
 class ConditionReader:
@@ -148,6 +150,8 @@ class ConditionReader:
         if found is None:
             return None
         self._declared.zones.setdefault(found.zone, entry.at)
+        if found.assumed:
+            self._declared.without_zone.append(entry.at)
         return found.condition
 
     def _cel(self, entry: Entry, where: str) -> Condition | None:

@@ -68,7 +68,8 @@ def read_document(root: Node, faults: Faults, *, folder: Path | None = None) -> 
             f"{key}.{entry.key}": entry.at
             for key in ("recipients", "labels", "facts", "consent", "tools")
             for entry in _declarations(top, key)
-        },
+        }
+        | {"time": at for at in declared.without_zone[:1]},
     )
     return None if unknown is None else document
 

@@ -25,6 +25,8 @@ class TimeWritten:
 
     condition: TimeIn
     zone: str
+    assumed: bool
+    """Whether the file names no zone for it."""
 
 
 def read_time(node: Node, where: str, faults: Faults) -> TimeWritten | None:
@@ -45,7 +47,7 @@ def read_time(node: Node, where: str, faults: Faults) -> TimeWritten | None:
     zone = _zone(found["zone"].value, f"{where}.zone", faults) if "zone" in found else UTC_ZONE
     if zone is None or len(faults.found) > before:
         return None
-    return TimeWritten(TimeIn(days, start or 0, end or MINUTES_OF_A_DAY), zone)
+    return TimeWritten(TimeIn(days, start or 0, end or MINUTES_OF_A_DAY), zone, assumed="zone" not in found)
 
 
 def _days(node: Node, where: str, faults: Faults) -> frozenset[int]:

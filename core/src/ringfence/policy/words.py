@@ -19,6 +19,7 @@ from ringfence.policy.conditions import (
     TimeIn,
     TokensIn,
 )
+from ringfence.policy.document import Budget
 from ringfence.policy.keys import DAYS
 from ringfence.policy.times import MINUTES_OF_A_DAY, UTC_ZONE
 
@@ -35,6 +36,12 @@ def joined(names: Iterable[str], last: str = "and") -> str:
     """`a, b and c`."""
     shown = [plain(name) for name in names]
     return f"{', '.join(shown[:-1])} {last} {shown[-1]}" if len(shown) > 1 else "".join(shown)
+
+
+def budget_words(budget: Budget) -> str:
+    """`50 USD per month`, `5,000 tokens in all`."""
+    amount = f"{budget.limit:,.2f}".removesuffix(".00")
+    return f"{amount} {budget.unit} {'in all' if budget.per == 'total' else f'per {budget.per}'}"
 
 
 def condition_words(  # noqa: C901, PLR0911  (one for each kind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
@@ -9,7 +10,7 @@ from ringfence.errors import InvalidRequest
 from ringfence.instructions import INSTRUCTIONS
 from ringfence.policy.times import UTC_ZONE, NotAZone, minute_of_moment
 from ringfence.privacy.material import modality_of
-from ringfence.request import FilePart, ImagePart, Message, Modality, Part, Request, TextPart
+from ringfence.request import FilePart, ImagePart, Message, Modality, Part, Request, TextPart, Tool
 
 if TYPE_CHECKING:
     from ringfence.policy.document import TestRequest
@@ -28,11 +29,13 @@ _STAND_INS: dict[Modality, Part] = {
 """A part of each modality, for an attachment of which only the modality is said. None but a text can be scanned."""
 
 
-def facts_of(policy: Policy, described: TestRequest, labeller: Labeller) -> Facts:
+def facts_of(policy: Policy, described: TestRequest, labeller: Labeller, *, tools: Collection[str] = ()) -> Facts:
     """What `policy` decides on for the request that is `described`.
 
     With a text, labels are found as in a real request, in which a modality beyond those of the text and of the answer
     is an attachment that nobody can scan. Without a text they are the declared ones, else the policy's `unknown`.
+    `tools` are the names of those that the app passes: with a text, each is a part that is labelled and counted by its
+    name, since what the app says of it is not known here.
 
     INVARIANT: the clock is not read. Without `at` no condition on time can be evaluated, so that what comes out depends
     on the policy, the detectors and the description alone.
@@ -41,6 +44,8 @@ def facts_of(policy: Policy, described: TestRequest, labeller: Labeller) -> Fact
         InvalidRequest: a declared label is not one of the policy's, or `at` is no moment.
     """
     request = _request(described)
+    if _has_text(described):
+        request = replace(request, tools=tuple(Tool(name=name) for name in dict.fromkeys(tools)))
     if _has_text(described):
         labels = labeller.label(request)
     else:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from ringfence.policy.reach import Way, Ways, ways
+from ringfence.policy.words import budget_words
 from ringfence.review.layout import (
     BAND_PADDING,
     FLAT,
@@ -27,7 +28,7 @@ from ringfence.review.layout import (
 from ringfence.review.svg import STYLE, cells, number, safe, text
 
 if TYPE_CHECKING:
-    from ringfence.policy.document import Document
+    from ringfence.policy.document import Budget, Document
     from ringfence.policy.policy import Policy
 
 _RINGS: Final = {
@@ -38,6 +39,7 @@ _RINGS: Final = {
 _NAME_CELLS, _LABEL_CELLS, _TITLE_CELLS = 28, 18, 70
 _LEAST_MODEL_CELLS = 6
 _LEGEND_HEIGHT = 78
+_BUDGET_HEIGHT = 18
 _SMALL = "rf-soft rf-small"
 
 
@@ -49,13 +51,14 @@ def graph(policy: Policy, *, denied: bool = False) -> str:
 
 
 def _picture(policy: Policy, found: Ways, layout: Layout, *, denied: bool) -> Iterator[str]:
-    height = round(layout.bottom + _LEGEND_HEIGHT)
+    budgets = policy.document.budgets
+    height = round(layout.bottom + _LEGEND_HEIGHT + len(budgets) * _BUDGET_HEIGHT)
     yield (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="rf" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
         f'height="{height}" role="img" aria-labelledby="rf-title rf-desc">'
     )
     yield f'<title id="rf-title">Policy {safe(policy.name)}: which label may reach whom</title>'
-    yield f'<desc id="rf-desc">{_described(found)}</desc>'
+    yield f'<desc id="rf-desc">{_described(found)}{safe("".join(f" {_budget(one)}." for one in budgets))}</desc>'
     yield f"<style>{STYLE}</style>"
     yield f'<rect class="rf-paper" width="{WIDTH}" height="{height}"/>'
     yield text(24, 36, policy.name, "rf-ink rf-head", _TITLE_CELLS)
@@ -70,7 +73,9 @@ def _picture(policy: Policy, found: Ways, layout: Layout, *, denied: bool) -> It
     for box in (box for band in layout.bands for box in band.boxes):
         reached = any(line.recipients is box and not line.way.denied for line in layout.lines)
         yield _recipient_box(box, policy.document, reached=reached)
-    yield _legend(layout.bottom + 34, policy.digest, denied=denied)
+    for index, one in enumerate(budgets, 1):
+        yield text(24, layout.bottom + 8 + index * _BUDGET_HEIGHT, _budget(one), _SMALL, 140)
+    yield _legend(height - _LEGEND_HEIGHT + 34, policy.digest, denied=denied)
     yield "</svg>"
 
 
@@ -155,6 +160,10 @@ def _frame(box: Box) -> str:
     return f'<rect class="rf-box" {place} width="{number(box.width)}" height="{number(box.height)}" rx="7"/>'
 
 
+def _budget(one: Budget) -> str:
+    return f"Budget {one.id}: at most {budget_words(one)} at {', '.join(sorted(one.of))}"
+
+
 def _legend(y: float, digest: str, *, denied: bool) -> str:
     """What the lines and marks mean."""
     kinds = (("", "always"), (" rf-sometimes", "under a condition"), *(((" rf-cut", "denied"),) if denied else ()))
@@ -176,7 +185,16 @@ def as_document(policy: Policy, *, denied: bool = False) -> Mapping[str, object]
             label: {name: _way_document(way) for name, way in reach.items()}
             for label, reach in _shown(policy, denied=denied).items()
         },
+        "budgets": budgets_document(policy.document),
     }
+
+
+def budgets_document(document: Document) -> list[dict[str, object]]:
+    """The budgets as data, here and in `policy check --json`."""
+    return [
+        {"id": one.id, "of": sorted(one.of), "limit": one.limit, "unit": one.unit, "per": one.per}
+        for one in document.budgets
+    ]
 
 
 def _way_document(way: Way) -> Mapping[str, object]:
@@ -216,4 +234,4 @@ def _described(found: Ways) -> str:
     return safe(" ".join(sentences))
 
 
-__all__ = ["as_document", "graph", "in_words"]
+__all__ = ["as_document", "budgets_document", "graph", "in_words"]

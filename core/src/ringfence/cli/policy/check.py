@@ -60,6 +60,7 @@ def _with_detectors(report: Report) -> Report:
 def _report_document(report: Report, layers: Sequence[Path]) -> dict[str, object]:
     from ringfence.policy.reach import reached  # noqa: PLC0415
     from ringfence.policy.warnings import find_hints  # noqa: PLC0415
+    from ringfence.review.graph import budgets_document  # noqa: PLC0415
 
     found = report.policy
     return {
@@ -72,6 +73,7 @@ def _report_document(report: Report, layers: Sequence[Path]) -> dict[str, object
         "hints": [hint.message for hint in find_hints(found.document)] if found else [],
         "invariants": [one.text for one in found.document.invariants] if found else [],
         "labels": reached(found.document) if found else {},
+        "budgets": budgets_document(found.document) if found else [],
     }
 
 
@@ -116,6 +118,7 @@ def _show_policy(policy: Policy) -> None:
         terminal.say(_CONSENT)
     if any(way.kinds for way in shown):
         terminal.say(_REDACTED)
+    _show_budgets(policy)
     _show_invariants(policy)
 
 
@@ -128,6 +131,20 @@ def _counts(found: Document) -> str:
         *((count(len(found.tests), "test"),) if found.tests else ()),
     )
     return ", ".join(counts)
+
+
+def _show_budgets(policy: Policy) -> None:
+    from rich.table import Table  # noqa: PLC0415  (45 ms, and only a table needs it)
+
+    from ringfence.policy.words import budget_words  # noqa: PLC0415
+
+    if not policy.document.budgets:
+        return
+    table = Table("budget", "of", "at most", box=None, pad_edge=False, header_style="bold")
+    for one in policy.document.budgets:
+        table.add_row(text(one.id), text(", ".join(sorted(one.of))), text(budget_words(one)))
+    terminal.write("\n")
+    terminal.write_table(table)
 
 
 def _show_invariants(policy: Policy) -> None:

@@ -33,6 +33,7 @@ class _Given:
     input_tokens: int | None
     at: str | None
     to: Sequence[str]
+    tools: Sequence[str]
 
 
 @click.command()
@@ -47,14 +48,15 @@ class _Given:
 @click.option("--input-tokens", type=click.IntRange(min=0), help="The size of a request whose text is not given.")
 @click.option("--time", "at", metavar="ISO", help="The moment of the request, as 2026-11-22T09:30. [default: now]")
 @click.option("--to", multiple=True, metavar="RECIPIENT", help="Only this recipient; may be repeated.")
-@click.option("--tool", "tools", multiple=True, metavar="NAME", help="Whether it may reach this tool; may be repeated.")
+@click.option("--tool", "tools", multiple=True, metavar="NAME", help="A tool the app passes; may be repeated.")
 @layer_option
 @json_option()
-def explain(*, file: str, tools: Sequence[str], layers: Sequence[str], as_json: bool, **given: object) -> None:
+def explain(*, file: str, layers: Sequence[str], as_json: bool, **given: object) -> None:
     """Shows what FILE decides for a request: every recipient, allowed or refused, by which rule.
 
     TEXT is scanned by the installed detectors ("-" reads it from stdin) and sent nowhere. Without TEXT the labels are
-    those given, or the policy's `unknown`. Exit 0 whenever it could decide, 1 if FILE has faults, 2 for wrong usage.
+    those given, or the policy's `unknown`. A tool is text of a request too: with TEXT it is labelled and counted by its
+    name. Exit 0 whenever it could decide, 1 if FILE has faults, 2 for wrong usage.
     """
     from ringfence.cli.policy.decision import decision_document, reach_of, show_decision  # noqa: PLC0415
     from ringfence.policy import load_policy  # noqa: PLC0415  (help and completion read no policy)
@@ -66,7 +68,7 @@ def explain(*, file: str, tools: Sequence[str], layers: Sequence[str], as_json: 
     _say_how_it_was_read(loaded, asked, facts)
     _say_failed(failed, loaded)
     decision = loaded.decide(facts)
-    reached = {name: reach_of(loaded, name, facts) for name in dict.fromkeys(tools)}
+    reached = {name: reach_of(loaded, name, facts) for name in dict.fromkeys(asked.tools)}
     _say_undeclared(reached, loaded)
     development = {name for name, recipient in loaded.recipients.items() if recipient.development}
     if as_json:
@@ -95,7 +97,7 @@ def _facts(loaded: Policy, given: _Given) -> tuple[Facts, Mapping[str, Failure]]
     from ringfence.review.described import facts_of  # noqa: PLC0415
 
     detectors = DetectorSet()
-    facts = facts_of(loaded, _described(loaded, given), Labeller(loaded, detectors))
+    facts = facts_of(loaded, _described(loaded, given), Labeller(loaded, detectors), tools=given.tools)
     return facts, detectors.failures()
 
 
@@ -113,6 +115,8 @@ def _described(loaded: Policy, given: _Given) -> TestRequest:
     from ringfence.policy.document import TestRequest  # noqa: PLC0415
 
     check_names(loaded, task=None, labels=given.labels, to=given.to)
+    if not all(name.strip() for name in given.tools):
+        raise failure.Misuse("--tool is empty", way_out="--tool NAME, as the app calls it")
     text = read_text("-") if given.text == "-" else given.text
     if text is not None and not text.strip():
         raise failure.Misuse("TEXT is empty", way_out="leave it out, and say --label")
@@ -157,7 +161,9 @@ def _say_undeclared(tools: Iterable[str], loaded: Policy) -> None:
         if name not in loaded.document.tools:
             from ringfence.policy import did_you_mean  # noqa: PLC0415  (only a tool that is not declared)
 
-            hint = did_you_mean(name, loaded.document.tools)
+            hint = (
+                did_you_mean(name, loaded.document.tools) or " Declare it under tools:, with the ring that it reaches."
+            )
             terminal.say(f"tool '{terminal.harmless(name)}' is not declared in the policy.{hint}")
 
 

@@ -43,6 +43,13 @@ def _hints(document: Document) -> Iterator[tuple[Position, str]]:
         # Who writes declare: true has thought of it; a label that says nothing gets a warning.
         if document.labels[name].declare:
             yield document.places.get(f"labels.{name}", NOWHERE), silence
+    if "time" in document.places:
+        line = document.places["time"].line
+        which = "a condition on time" if line is None else f"the condition on time in line {line}"
+        yield (
+            document.places["time"],
+            f"{which} is in UTC, since it names no zone. Write the zone of your clocks, such as zone: Europe/Zurich.",
+        )
     if not document.tests:
         yield NOWHERE, "no tests: nothing notices when an edit changes where a request goes. Add a section tests:."
     beyond = [recipient for recipient in document.recipients.values() if recipient.ring == "partner"]
