@@ -39,7 +39,8 @@ class Batch:
 
     def remove(self, uid: int, *, take_cache: bool = False) -> tuple[Any, Any]:
         """Takes a sequence out at whatever stage it is; its cache and the tokens in it, if they are wanted."""
-        return self._generator.remove([uid], return_prompt_caches=take_cache).get(uid, (None, None))
+        cache, tokens = self._generator.remove([uid], return_prompt_caches=take_cache).get(uid, (None, None))
+        return cache, tokens
 
     def step(self) -> list[Any]:
         """A piece of every prompt that is read, a token of every answer that is written: mlx-lm's responses."""
