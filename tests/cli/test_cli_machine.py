@@ -153,12 +153,39 @@ def test_rm_deletes_nothing_unasked(run: Run, machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("command", [("list",), ("pull", "x"), ("pull",), ("rm", "--yes", "x")])
-def test_an_unknown_provider_fails(run: Run, command: tuple[str, ...]) -> None:
-    result = run("models", *command, "--provider", "none")
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith(
-        "error: provider 'none' is not installed\ntry: check provider: in the policy; installed: "
+def test_an_unknown_provider_is_wrong_usage_and_the_one_that_was_meant_is_named(
+    run: Run, command: tuple[str, ...]
+) -> None:
+    result = run("models", *command, "--provider", "zzz")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("error: provider 'zzz' is not installed\ntry: one that is installed: ")
+    assert run("models", *command, "--provider", "tinny").stderr.endswith("try: --provider tiny\n")
+
+
+def test_the_way_out_of_a_slip_in_a_models_name_is_the_command_to_type(run: Run, machine: Machine) -> None:
+    path = machine.site / "ringfence_tiny" / "__init__.py"
+    slip = 'NotAvailable(reason="no_model", detail="no such model", way_out="look")'
+    path.write_text(
+        path.read_text().replace(
+            'if model == "homeless":',
+            f'if model == "absnet":\n            return {slip}\n        if model == "homeless":',
+        )
     )
+    result = run("models", "pull", "--provider", "tiny", "absnet")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "error: no such model\ntry: ringfence models pull --provider tiny absent\n",
+    )
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_models_are_listed_whole_in_any_window(run: Run, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr("ringfence.cli.terminal.is_terminal", bool)
+    lines = run("models", "list", "--provider", "tiny").stdout.splitlines()
+    assert max(map(len, lines)) <= width
+    shown = "".join(" ".join(lines).split())
+    assert [word for word in ("absent", "nothereyet", "4.0MB", "1,000", "file_input") if word not in shown] == []
 
 
 FAR = """

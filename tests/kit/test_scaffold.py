@@ -200,21 +200,32 @@ def test_a_new_detector_keeps_every_rule_and_one_that_it_breaks_is_shown(tmp_pat
         (("no-such-provider",), "neither a path nor an installed provider"),
         (("openai",), "needs a network"),
         (("empty",), "no conformance class"),
+        (("notes.txt",), "'notes.txt' is no test module"),
     ],
 )
 def test_nothing_to_test_is_wrong_usage(arguments: tuple[str, ...], says: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "test_nothing.py").write_text("")
+    (tmp_path / "notes.txt").write_text("")
     done = run("ringfence", "plugin", "test", *arguments, cwd=tmp_path)
     assert done.returncode == 2, done.stdout + done.stderr
     assert says in done.stderr
 
 
 def test_tests_that_cannot_be_loaded_fail(tmp_path: Path) -> None:
-    (tmp_path / "test_broken.py").write_text("import nothing_of_that_name\n")
+    (tmp_path / "test_broken.py").write_text("1 / 0\n")
     done = run("ringfence", "plugin", "test", "test_broken.py", cwd=tmp_path)
     assert done.returncode == 1
     assert "pytest cannot run" in done.stderr
+
+
+def test_a_plugin_that_is_not_installed_is_told_with_the_command_that_installs_it(tmp_path: Path) -> None:
+    make_plugin("member", "detector", tmp_path / "new one")
+    done = run("ringfence", "plugin", "test", "new one", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error: the tests import 'ringfence_detector_member', which is not installed\ntry: pip install -e 'new one'\n",
+    )
 
 
 def test_without_pytest_the_way_out_is_said(tmp_path: Path) -> None:

@@ -171,7 +171,9 @@ def _fill(values: Mapping[str, object], body: dict[str, object]) -> None:
     body.update(values)
 
 
-for _detector in (Whole, *CAUGHT):
+_ALL: tuple[type[Whole], ...] = (Whole, *CAUGHT)
+
+for _detector in _ALL:
     _name = f"Test{_detector.__name__}"
     _body: dict[str, object] = {
         "__module__": __name__,

@@ -58,7 +58,8 @@ def report_usage_error(error: click.UsageError, *, as_json: bool) -> None:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         terminal.say(error.format_message())
         return
-    message = error.format_message()
+    # Some have a list below one another, with tabs.
+    message = " ".join(error.format_message().split())
     command = error.ctx.command_path if error.ctx is not None else "ringfence"
     shown = f"{message[:1].lower()}{message[1:].rstrip('.')}"
     report(Misuse(shown, way_out=f"{command} --help"), as_json=as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -17,6 +18,7 @@ from ringfence.provider import Availability, Available, Downloadable, Downloadin
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from ringfence.provider import ModelCard
 
@@ -32,8 +34,29 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 def _provider_option(command: Decorated) -> Decorated:
     return click.option(
-        "--provider", default=DEFAULT_PROVIDER, show_default=True, metavar="NAME", help="Whose models."
+        "--provider",
+        default=DEFAULT_PROVIDER,
+        show_default=True,
+        metavar="NAME",
+        help="Whose models.",
+        callback=_installed,
     )(command)
+
+
+def _installed(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """The name of a provider that is installed, be it broken."""
+    del param
+    if ctx.resilient_parsing:
+        return value
+    from ringfence import registry  # noqa: PLC0415  (scans what is installed)
+
+    known = sorted({*(plugin.name for plugin in registry.installed()), *registry.duplicates()})
+    # The provider that is meant where none is named says itself how it is installed.
+    if value not in known and value != DEFAULT_PROVIDER:
+        near = difflib.get_close_matches(value[:100], known, n=1)
+        way_out = f"--provider {near[0]}" if near else f"one that is installed: {', '.join(known) or 'there is none'}"
+        raise Misuse(f"provider '{value}' is not installed", way_out=way_out)
+    return value
 
 
 @click.group()
@@ -157,13 +180,22 @@ async def _pull(name: str, model: str) -> dict[str, Any]:
             case Available():
                 terminal.say(f"model {model} is on this machine already")
             case NotAvailable(reason=reason, detail=detail, way_out=way_out):
-                raise Unavailable(detail, reason=reason, way_out=way_out)
+                meant = await _meant(provider, model) if reason == "no_model" else None
+                raise Unavailable(
+                    detail, reason=reason, way_out=models_command("pull", meant, name) if meant else way_out
+                )
             case Downloadable() | Downloading():
                 path = await bring(downloads, model, state, provider=name)
             case _:
                 assert_never(state)
     came = not isinstance(state, Available)
     return {"provider": name, "model": model, "downloaded": came, "path": None if path is None else str(path)}
+
+
+async def _meant(provider: Provider, model: str) -> str | None:
+    """The model of the provider whose name is a slip of the keys away."""
+    near = difflib.get_close_matches(model[:100], [card.name for card in await provider.models()], n=1)
+    return near[0] if near and near[0] != model else None
 
 
 async def _remove(name: str, model: str) -> int:
@@ -188,29 +220,26 @@ def _state_document(state: Availability) -> dict[str, Any]:
 
 
 def _table(found: list[tuple[ModelCard, Availability]]) -> Table:
-    from rich.table import Table  # noqa: PLC0415  (45 ms, and only a table needs it)
+    from ringfence.cli.rows import rows  # noqa: PLC0415  (rich takes 45 ms, and only a table needs it)
+
+    names = ("model", "state", "size", "context", "can", "what it is")
+    return rows(names, [_cells(card, state) for card, state in found], right=("size", "context"))
+
+
+def _cells(card: ModelCard, state: Availability) -> list[Text]:
     from rich.text import Text  # noqa: PLC0415
 
     from ringfence.cli.bring import megabytes  # noqa: PLC0415
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("model", "state"):
-        table.add_column(name, no_wrap=True, overflow="fold")
-    for name in ("size", "context"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for name in ("can", "what it is"):
-        table.add_column(name, overflow="fold")
-    for card, state in found:
-        words, style = _state_words(state)
-        table.add_row(
-            Text(card.name),
-            Text(words, style=style),
-            Text(megabytes(card.size_bytes) if card.size_bytes is not None else "–"),
-            Text(f"{card.context_tokens:,}"),
-            Text(", ".join(sorted(card.capabilities))),
-            Text(" · ".join(part for part in (card.summary, card.license) if part) or "–"),
-        )
-    return table
+    words, style = _state_words(state)
+    return [
+        Text(terminal.harmless(card.name)),
+        Text(words, style=style),
+        Text(megabytes(card.size_bytes) if card.size_bytes is not None else "–"),
+        Text(f"{card.context_tokens:,}"),
+        Text(", ".join(sorted(card.capabilities))),
+        Text(" · ".join(part for part in (card.summary, card.license) if part) or "–"),
+    ]
 
 
 def _state_words(state: Availability) -> tuple[str, str]:

@@ -56,17 +56,23 @@ async def _answers(kinds: Sequence[str]) -> AsyncGenerator[tuple[str, Failure | 
     async with _child(kinds) as child:
         assert child.stdout is not None  # noqa: S101  (it was asked for)
         for kind in kinds:
-            try:
-                async with asyncio.timeout(PATIENCE_S):
-                    line = await child.stdout.readline()
-                    died: Died | Hung | None = None if line else Died(_ended(await child.wait()))
-            except TimeoutError:
-                died = Hung(PATIENCE_S)
-            if died is not None:
-                yield kind, died
+            answer = await _answer(child, child.stdout)
+            yield kind, answer
+            if isinstance(answer, Hung | Died):
                 return
-            answer = json.loads(line)
-            yield kind, Failure(answer["how"], answer["error"]) if answer["how"] else None
+
+
+async def _answer(child: asyncio.subprocess.Process, said: asyncio.StreamReader) -> Failure | Hung | Died | None:
+    """What became of the next kind; `None` if it works."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            line = await said.readline()
+            if not line:
+                return Died(_ended(await child.wait()))
+    except TimeoutError:
+        return Hung(PATIENCE_S)
+    answer = json.loads(line)
+    return Failure(answer["how"], answer["error"]) if answer["how"] else None
 
 
 @asynccontextmanager

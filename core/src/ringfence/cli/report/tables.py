@@ -9,13 +9,11 @@ from rich.text import Text
 
 from ringfence.cli import terminal
 from ringfence.cli.report import words
-from ringfence.cli.report.words import NOTHING
+from ringfence.cli.rows import NOTHING, rows
 from ringfence.privacy.audit.summary import REFUSED
 from ringfence.recipient import RINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ringfence.cli.report.models import Models
     from ringfence.privacy.audit.summary import Day, Place, Summary
 
@@ -77,36 +75,8 @@ def _bar(day: Day, longest: int, most: int) -> Text:
 
 
 def recipients(summary: Summary, models: Models) -> Table:
-    """Each recipient that anything reached, partners first: a row each, or a line for each fact of it.
-
-    INVARIANT: a narrow window changes the layout and leaves nothing out.
-    """
-    rows = [_cells(place, models) for place in summary.recipients()]
-    wide = _rows(rows)
-    return wide if terminal.fits(wide) else _stacked(rows)
-
-
-def _rows(rows: Sequence[Sequence[Text]]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in _NAMES:
-        table.add_column(name, justify="right" if name in _NUMBERS else "left")
-    for row in rows:
-        table.add_row(*row)
-    return table
-
-
-def _stacked(rows: Sequence[Sequence[Text]]) -> Table:
-    """Below one another, the facts that there are; an empty line between two recipients."""
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for number, row in enumerate(rows):
-        if number:
-            table.add_row()
-        for name, cell in zip(_NAMES, row, strict=True):
-            if cell.plain != NOTHING:
-                table.add_row(name, cell)
-    return table
+    """Each recipient that anything reached, partners first."""
+    return rows(_NAMES, [_cells(place, models) for place in summary.recipients()], right=_NUMBERS)
 
 
 def _cells(place: Place, models: Models) -> list[Text]:

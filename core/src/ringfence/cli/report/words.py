@@ -19,7 +19,7 @@ STAYED = {
 
 
 NOTHING = "–"
-"""Stands where there is nothing to say."""
+"""Stands where there is nothing to say, as in every table."""
 
 LEGEND = {"device": "device", "house": "house", "partner": "partner", REFUSED: "nobody"}
 

@@ -6,7 +6,7 @@ import json
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import Literal, TypeAlias, TypedDict
 
 import pytest
 
@@ -22,10 +22,6 @@ Came: TypeAlias = Literal["passed", "failed", "expected failure", "skipped"]
 
 
 Plugin: TypeAlias = Literal["provider", "detector"]
-_KITS: dict[Plugin, type[ProviderConformance | DetectorConformance]] = {
-    "provider": ProviderConformance,
-    "detector": DetectorConformance,
-}
 
 
 class Line(TypedDict):
@@ -94,16 +90,25 @@ class Report:
 
 def _line(item: pytest.Function) -> Line | None:
     """The line of a rule before it ran; `None` for a test of the author's own."""
-    cls: Any = item.cls
-    plugin = next((plugin for plugin, kit in _KITS.items() if isinstance(cls, type) and issubclass(cls, kit)), None)
-    says = None if plugin is None else rules_of(_KITS[plugin]).get(item.originalname)
-    if plugin is None or says is None:
+    cls: type[object] | None = item.cls
+    if cls is None:
         return None
-    group, about = group_of(item.originalname, _KITS[plugin])
+    kit: type[ProviderConformance | DetectorConformance]
+    plugin: Plugin
+    if issubclass(cls, ProviderConformance):
+        plugin, kit, name = "provider", ProviderConformance, cls.provider.manifest.name
+    elif issubclass(cls, DetectorConformance):
+        plugin, kit, name = "detector", DetectorConformance, cls.kind
+    else:
+        return None
+    says = rules_of(kit).get(item.originalname)
+    if says is None:
+        return None
+    group, about = group_of(item.originalname, kit)
     return Line(
         suite=cls.__name__,
         plugin=plugin,
-        name=cls.provider.manifest.name if plugin == "provider" else cls.kind,
+        name=name,
         group=group,
         about=about,
         rule=item.originalname,

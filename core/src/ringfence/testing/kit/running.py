@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 Progress: TypeAlias = Callable[[int, int], None]
 
 _TAIL = 12
+_NOT_THERE = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
 _NOTHING_COLLECTED = int(pytest.ExitCode.NO_TESTS_COLLECTED)
 _RAN = {int(pytest.ExitCode.OK), int(pytest.ExitCode.TESTS_FAILED), _NOTHING_COLLECTED}
 
@@ -110,6 +113,7 @@ def run_kit(target: str | None, progress: Progress = lambda done, of: None) -> S
         done = _pytest(tests, report, progress)
         lines: list[Line] = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else []
     if done.returncode not in _RAN:
+        _check_installed(done.stdout, target)
         tail = "\n".join(done.stdout.strip().splitlines()[-_TAIL:])
         raise PluginBroken(f"pytest cannot run {tests.name}:\n{tail}", way_out=f"python -m pytest {tests}")
     if not lines:
@@ -121,9 +125,29 @@ def run_kit(target: str | None, progress: Progress = lambda done, of: None) -> S
     return lines
 
 
+def _check_installed(said: str, target: str | None) -> None:
+    """Raises where tests could not be loaded because a package is not there: most often the plugin itself."""
+    missing = _NOT_THERE.search(said)
+    if missing is not None:
+        folder = next((path for path in _upwards(target) if (path / "pyproject.toml").is_file()), None)
+        raise PluginBroken(
+            f"the tests import '{missing[1]}', which is not installed",
+            way_out="install it" if folder is None else f"pip install -e {quote(str(folder))}",
+        )
+
+
+def _upwards(target: str | None) -> Sequence[Path]:
+    given = Path(target or ".")
+    return (given, *given.parents)
+
+
 def _tests(target: str | None, folder: Path) -> Path:
     given = Path(target or ".")
     if given.is_file():
+        if given.suffix != ".py":
+            raise InvalidRequest(
+                f"'{given}' is no test module", way_out="name a folder, or a module of tests in Python"
+            )
         return given
     if given.is_dir():
         inside = given / "tests"
@@ -212,9 +236,13 @@ def _pytest(tests: Path, report: Path, progress: Progress) -> subprocess.Complet
         finally:
             os.close(writing)
         with process:
-            for line in lines:
-                done, of = map(int, line.split())
-                progress(done, of)
+            try:
+                for line in lines:
+                    done, of = map(int, line.split())
+                    progress(done, of)
+            except BaseException:
+                process.kill()  # whoever stops this waits for no rule
+                raise
     return subprocess.CompletedProcess(command, process.returncode, said.read_text(errors="replace"), "")
 
 
