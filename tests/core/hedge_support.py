@@ -55,6 +55,8 @@ def denying(given: Policy, label: str, *to: str) -> Policy:
 class Gated(ScriptedProvider):
     """Says nothing before `go` is set; `asked` is set when it was sent to, `ended` when its run is over."""
 
+    cancelled: int
+
     def __init__(self, answer: str = "", *, error: BaseException | None = None, **how: Any) -> None:
         super().__init__(**how)
         self._script = Script(events=text_events(answer) if answer else (), error=error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -83,7 +83,7 @@ async def test_the_receipt_tells_of_the_one_that_answered_also_if_it_was_sent_to
 
 
 @contextmanager
-def preparing_slowly(began: threading.Event, go_on: threading.Event) -> Iterator[list[str]]:
+def preparing_slowly(began: threading.Event, go_on: threading.Event) -> Generator[list[str]]:
     """What is prepared for `rented` is prepared in a thread, which waits; yields what has happened so far."""
     happened: list[str] = []
     prepare = Gate.prepare
@@ -95,7 +95,7 @@ def preparing_slowly(began: threading.Event, go_on: threading.Event) -> Iterator
             happened.append("prepared")
         return prepare(gate, cleared, recipient, vault)
 
-    with patch.object(Gate, "prepare", slowly), patch.object(Gate, "prepares_long", lambda *_: True):
+    with patch.object(Gate, "prepare", slowly), patch.object(Gate, "prepares_long", return_value=True):
         yield happened
 
 

@@ -51,7 +51,8 @@ class Slow(Recipients):
         super().__init__(fates_of(random), says_no)
         self.under_way = self.most_under_way = 0
         for double in self.doubles.values():
-            double.__dict__["run"] = partial(self._slowly, double.run, random.choice((0, 9, 30, 90)))
+            slowly = partial(self._slowly, double.run, random.choice((0, 9, 30, 90)))
+            object.__setattr__(double, "run", slowly)
 
     async def _slowly(
         self, inner: Any, turns: int, plan: Plan[object], grant: Grant
