@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from examples.house.processes import free_port
-from tests.house.capacity import OVERFLOW, PROMPT, App, Desk, always, busy, full, one_post_a_grant, saying
+from tests.house.capacity import AT_ONCE, OVERFLOW, PROMPT, App, Desk, always, busy, full, one_post_a_grant, saying
 
 from ringfence import Retry
 from ringfence.cli.root import root
@@ -30,6 +30,7 @@ from ringfence.errors import (
 )
 from ringfence_house.client import nodes as nodes_module
 from ringfence_house.client import standing
+from ringfence_house.errors import HouseUnreachable
 from ringfence_house.testing import RESET, Outside, Script
 
 
@@ -262,6 +263,22 @@ async def test_a_house_at_which_nothing_listens_overflows(desk: Desk) -> None:
         with pytest.raises(ConnectFailed):
             await app.asked("owned-only")
     assert desk.posts == {"own": 0, "rented": 1, "vendor": 0}
+
+
+async def test_a_house_out_of_reach_is_looked_at_once_before_it_overflows(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And as often as is tried where nothing else may be asked."""
+    for bound in ("_EARLIEST", "_LATEST"):  # nobody looks in the background
+        monkeypatch.setattr(nodes_module, bound, 1000.0)
+    _no_releases(desk)
+    desk.own.fetched.clear()
+    async with App(desk) as app:
+        assert await app.asked() == "rented"
+        assert len(desk.own.fetched) == 1
+        with pytest.raises(HouseUnreachable):
+            await app.asked("owned-only")
+        assert len(desk.own.fetched) == 1 + AT_ONCE.attempts
 
 
 def _strangers(desk: Desk) -> None:
