@@ -103,3 +103,11 @@ def test_a_model_that_was_not_reached_is_not_counted(run: Run, tmp_path: Path) -
     audit.close()
     document = json.loads(run("report", "--log", str(tmp_path / "audit"), "--json").stdout)
     assert document["recipients"][0]["models"] == {"openai/gpt-one": 1}
+
+
+def test_a_file_in_the_place_of_the_log_is_told_from_a_folder_without_one(run: Run, log: str) -> None:
+    result = run("report", "--log", f"{log}/audit.jsonl")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        f"error: '{log}/audit.jsonl' is a file, and an audit log is a folder\ntry: --log {log}\n",
+    )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,17 @@ from ringfence.testing.kit.sealed import group_of, rules_of
 
 ROOT = Path(__file__).parents[2]
 SUITE = "tests/kit/broken/detectors.py"
+ONE = """
+from ringfence.testing.kit import DetectorConformance
+
+class Nothing:
+    def detect(self, text):
+        return []
+
+class TestNothing(DetectorConformance):
+    detector = Nothing()
+    kind = "nothing"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +140,26 @@ def test_an_installed_detector_is_tested_by_its_kind_and_a_slip_of_the_keys_is_m
     assert (done.returncode, told["passed"], done.stderr) == (0, True, "")
     assert {rule["detector"] for rule in told["rules"]} == {"iban"}
     assert run("ibn").stderr.endswith("try: ringfence plugin test iban\n")
+
+
+def test_a_terminal_is_told_how_far_it_is_and_stdout_holds_the_table_alone(tmp_path: Path) -> None:
+    (tmp_path / "test_one.py").write_text(ONE)
+    primary, secondary = pty.openpty()
+    with os.fdopen(primary, "rb", buffering=0) as terminal:
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name("ringfence")), "plugin", "test", "test_one.py"],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=secondary,
+            timeout=250,
+            check=False,
+        )
+        os.close(secondary)
+        told = b""
+        with suppress(OSError):  # the end of a terminal that nobody holds any more
+            while more := terminal.read(1 << 16):
+                told += more
+    groups = [line.split()[0] for line in done.stdout.decode().splitlines()]
+    assert (done.returncode, groups) == (0, ["group", "hits", "texts", "secrecy", "time"])
+    assert b"0 of 54 cases" in told
+    assert b"54 of 54 cases" in told

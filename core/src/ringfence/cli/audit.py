@@ -119,6 +119,8 @@ def opened_log(folder: Path | None) -> Generator[AuditLog]:
     """The log; one that is not there is wrong usage."""
     chosen = folder if folder is not None else state_dir() / "audit"
     if not ((chosen / RECORDS_FILE).exists() or segments(chosen)):
+        if chosen.is_file():
+            raise Misuse(f"'{chosen}' is a file, and an audit log is a folder", way_out=f"--log {chosen.parent}")
         raise Misuse(f"there is no audit log in {chosen}", way_out="ask something first, or name its folder with --log")
     log = AuditLog(chosen)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import sys
@@ -37,7 +38,10 @@ def main(task: dict[str, Any]) -> None:
         _tell(answers, {"slow": getattr(detector, "slow", False) is True})
         for line in sys.stdin:
             asked = json.loads(line)
+            # A parent that was killed ends nobody: this does, also where the interpreter is held.
+            faulthandler.dump_traceback_later(2 * task["patience_s"], exit=True, file=nowhere)
             answer = _together(detector, asked["texts"]) if "texts" in asked else _scanned(detector, asked)
+            faulthandler.cancel_dump_traceback_later()
             _tell(answers, answer)
 
 

@@ -46,6 +46,7 @@ class Scanner:
             "module": cls.__module__,
             "file": inspect.getfile(cls),
             "class": cls.__qualname__,
+            "patience_s": PATIENCE_S,
         }
         self._hash_seed = hash_seed
         self._process: subprocess.Popen[bytes] | None = None
