@@ -239,6 +239,26 @@ def test_numbers_and_keys_of_json_are_redacted_and_it_stays_json(policy: Policy)
     assert part.text == '{"****": "****", "n": 12.5, "list": [true, "a\\n****"]}'
 
 
+@pytest.mark.parametrize("around", ["\u201c{}\u201d", "\u201c\u201c{}", "\\\u201c{}", "\U0001f4cc{}", "\t{}", "{}\n"])
+@pytest.mark.parametrize("escape", [True, False])
+def test_a_value_beside_an_escape_of_json_is_the_same_value(policy: Policy, around: str, escape: bool) -> None:
+    r"""`\u201canna@mail.io` reads as an address that begins with a c, to whoever does not read it as JSON."""
+    vault = Vault()
+    said = json.dumps({"t": around.format("anna@mail.io")}, ensure_ascii=escape)
+    result = redacted(policy, vault, PSEUDONYMS, TextPart("to anna@mail.io"), ToolResultPart("c", "look", said))
+    part = result.request.messages[0].parts[1]
+    assert isinstance(part, ToolResultPart)
+    assert vault.values() == {result.request.messages[0].text.removeprefix("to "): "anna@mail.io"}
+    assert json.loads(Restorer(vault, in_json=True).whole(part.text)) == json.loads(said)
+
+
+def test_what_begins_in_an_escape_and_is_found_nowhere_else_goes_with_all_of_it(policy: Policy) -> None:
+    vault, said = Vault(), json.dumps({"t": "see \u201c@mail.io"})
+    result = redacted(policy, vault, PSEUDONYMS, TextPart("So"), ToolResultPart("c", "look", said))
+    assert list(vault.values().values()) == ["\u201c@mail.io"]
+    assert "mail" not in "".join(request_texts(result.request))
+
+
 @pytest.mark.parametrize("part", [ToolCallPart("12345678", "look", "{}"), ToolCallPart("c", "anna@mail.io", "{}")])
 def test_a_hit_in_an_identifier_of_a_call_refuses(policy: Policy, part: ToolCallPart) -> None:
     with pytest.raises(GateError, match="a value is left after redaction"):

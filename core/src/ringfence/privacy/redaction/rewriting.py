@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from ringfence.privacy.redaction.spans import Span, merged
+from ringfence.request import NO_LABELS
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|-?[0-9][-+.0-9eE]*', re.DOTALL)
+_UNICODE = re.compile(r"\\u[0-9a-fA-F]{4}")
 _ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
 
 
@@ -45,6 +47,34 @@ def is_json(text: str) -> bool:
 def plain_cuts(text: str, spans: Sequence[Span]) -> list[Cut]:
     """The cuts of a text that is read as it stands; `spans` are in order and apart."""
     return [Cut(span=span, value=text[span.start : span.end]) for span in spans]
+
+
+def as_read(text: str, spans: Sequence[Span]) -> list[Span]:
+    r"""The spans of a JSON text without those that nobody who reads it sees.
+
+    In `\u201canna@example.com` a detector takes the digits of the escape for a part of the address. Where it finds the
+    address itself as well, under the escapes, that is what the string says.
+    """
+    found: dict[tuple[int, int], frozenset[str]] = {}
+    for span in spans:
+        place = span.start, span.end
+        found[place] = found.get(place, NO_LABELS) | span.labels
+    return [
+        span for span in spans if not span.labels <= found.get((_escape_end(text, span.start), span.end), NO_LABELS)
+    ]
+
+
+def _escape_end(text: str, place: int) -> int:
+    r"""Where the `\u201c` ends in the middle of which `place` is; -1 where it is in none."""
+    start = text.rfind("\\", max(0, place - len("\\u201")), place)
+    escape = _UNICODE.match(text, start) if start >= 0 else None
+    if escape is None:
+        return -1
+    first = start
+    while first and text[first - 1] == "\\":
+        first -= 1
+    # A backslash that is escaped itself begins nothing.
+    return -1 if (start - first) % 2 else escape.end()
 
 
 def json_cuts(text: str, spans: Sequence[Span]) -> list[Cut]:
@@ -122,4 +152,4 @@ def rewritten_parts(text: str, ends: Sequence[int], cuts: Sequence[Cut], shown: 
         began = end
 
 
-__all__ = ["Cut", "Shown", "is_json", "json_cuts", "plain_cuts", "rewritten", "rewritten_parts"]
+__all__ = ["Cut", "Shown", "as_read", "is_json", "json_cuts", "plain_cuts", "rewritten", "rewritten_parts"]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ringfence.privacy.redaction.rewriting import (
     Cut,
     Shown,
+    as_read,
     json_cuts,
     plain_cuts,
     rewritten,
@@ -48,7 +49,7 @@ class Slot:
     def scan(self, finder: Finder) -> None:
         """Finds the hits in each text, and those in no single text but across several."""
         found, self.complete = finder.detected(self.text)
-        self.add(found)
+        self.add(as_read(self.text, found) if self.json else found)
         if len(self.ends) == 1:
             self.hits = [_labels_of(found)]
             return
