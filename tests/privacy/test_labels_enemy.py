@@ -132,18 +132,21 @@ async def test_what_cannot_be_rewritten_is_refused(policy: Policy) -> None:
     odd = FilePart(b"hello", media_type="text/plain; x=anna%40example.com")
     call = ToolCallPart("anna%40example.com", "look", "{}")
     asked = (
-        [Message("user", (TextPart("hi"), odd))],
-        [
-            Message("user", (TextPart("hi"),)),
-            Message("assistant", (call,)),
-            Message("tool", (Result(call.id, "l", ""),)),
-        ],
+        ("a value is left after redaction", [Message("user", (TextPart("hi"), odd))]),
+        (
+            "the identifier of a tool's call reads as a text",
+            [
+                Message("user", (TextPart("hi"),)),
+                Message("assistant", (call,)),
+                Message("tool", (Result(call.id, "l", ""),)),
+            ],
+        ),
     )
     async with AsyncAssistant(
         policy, providers={"far": far, "near": ScriptedProvider("x")}, audit=False, consent=lambda _: True
     ) as it:
-        for messages in asked:
-            with pytest.raises(GateError, match="a value is left after redaction"):
+        for why, messages in asked:
+            with pytest.raises(GateError, match=why):
                 await it.respond(messages, to="far", instructions="")
     assert not far.requests
 
