@@ -20,6 +20,19 @@ from ringfence_house.testing import RESET, HouseServer
 GONE = LookFailed("gone", unreachable=True)
 
 
+class Slow(House):
+    """A house at which each look takes some seconds of `clock`."""
+
+    def __init__(self, clock: Clock, *answers: Found | LookFailed | Exception) -> None:
+        super().__init__(*answers)
+        self.clock = clock
+        self.takes_s = 3.0
+
+    async def look(self) -> Found:
+        self.clock.passed_s += self.takes_s
+        return await super().look()
+
+
 async def told(nodes: Nodes) -> HouseUnreachable:
     with pytest.raises(HouseUnreachable) as raised:
         await nodes.ready()
@@ -56,15 +69,7 @@ async def test_who_waited_as_long_as_it_was_told_has_a_house_that_came_back() ->
 
 async def test_a_look_that_took_long_is_remembered_for_longer_and_not_for_ever() -> None:
     clock = Clock()
-
-    class Slow(House):
-        async def look(self) -> Found:
-            clock.passed_s += self.takes_s
-            return await super().look()
-
-        takes_s = 3.0
-
-    house = Slow(GONE)
+    house = Slow(clock, GONE)
     async with watching(house, clock) as nodes:
         assert (await told(nodes)).retry_after_s == 6
         clock.passed_s += 6
@@ -86,8 +91,9 @@ async def test_a_house_whose_proof_expired_is_told_at_once_too() -> None:
 async def test_a_house_that_proves_nothing_is_looked_at_by_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not out of reach: whoever asks may find it mended."""
     monkeypatch.setattr(nodes_module, "_LEAST_S", 0.0)
-    house = House(LookFailed("a lie"))
-    async with watching(house, Clock()) as nodes:
+    clock = Clock()
+    house = Slow(clock, LookFailed("a lie"))
+    async with watching(house, clock) as nodes:
         for looks in (1, 2, 3):
             with pytest.raises(AttestationFailed):
                 await nodes.ready()
