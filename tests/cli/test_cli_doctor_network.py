@@ -148,3 +148,12 @@ def test_a_key_that_plugins_share_is_named_once(run: Run, machine: Machine) -> N
     registry.refresh()
     naming = [subject for subject, finding in _findings(run).items() if "FAR_API_KEY is" in finding["detail"]]
     assert naming == ["key of far, farther"]
+
+
+def test_a_narrow_window_has_what_was_found_under_its_subject(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr("ringfence.cli.terminal.is_terminal", bool)
+    lines = run("doctor").stdout.splitlines()
+    assert max(map(len, lines)) <= 40
+    place = next(number for number, line in enumerate(lines) if line.split() == ["!", "key", "of", "far"])
+    assert lines[place + 1].strip().startswith("FAR_API_KEY is not set; a recipient")

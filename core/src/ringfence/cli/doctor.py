@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _SIGNS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "fault": ("✗", "red")}
 
+_NARROW = 72
+"""Columns below which what was found stands under its subject and not beside it."""
+
 _PROXY = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"})
 _TRUST = frozenset({"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSLKEYLOGFILE"})
 
@@ -142,16 +145,19 @@ def _table(findings: list[Finding]) -> Table:
     from rich.table import Table  # noqa: PLC0415  (45 ms, and only a table needs it)
     from rich.text import Text  # noqa: PLC0415
 
+    narrow = terminal.columns() < _NARROW
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
+    if not narrow:
+        table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for finding in findings:
         sign, style = _SIGNS[finding.level]
         text = Text(finding.detail)
         if finding.way_out:
             text.append(f"\ntry: {finding.way_out}", style="bold")
-        table.add_row(Text(sign, style=style), Text(finding.subject), text)
+        cells = (Text(f"{finding.subject}\n").append(text),) if narrow else (Text(finding.subject), text)
+        table.add_row(Text(sign, style=style), *cells)
     return table
 
 
