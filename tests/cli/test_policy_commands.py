@@ -236,7 +236,10 @@ def test_a_hint_is_no_warning(write: Any) -> None:
     hints = json.loads(run("check", write(), "--json").stdout)["hints"]
     assert [hint.partition(":")[0] for hint in hints] == [
         "nothing detects 'work'",
-        "the condition on time in line 22 is in UTC, since it names no zone. Write the zone of your clocks, such as zone",
+        (
+            "the condition on time in line 22 is in UTC, since it names no zone. "
+            "Write the zone of your clocks, such as zone"
+        ),
         "no tests",
     ]
 

@@ -195,8 +195,10 @@ def test_without_the_extra_a_file_with_cel_does_not_load_and_says_how_to_get_it(
     with pytest.raises(PolicyInvalid) as caught:
         policy('{id: x, allow: {labels: "*", to: [house]}, when: {cel: "user.age > 17"}}')
     assert caught.value.faults == (
-        "policy.yaml:14:60: when.cel of flow rule 'x' needs an extra that is not installed. "
-        'Run: pip install "ringfence[cel]".',
+        (
+            "policy.yaml:14:60: when.cel of flow rule 'x' needs an extra that is not installed. "
+            'Run: pip install "ringfence[cel]".'
+        ),
     )
     assert policy().document.flow
 

@@ -46,7 +46,10 @@ RULES = {
         flow(f"  - id: x\n    {ALLOW}\n    redact: §masked"),
         "'masked' is not a value of redact of flow rule 'x': 'remove', 'mask' or 'pseudonym'. Did you mean 'mask'?",
     ),
-    "overflow is text": (overflow("§own-dc"), "overflow of route rule 'x' must be a mapping, not text."),
+    "overflow is text": (
+        overflow("§own-dc"),
+        "overflow of route rule 'x' must be a mapping such as {to: …, when_utilisation_over: …}, not text.",
+    ),
     "overflow without a figure": (
         overflow("§{to: [own-dc]}"),
         "key 'when_utilisation_over' in overflow of route rule 'x' is missing.",
@@ -61,7 +64,7 @@ RULES = {
     ),
     "overflow in words": (
         overflow("{to: [own-dc], when_utilisation_over: §85%}"),
-        "overflow.when_utilisation_over of route rule 'x' must be a number, not '85%'.",
+        "overflow.when_utilisation_over of route rule 'x' must be a number, not '85%'. Write 0.85.",
     ),
     "overflow to itself": (
         overflow("{to: §[mlx], when_utilisation_over: 0.5}"),
@@ -177,7 +180,7 @@ BUDGETS = {
     ),
     "when spent": (
         budget("{id: x, of: house, limit: 5 tokens, per: day, when_spent: §warn}"),
-        "'warn' is not a value of when_spent of budget 'x': 'deny'.",
+        "when_spent of budget 'x' can only be deny, not 'warn'.",
     ),
     "one id twice": (
         bottom(
@@ -207,7 +210,7 @@ BUDGETS = {
     ),
     "audit for a number": (
         bottom("audit: {keep: §400}"),
-        "audit.keep must be text, not a number. Put it in quotes.",
+        "audit.keep must be a time such as 400d, not a number.",
     ),
     "audit for a word": (
         bottom("audit: {keep: §forever}"),
@@ -265,7 +268,7 @@ INVARIANTS = {
     ),
     "a key of another kind": (
         invariant("consent: {to: [partner], §unless: redacted}"),
-        "unknown key 'unless' in invariants[0].consent.",
+        "unknown key 'unless' in invariants[0].consent. Write 'labels', 'to' or 'when'.",
     ),
     "labels in a when": (
         invariant("only: {to: [device], when: {§labels: [health]}}"),
@@ -417,8 +420,8 @@ TIMES = {
     "day": (
         when("time: {days: [§monday]}"),
         (
-            "'monday' is not a value of when.time.days of flow rule 'x': 'mon', 'tue', 'wed', 'thu', 'fri', 'sat' or 'sun'. "
-            "Did you mean 'mon'?"
+            "'monday' is not a value of when.time.days of flow rule 'x': "
+            "'mon', 'tue', 'wed', 'thu', 'fri', 'sat' or 'sun'. Did you mean 'mon'?"
         ),
     ),
     "an hour": (
@@ -485,7 +488,10 @@ CEL = {
     ),
     "labels in flow": (
         when("cel: §\"'health' in labels\""),
-        "when.cel of flow rule 'x' cannot read labels: one label more could widen. Name them in the rule's own labels:.",
+        (
+            "when.cel of flow rule 'x' cannot read labels: one label more could widen. Name "
+            "them in the rule's own labels:."
+        ),
     ),
     "no condition": (
         when('cel: §"user.level + 1"'),
@@ -548,7 +554,10 @@ def test_the_messages_for_cel(text: str, message: str) -> None:
 
 
 FILES = {
-    "include is text": ("include: §company.yaml", "include must be a list such as [company.yaml], not text."),
+    "include is text": (
+        "include: §company.yaml",
+        "include must be a list such as [company.yaml], not text. Write [company.yaml].",
+    ),
     "include twice": ("include: [a.yaml, §a.yaml]", "'a.yaml' appears twice in include."),
     "include of the home folder": (
         "include: [§~/a.yaml]",

@@ -240,7 +240,10 @@ IN_TOML = {
     ),
     "after a long text": (
         TOML.replace('id = "any"', 'id = "any"\nreason = """\nid = 1\nx"""\nxyz = 1'),
-        "20: unknown key 'xyz' in flow rule 'any'.",
+        (
+            "20: unknown key 'xyz' in flow rule 'any'. Write 'id', 'allow', 'deny', 'when', "
+            "'require', 'redact', 'consent' or 'reason'."
+        ),
     ),
     "YAML": ("# ours\nversion: 1\n", "1:1: this looks like YAML: name the file .yaml."),
     "one rule in one bracket": (

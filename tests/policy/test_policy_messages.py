@@ -194,7 +194,7 @@ OURS = {
     ),
     "detect is text": (
         good(labels=GOOD["labels"].replace("[email]", "§email")),
-        "labels.contact.detect must be a list such as [email], not text.",
+        "labels.contact.detect must be a list such as [email], not text. Write [email].",
     ),
     "detect twice": (
         good(labels=GOOD["labels"].replace("[email]", "[email, §email]")),
@@ -276,7 +276,7 @@ OURS = {
     ),
     "to is text": (
         flow("  - id: x\n    deny: {labels: [health], to: §house}"),
-        "deny.to of flow rule 'x' must be a list such as [device], not text.",
+        "deny.to of flow rule 'x' must be a list such as [device], not text. Write [house].",
     ),
     "labels is empty": (
         flow("  - id: x\n    deny: {labels: §[], to: [house]}"),
@@ -308,7 +308,10 @@ OURS = {
     ),
     "modality misspelt": (
         flow(f"  - id: x\n    {DENY}\n    when: {{modality: [§imgae]}}"),
-        "'imgae' is not a value of when.modality of flow rule 'x': 'text', 'image', 'file' or 'audio'. Did you mean 'image'?",
+        (
+            "'imgae' is not a value of when.modality of flow rule 'x': 'text', 'image', "
+            "'file' or 'audio'. Did you mean 'image'?"
+        ),
     ),
     "fact value misspelt": (
         flow(f"  - id: x\n    {DENY}\n    when: {{user.age_band: [§minr]}}"),
@@ -348,7 +351,10 @@ OURS = {
     ),
     "a time of day in curly quotes": (
         flow(f"  - id: x\n    {DENY}\n    when: {{time: {{from: §“08:00”}}}}"),
-        """when.time.from of flow rule 'x' must be a time of day such as "08:00", not '“08:00”'. Use straight quotes.""",
+        (
+            "when.time.from of flow rule 'x' must be a time of day such as \"08:00\", "
+            "not '“08:00”'. Use straight quotes."
+        ),
     ),
     "tokens without bounds": (
         flow(f"  - id: x\n    {DENY}\n    when: {{input_tokens: §{{}}}}"),
@@ -398,7 +404,10 @@ OURS = {
     ),
     "on_broken_stream": (
         good(route="route:\n  - id: x\n    prefer: [mlx]\n    on_broken_stream: §retry"),
-        "'retry' is not a value of on_broken_stream of route rule 'x': 'fail', 'restart' or 'continue'. Did you mean 'restart'?",
+        (
+            "'retry' is not a value of on_broken_stream of route rule 'x': 'fail', 'restart' "
+            "or 'continue'. Did you mean 'restart'?"
+        ),
     ),
     "route after one without when": (
         good(route="route:\n  - id: x\n    prefer: [mlx]\n  - §id: y\n    prefer: [own-dc]"),
@@ -529,7 +538,7 @@ BEYOND_THE_DEVICE = {
     ),
     "capabilities is text": (
         recipient("capabilities: §text"),
-        "recipients.x.capabilities must be a list such as [text, tools], not text.",
+        "recipients.x.capabilities must be a list such as [text, tools], not text. Write [text].",
     ),
     "options is a list": (recipient("options: §[a]"), "recipients.x.options must be a mapping, not a list."),
     "a number beyond exactness in options": (
@@ -573,7 +582,7 @@ BEYOND_THE_DEVICE = {
     ),
     "consent for a bare number": (
         bottom("consent: {partner: {lasts: §30}}"),
-        "consent.partner.lasts must be text, not a number. Put it in quotes.",
+        "consent.partner.lasts must be request, session, or a time such as 12h or 30d, not a number.",
     ),
     "consent show": (
         bottom("consent: {partner: {show: [§label]}}"),
@@ -581,7 +590,7 @@ BEYOND_THE_DEVICE = {
     ),
     "consent when nobody can be asked": (
         bottom("consent: {partner: {when_no_ui: §allow}}"),
-        "'allow' is not a value of consent.partner.when_no_ui: 'deny'.",
+        "consent.partner.when_no_ui can only be deny, not 'allow'.",
     ),
     "unknown key in consent": (
         bottom("consent: {partner: {§last: request}}"),
@@ -598,7 +607,7 @@ BEYOND_THE_DEVICE = {
     ),
     "unknown key in a tool": (
         bottom("tools: {search: {ring: partner, §url: x}}"),
-        "unknown key 'url' in tools.search.",
+        "unknown key 'url' in tools.search. Write 'ring'.",
     ),
 }
 

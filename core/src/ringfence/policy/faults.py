@@ -88,16 +88,17 @@ def nearest(name: str, candidates: Iterable[str]) -> str | None:
     """The candidate that `name` is probably a misspelling of."""
     import difflib  # noqa: PLC0415  (only a fault needs it)
 
-    matcher = difflib.SequenceMatcher[str](b=name[:_SHOWN_CHARACTERS])
-    close: list[tuple[float, str]] = []
+    matcher = difflib.SequenceMatcher[str](b=name[:_SHOWN_CHARACTERS].lower())
+    close: list[tuple[float, int, str]] = []
     for candidate in set(candidates):
-        matcher.set_seq1(candidate[:_SHOWN_CHARACTERS])
+        written = candidate[:_SHOWN_CHARACTERS].lower()
+        matcher.set_seq1(written)
         if matcher.real_quick_ratio() >= _CLOSE_ENOUGH and (bound := matcher.quick_ratio()) >= _CLOSE_ENOUGH:
-            close.append((bound, candidate))
+            close.append((bound, sum(map(str.__eq__, written, name.lower())), candidate))
     found: list[tuple[float, str]] = []
     # The letters alone say which are worth a comparison, which costs the square of their number.
-    for _, candidate in sorted(close, reverse=True)[:_MOST_COMPARED]:
-        matcher.set_seq1(candidate[:_SHOWN_CHARACTERS])
+    for _, _, candidate in sorted(close, reverse=True)[:_MOST_COMPARED]:
+        matcher.set_seq1(candidate[:_SHOWN_CHARACTERS].lower())
         found.append((matcher.ratio(), candidate))
     ratio, best = max(found, default=(0.0, ""))
     return best if ratio >= _CLOSE_ENOUGH else None

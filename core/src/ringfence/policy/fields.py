@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import PurePath
+from typing import Final
 
 from ringfence.policy.faults import Faults, did_you_mean, listed, quoted
 from ringfence.policy.keys import Keys
@@ -14,6 +15,26 @@ from ringfence.policy.tree import Entry, ListNode, MapNode, Node, Scalar, kind
 _NAME = re.compile(r"[^\W_][\w.-]{0,63}")
 MAX_DECLARED = 200
 """Recipients, labels, facts, consents and tools, each."""
+_FEW = 8
+_SAME: Final[Mapping[str, str]] = {
+    "and": "all",
+    "or": "any",
+    "if": "when",
+    "condition": "when",
+    "name": "id",
+    "rules": "flow",
+    "routing": "route",
+    "permit": "allow",
+    "block": "deny",
+    "forbid": "deny",
+    "target": "to",
+    "timezone": "zone",
+    "tz": "zone",
+}
+"""Words of other languages, and ours."""
+_WORD = re.compile(r"[\w.]+")
+_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+_PER_CENT = re.compile(r"([0-9]{1,3}) ?%")
 _MAX_TEXT = 500
 _MAX_NUMBER = 1 << 53
 """The whole numbers up to here are exact in every language that may read a decision."""
@@ -34,7 +55,8 @@ def mapping(node: Node, where: str, faults: Faults, example: str = "") -> MapNod
 
 def entries(node: Node, where: str, keys: Keys, faults: Faults) -> dict[str, Entry] | None:
     """The keys of `node` that work; every other one, and each that is needed and missing, is a fault."""
-    found = mapping(node, where, faults)
+    example = ", ".join(f"{key}: …" for key in keys.needed or keys.works[:2])
+    found = mapping(node, where, faults, f" such as {{{example}}}" if where else "")
     if found is None:
         return None
     kept: dict[str, Entry] = {}
@@ -42,8 +64,7 @@ def entries(node: Node, where: str, keys: Keys, faults: Faults) -> dict[str, Ent
         if entry.key in keys.works:
             kept[entry.key] = entry
         else:
-            hint = did_you_mean(entry.key, keys.works)
-            faults.add(entry.at, f"unknown key {quoted(entry.key)}{inside(where)}.{hint}")
+            faults.add(entry.at, f"unknown key {quoted(entry.key)}{inside(where)}.{meant(entry.key, keys.works)}")
     for key in keys.needed:
         if key not in kept:
             faults.add(found.at, f"key '{key}'{inside(where)} is missing.")
@@ -60,10 +81,25 @@ def declarations(written: Entry | None, where: str, faults: Faults) -> MapNode |
     return None
 
 
+def meant(key: str, known: Collection[str]) -> str:
+    """What to write in the place of the unknown `key`: one that is close or means the same, or all if they are few."""
+    if key in ("labels", "to") and "allow" in known:
+        return " Write it inside allow or deny, such as allow: {labels: [public], to: [device]}."
+    if key == "unless" and {"id", "when"} <= {*known}:
+        return " Write when: {not: {…}}."
+    same = _SAME.get(key.lower())
+    if same is not None and same in known:
+        return f" Write {quoted(same)}."
+    hint = did_you_mean(key, known)
+    return hint or (f" Write {listed(known, 'or')}." if len(known) <= _FEW else "")
+
+
 def text(node: Node, where: str, faults: Faults) -> str | None:
     """`node` as a text that is not empty and fits on one screen."""
     if not isinstance(node, Scalar) or not isinstance(node.value, str):
-        hint = " Put it in quotes." if isinstance(node, Scalar) and node.value is not None else ""
+        # A sign such as # at the beginning makes a text a comment.
+        empty = " Write it in quotes." if isinstance(node, Scalar) else ""
+        hint = " Put it in quotes." if isinstance(node, Scalar) and node.value is not None else empty
         faults.add(node.at, f"{where} must be text, not {kind(node)}.{hint}")
         return None
     if not node.value.strip() or len(node.value) > _MAX_TEXT:
@@ -108,14 +144,18 @@ def number(node: Node, where: str, faults: Faults, *, whole: bool) -> float | No
             return value
         faults.add(node.at, f"{where} must lie between -{_MAX_NUMBER} and {_MAX_NUMBER}.")
         return None
-    faults.add(node.at, f"{where} must be a {'whole number' if whole else 'number'}, not {_shown(node)}.")
+    says = f"{where} must be a {'whole number' if whole else 'number'}, not {_shown(node)}"
+    faults.add(node.at, f"{says}.{_as_number(value, whole=whole)}")
     return None
 
 
 def items(node: Node, where: str, faults: Faults, example: str, *, or_none: bool = False) -> tuple[Node, ...] | None:
     """The items of `node`, a list, which is not empty unless there may be none."""
     if not isinstance(node, ListNode):
-        faults.add(node.at, f"{where} must be a list such as {example}, not {kind(node)}.")
+        # Where something else than a list can stand, the word may have been meant for that.
+        word = node.value if isinstance(node, Scalar) and ", or " not in example else None
+        hint = f" Write [{word}]." if isinstance(word, str) and _WORD.fullmatch(word) else ""
+        faults.add(node.at, f"{where} must be a list such as {example}, not {kind(node)}.{hint}")
         return None
     if not node.items and not or_none:
         faults.add(node.at, f"{where} is empty. Name at least one, or leave it out.")
@@ -161,8 +201,12 @@ def is_usable_path(written: str, at: Position, where: str, faults: Faults, *, in
 
 def choice(node: Node, where: str, options: Iterable[str], faults: Faults) -> str | None:
     """`node` as one of `options`."""
+    allowed = tuple(options)
+    if not isinstance(node, Scalar) or not isinstance(node.value, str):
+        faults.add(node.at, f"{where} must be {listed(allowed, 'or')}, not {kind(node)}.")
+        return None
     found = text(node, where, faults)
-    return None if found is None else one_of(found, node.at, where, options, faults)
+    return None if found is None else one_of(found, node.at, where, allowed, faults)
 
 
 def one_of(found: str, at: Position, where: str, options: Iterable[str], faults: Faults) -> str | None:
@@ -170,8 +214,21 @@ def one_of(found: str, at: Position, where: str, options: Iterable[str], faults:
     allowed = tuple(options)
     if found in allowed:
         return found
+    if len(allowed) == 1:
+        faults.add(at, f"{where} can only be {allowed[0]}, not {quoted(found)}.")
+        return None
     faults.add(at, f"{quoted(found)} is not a value of {where}: {listed(allowed, 'or')}.{did_you_mean(found, allowed)}")
     return None
+
+
+def _as_number(value: object, *, whole: bool) -> str:
+    """How to write as a number what was written as a text."""
+    if not isinstance(value, str):
+        return ""
+    if _NUMBER.fullmatch(value):
+        return " Take the quotes away."
+    part = None if whole else _PER_CENT.fullmatch(value)
+    return "" if part is None else f" Write {int(part[1]) / 100:g}."
 
 
 def _shown(node: Node) -> str:

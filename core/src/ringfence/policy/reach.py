@@ -9,7 +9,6 @@ from typing import Literal, TypeAlias
 
 from ringfence.policy.decision import REDACTIONS, Redaction
 from ringfence.policy.document import Document, FlowRule
-from ringfence.recipient import Recipient
 
 How: TypeAlias = Literal["always", "sometimes", "ask"]
 Sure: TypeAlias = Literal["always", "sometimes", "never"]

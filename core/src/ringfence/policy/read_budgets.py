@@ -126,6 +126,9 @@ def _check_content(node: Node, faults: Faults) -> None:
 
 
 def _keep(node: Node, faults: Faults) -> int | None:
+    if not isinstance(node, Scalar) or not isinstance(node.value, str):
+        faults.add(node.at, f"audit.keep must be a time such as 400d, not {kind(node)}.")
+        return None
     written = fields.text(node, "audit.keep", faults)
     seconds = None if written is None else duration_s(written)
     if written is not None and seconds is None:

@@ -88,7 +88,7 @@ class ConditionReader:
         elif key.startswith(FACT_PREFIXES):
             return self._fact(entry, f"{where}.{key}")
         else:
-            hint = did_you_mean(key, (*WHEN, *self._route_keys(), *(self._declared.facts or {})))
+            hint = fields.meant(key, (*WHEN, *self._route_keys(), *(self._declared.facts or {})))
             self._faults.add(entry.at, f"unknown key {quoted(key)} in {where}.{hint}")
         return None
 
@@ -225,7 +225,8 @@ def check_place(name: str, at: Position, declared: Declared, faults: Faults) -> 
 def check_label(name: str, at: Position, declared: Declared, faults: Faults) -> None:
     """Notes a fault where the label `name` is not in the file's vocabulary."""
     if declared.labels is not None and name not in declared.labels:
-        hint = did_you_mean(name, declared.labels)
+        together = " Write a comma between them." if set(name.split()) <= declared.labels else ""
+        hint = together or did_you_mean(name, declared.labels)
         faults.add(at, f"label {quoted(name)} is not declared under labels:.{hint}")
 
 

@@ -13,7 +13,7 @@ from ringfence.policy.durations import DAY_S, duration_s
 from ringfence.policy.faults import Faults, did_you_mean, quoted
 from ringfence.policy.keys import CONSENT, PER, SHOWN, TOOL
 from ringfence.policy.read_conditions import Declared, check_place
-from ringfence.policy.tree import Entry, Node
+from ringfence.policy.tree import Entry, Node, Scalar, kind
 from ringfence.recipient import RINGS, Ring
 
 _LASTS = ("request", "session")
@@ -53,6 +53,10 @@ def _rule(entry: Entry, faults: Faults) -> ConsentRule | None:
 
 
 def _lasts(node: Node, where: str, faults: Faults) -> Literal["request", "session"] | int | None:
+    written = node.value if isinstance(node, Scalar) else None
+    if not isinstance(written, str):
+        faults.add(node.at, f"{where} must be request, session, or a time such as 12h or 30d, not {kind(node)}.")
+        return None
     found = fields.text(node, where, faults)
     match found:
         case None | "request" | "session":

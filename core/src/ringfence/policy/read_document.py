@@ -69,7 +69,7 @@ def read_document(root: Node, faults: Faults, *, folder: Path | None = None) -> 
             for key in ("recipients", "labels", "facts", "consent", "tools")
             for entry in _declarations(top, key)
         }
-        | {"time": at for at in declared.without_zone[:1]},
+        | dict(zip(["time"], declared.without_zone, strict=False)),
     )
     return None if unknown is None else document
 

@@ -12,7 +12,7 @@ from ringfence.policy.conditions import TimeIn
 from ringfence.policy.faults import Faults, quoted
 from ringfence.policy.keys import DAYS, TIME
 from ringfence.policy.place import Position
-from ringfence.policy.times import MINUTES_OF_A_DAY, UTC_ZONE, zone_exists
+from ringfence.policy.times import MINUTES_OF_A_DAY, UTC_ZONE, zone_exists, zone_named_like
 from ringfence.policy.tree import Entry, Node, Scalar, kind
 
 _TIME: Final = re.compile(r"([0-9]{1,2}):([0-9]{2})")
@@ -75,7 +75,9 @@ def _zone(node: Node, where: str, faults: Faults) -> str | None:
     found = fields.text(node, where, faults)
     if found is None or zone_exists(found):
         return found
-    faults.add(node.at, f"{quoted(found)} is not a time zone that is known here. Write one such as Europe/Zurich.")
+    like = zone_named_like(found)
+    hint = f"Did you mean {quoted(like)}?" if like else "Write one such as Europe/Zurich."
+    faults.add(node.at, f"{quoted(found)} is not a time zone that is known here. {hint}")
     return None
 
 

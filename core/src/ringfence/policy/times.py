@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -46,6 +48,20 @@ def zone_exists(zone: str) -> bool:
     except NotAZone:
         return False
     return True
+
+
+def zone_named_like(written: str) -> str | None:
+    """A zone of this machine whose city is called `written`."""
+    return _cities().get(written.replace(" ", "_").casefold())
+
+
+@cache
+def _cities() -> Mapping[str, str]:
+    """The zones by their cities, the first of each: a file may have many faults, and all zones take 0.3 s to list."""
+    import zoneinfo  # noqa: PLC0415  (only a fault needs it)
+
+    zones = sorted(zone for zone in zoneinfo.available_timezones() if "/" in zone and not zone.startswith("Etc/"))
+    return {zone.rpartition("/")[2].casefold(): zone for zone in reversed(zones)}
 
 
 class NotAZone(Exception):

@@ -113,7 +113,8 @@ class _Builder:
             value = self._placed(next(self._events), key.at, depth)
             if key.key in entries:
                 first = entries[key.key].at.line
-                self._faults.add(key.at, f"key {quoted(key.key)} appears twice (first on line {first}).")
+                hint = " Begin a new rule with '- id:'." if key.key == "id" else ""
+                self._faults.add(key.at, f"key {quoted(key.key)} appears twice (first on line {first}).{hint}")
             else:
                 entries[key.key] = Entry(key=key.key, at=key.at, value=value)
         return MapNode(entries=tuple(entries.values()), at=at)

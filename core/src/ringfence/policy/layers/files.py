@@ -36,7 +36,7 @@ class Wanted:
 
 
 class LayerFiles:
-    """Reads layers for one policy. Every file that is looked at, there or not, is added to `files`; `layers` is what they say.
+    """Reads layers for one policy. `files` gets every file that is looked at, there or not; `layers` is what they say.
 
     A file is named in `files` as it was reached, so that a link that is turned elsewhere is seen.
     """
