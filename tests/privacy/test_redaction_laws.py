@@ -239,6 +239,19 @@ def test_numbers_and_keys_of_json_are_redacted_and_it_stays_json(policy: Policy)
     assert part.text == '{"****": "****", "n": 12.5, "list": [true, "a\\n****"]}'
 
 
+@pytest.mark.parametrize("kind", ["mask", "remove"])
+def test_a_call_of_which_nothing_was_left_can_be_redacted_again(policy: Policy, kind: Kind) -> None:
+    """A session holds the call as its tool got it, and sends it in every turn."""
+    call: Part = ToolCallPart("c", "look", '{"who": "limps"}', labels=frozenset({"health"}))
+    for _ in range(2):
+        result = redacted(policy, Vault(), {"health": kind}, TextPart("So"), call)
+        call = result.request.messages[0].parts[1]
+        assert isinstance(call, ToolCallPart)
+        assert call.arguments == json.dumps({"redacted": "****" if kind == "mask" else ""})
+        call = ToolCallPart("c", "look", call.arguments, labels=frozenset({"health"}))
+    assert not any("redacted" in value for value in result.hidden)
+
+
 @pytest.mark.parametrize("around", ["\u201c{}\u201d", "\u201c\u201c{}", "\\\u201c{}", "\U0001f4cc{}", "\t{}", "{}\n"])
 @pytest.mark.parametrize("escape", [True, False])
 def test_a_value_beside_an_escape_of_json_is_the_same_value(policy: Policy, around: str, escape: bool) -> None:

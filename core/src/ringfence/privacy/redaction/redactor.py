@@ -15,7 +15,7 @@ from ringfence.privacy.redaction.reveal import Reveal
 from ringfence.privacy.redaction.sent import every_text, has_opaque_ids
 from ringfence.privacy.redaction.slots import Slot
 from ringfence.privacy.redaction.spans import Finder, Literals
-from ringfence.privacy.redaction.turns import Piece, Turn
+from ringfence.privacy.redaction.turns import SAYS_NOTHING, Piece, Turn
 from ringfence.privacy.redaction.vault import MASK, Entry
 from ringfence.request import NO_LABELS, Message, Part, ReasoningPart, Request, ToolCallPart
 from ringfence.response import Adjustment
@@ -249,7 +249,8 @@ class Redactor:
                     raise self._refused("a value is left after redaction", min(span.labels & self._names))
 
     def _entries(self) -> list[Entry]:
-        return [entry for entry in self._vault.entries if entry.labels & self._names]
+        entries = self._vault.entries
+        return [entry for entry in entries if entry.labels & self._names and entry.value not in SAYS_NOTHING]
 
     def _hidden(self) -> frozenset[str]:
         return frozenset(entry.value for entry in self._entries())

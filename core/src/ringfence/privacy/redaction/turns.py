@@ -28,6 +28,15 @@ if TYPE_CHECKING:
     from ringfence.privacy.redaction.memory import Known
 
 
+def _instead(shown: str) -> str:
+    """The arguments of a call of which nothing is left."""
+    return json.dumps({"redacted": shown})
+
+
+SAYS_NOTHING = frozenset({_instead(""), _instead(MASK)})
+"""What stands for all of a call, and so hides nothing when it comes round again."""
+
+
 @dataclass(slots=True, repr=False)
 class Piece:
     """One part: the slot with its text, `place` in it, and the slot of an attachment's name.
@@ -138,7 +147,7 @@ def _rebuilt(piece: Piece, texts: list[str] | None, shown: Shown) -> Part | None
             now = _text(slot, shown) if texts is None else texts[piece.place]
             return part if now == text else replace(part, text=now) if now else None
         case ToolCallPart():
-            arguments = json.dumps({"redacted": _all(slot, shown)}) if piece.whole else _text(slot, shown)
+            arguments = _instead(_all(slot, shown)) if piece.whole else _text(slot, shown)
             return replace(part, arguments=arguments)
         case ToolResultPart():
             return replace(part, text=_all(slot, shown) if piece.whole else _text(slot, shown))
@@ -169,4 +178,4 @@ def _name(piece: Piece, shown: Shown) -> str | None:
     return None if piece.name is None else _text(piece.name, shown)
 
 
-__all__ = ["Piece", "Turn"]
+__all__ = ["SAYS_NOTHING", "Piece", "Turn"]
