@@ -39,7 +39,7 @@ async def _card(model: str, *, brings: bool) -> ModelCard | None:
         recipient = stand_in(provider, model)
         state = await provider.availability(recipient)
         if brings and isinstance(provider, Downloads) and isinstance(state, Downloadable | Downloading):
-            await bring(provider, model, state)
+            await bring(provider, model, state, provider="mlx")
             state = await provider.availability(recipient)
         if not (isinstance(state, NotAvailable) and state.reason in _MAY_PASS):
             require_available(state, model)
