@@ -1,4 +1,4 @@
-"""Whatever a file holds, it is refused or loaded within a bounded number of steps."""
+"""Whatever a file holds, it is refused or loaded within a bounded number of steps; and what is shown of it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ import pytest
 
 from ringfence.errors import PolicyInvalid
 from ringfence.policy import check_file, read_policy
+from ringfence.policy.document import TestRequest
 from ringfence.policy.faults import MAX_FAULTS, nearest
 from ringfence.policy.fields import MAX_DECLARED
 from ringfence.policy.prove import prove
 from ringfence.policy.source import MAX_POLICY_BYTES
+from ringfence.policy.warnings import find_hints
+from ringfence.privacy.detection import DetectorSet
+from ringfence.privacy.labels import Labeller
+from ringfence.review.described import facts_of
+from ringfence.review.graph import as_document, graph
 
 TOP = "version: 1\nrecipients:\n  mlx: {ring: device, provider: mlx, model: m}\nunknown: a\n"
 RULES = 'flow:\n  - {id: x, allow: {labels: "*", to: [device]}}\nroute:\n  - {id: y, prefer: [mlx]}\n'
@@ -93,3 +99,30 @@ def test_a_suggestion_among_anagrams_is_the_closest() -> None:
 
 def test_a_suggestion_does_not_care_about_capitals() -> None:
     assert nearest("Monday", ["mon", "tue"]) == "mon"
+
+
+BUDGETS = "name: n\nbudgets:\n  - {id: month, of: device, limit: 5000 tokens, per: month}\n"
+
+
+def test_a_picture_and_its_data_say_how_much_a_budget_allows() -> None:
+    policy = read_policy(TOP + labels(1) + RULES + BUDGETS)
+    assert "Budget month: at most 5,000 tokens per month at device" in graph(policy)
+    assert as_document(policy)["budgets"] == [
+        {"id": "month", "of": ["device"], "limit": 5000, "unit": "tokens", "per": "month"}
+    ]
+
+
+@pytest.mark.parametrize(("zone", "hinted"), [("", True), (", zone: UTC", False)], ids=["without", "with"])
+def test_a_time_is_hinted_at_only_where_it_names_no_zone(zone: str, *, hinted: bool) -> None:
+    rule = f'  - {{id: t, when: {{time: {{from: "08:00"{zone}}}}}, prefer: [mlx]}}\n'
+    document = read_policy(TOP + labels(1) + RULES.replace("  - {id: y", f"{rule}  - {{id: y")).document
+    assert any("is in UTC, since it names no zone" in hint.message for hint in find_hints(document)) == hinted
+
+
+def test_a_tool_is_text_of_the_request_that_is_explained() -> None:
+    policy = read_policy(TOP + labels(2) + RULES)
+    described, labeller = TestRequest(text="hello", labels=frozenset({"l0"})), Labeller(policy, DetectorSet())
+    alone = facts_of(policy, described, labeller)
+    beside = facts_of(policy, described, labeller, tools=("search",))
+    assert (alone.labels, beside.labels) == ({"l0"}, {"l0", "a"})
+    assert beside.input_tokens > alone.input_tokens
