@@ -279,9 +279,19 @@ async def test_a_retry_is_hedged_by_those_that_are_left() -> None:
     ]
 
 
-async def test_one_that_was_sent_to_as_a_hedge_is_not_sent_to_as_overflow_or_fallback() -> None:
-    own, rented, mlx = Gated(error=RequestRejected("no")), Gated(error=RequestRejected("no")), quick("mlx")
-    rules = hedging(overflow=("rented",), fallback=("rented", "mlx"))
+@pytest.mark.parametrize(
+    ("overflow", "fallback", "error"),
+    [
+        ((), ("rented", "mlx"), RequestRejected("no")),
+        (("rented",), ("mlx",), Overloaded("full", phase="before_first_event")),
+    ],
+    ids=["fallback", "overflow"],
+)
+async def test_one_that_was_sent_to_as_a_hedge_is_not_sent_to_once_more(
+    overflow: tuple[str, ...], fallback: tuple[str, ...], error: ProviderError
+) -> None:
+    own, rented, mlx = Gated(error=error), Gated(error=RequestRejected("no")), quick("mlx")
+    rules = hedging(overflow=overflow, fallback=fallback)
     async with assistant(rules, own=own, rented=rented, mlx=mlx) as it:
         asking = asyncio.ensure_future(it.respond("hello"))
         await rented.asked.wait()
@@ -575,9 +585,10 @@ async def test_a_loser_that_is_slow_to_close_does_not_keep_the_answer_waiting() 
             text = ""
             async for event in stream:
                 text += event.text if isinstance(event, TextDelta) else ""
-                if isinstance(event, TextDelta):
+                if isinstance(event, Finish):
                     await closing.wait()
-                    let_go.set()
+                    asyncio.get_running_loop().call_later(0.02, let_go.set)
+        assert let_go.is_set(), "the end of the request waits"
         assert text == "rented"
         assert tried((await stream.response()).receipt) == [("own", "beaten"), ("rented", None)]
 
