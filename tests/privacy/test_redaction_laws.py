@@ -248,8 +248,9 @@ def test_a_call_of_which_nothing_was_left_can_be_redacted_again(policy: Policy, 
         call = result.request.messages[0].parts[1]
         assert isinstance(call, ToolCallPart)
         assert call.arguments == json.dumps({"redacted": "****" if kind == "mask" else ""})
+        # The tripwire would stop a body over its own words.
+        assert not any("redacted" in value for value in result.hidden)
         call = ToolCallPart("c", "look", call.arguments, labels=frozenset({"health"}))
-    assert not any("redacted" in value for value in result.hidden)
 
 
 @pytest.mark.parametrize("around", ["\u201c{}\u201d", "\u201c\u201c{}", "\\\u201c{}", "\U0001f4cc{}", "\t{}", "{}\n"])
