@@ -10,7 +10,7 @@ from ringfence.errors import Phase, ProtocolViolated, RingfenceError, StreamBrok
 from ringfence.provider import Embeddings
 from ringfence.response import Event
 from ringfence.routing.assemble import Assembler
-from ringfence.routing.send import Kind, Send, Yielded
+from ringfence.routing.send import Kind, Send
 
 if TYPE_CHECKING:
     from ringfence.policy.decision import Step
@@ -74,17 +74,25 @@ class Leg:
         self.step = step
         self.watchdog = watchdog
 
-    async def events(self) -> AsyncGenerator[Event, None]:
+    async def events(self) -> AsyncGenerator[Event, None]:  # noqa: C901  (every way in which one can go, in order)
         """What the recipient answers, restored. Closing it cancels the work.
 
         Raises:
             RingfenceError: it failed; what a plugin raised is `ProtocolViolated`.
         """
-        assembler, watchdog = self.assembler, self.watchdog
+        errand, beside = self._errand, self._beside
+        send, assembler, watchdog = self.send, self.assembler, self.watchdog
         failure: BaseException | None = None
         watchdog.start()
         try:
-            run = await self._open()
+            if await watchdog.wait(send.ready()):
+                with watchdog.paused():
+                    await send.consent(self._consents)
+            if errand.runtime.gate.policy.document.budgets:
+                await watchdog.wait(send.reserve(errand.runtime.ledger()))
+            run, watchdog.grant = send.open()
+            if beside is not None:
+                beside.granted(self)
             restoring = self._restoring()
             while True:
                 try:
@@ -92,7 +100,11 @@ class Leg:
                 except StopAsyncIteration:
                     break
                 if not watchdog.started:
-                    await self._began()
+                    watchdog.started = True
+                    self._require_spent()
+                    if beside is not None:
+                        await beside.began(self)
+                    errand.record.event_came()
                 for event in (came,) if restoring is None or isinstance(came, Embeddings) else restoring.take(came):
                     assembler.add(event)
                     if not isinstance(event, Embeddings):
@@ -106,27 +118,6 @@ class Leg:
         if failure is not None:
             # Raised here and not in the handler, so that no exception of a plugin stays in its context.
             raise _of_the_tree(failure, watchdog.phase)
-
-    async def _open(self) -> AsyncGenerator[Yielded, None]:
-        """All that must happen before anything is sent."""
-        send, watchdog, runtime = self.send, self.watchdog, self._errand.runtime
-        if await watchdog.wait(send.ready()):
-            with watchdog.paused():
-                await send.consent(self._consents)
-        if runtime.gate.policy.document.budgets:
-            await watchdog.wait(send.reserve(runtime.ledger()))
-        run, watchdog.grant = send.open()
-        if self._beside is not None:
-            self._beside.granted(self)
-        return run
-
-    async def _began(self) -> None:
-        """The first event has come."""
-        self.watchdog.started = True
-        self._require_spent()
-        if self._beside is not None:
-            await self._beside.began(self)
-        self._errand.record.event_came()
 
     def _restoring(self) -> Restoring | None:
         """What restores the events of the answer; `None` where there is nothing to restore or to keep from a tool."""
@@ -149,22 +140,17 @@ class Leg:
         )
 
     async def _end(self, failure: BaseException | None) -> None:
-        send, assembler = self.send, self.assembler
+        send, assembler, watchdog = self.send, self.assembler, self.watchdog
         try:
             await send.close()
         finally:
             # Also where the app cancels while a provider cleans up: what was sent is on record.
-            self._errand.record.ended(send, send.attempt(failure, self._reached))
+            # Where two are under way, each says whether it was sent: the receipt tells of one of them only.
+            phase = None if self._beside is None else watchdog.phase if send.sent else "plan"
+            self._errand.record.ended(send, send.attempt(failure, phase))
             if send.spending is not None:
                 complete = assembler.finish is not None
                 await send.spending.settle(assembler.usage, sent=send.sent, complete=complete, failure=failure)
-
-    @property
-    def _reached(self) -> Phase | None:
-        """How far it was, if the receipt tells of another one: of its own recipient that says whether it was sent."""
-        if self._beside is None:
-            return None
-        return self.watchdog.phase if self.send.sent else "plan"
 
     def _require_spent(self) -> None:
         # INVARIANT: no answer is taken that was made without spending the grant.

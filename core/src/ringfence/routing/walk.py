@@ -78,7 +78,11 @@ class Walk:
         """How long nothing may come from `step` before another is sent to as well; `None` where there is no other."""
         if self.step.stage == "fallback":
             return None
-        return next((step.hedge_after_s for step in self._left if self._may_hedge(step)), None)
+        # Asked for each step of every request, most of which have no hedge.
+        for step in self._left:
+            if step.hedge_after_s is not None and self._may_hedge(step):
+                return step.hedge_after_s
+        return None
 
     def take_hedge(self) -> Step | None:
         """The next step to send to beside `step`, each at most once; `None` when there is no other."""
