@@ -70,7 +70,7 @@ def test_without_a_policy_no_key_is_looked_for(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_detector_that_the_lock_does_not_approve_is_mended_by_the_lock() -> None:
-    from ringfence.cli.checks import _mending  # pyright: ignore[reportPrivateUsage]
+    from ringfence.cli.checks_detectors import _mending  # pyright: ignore[reportPrivateUsage]
     from ringfence.privacy.detection import Failure
 
     assert "providers lock" in _mending(Failure(how="cannot be loaded", error="PluginLocked"))

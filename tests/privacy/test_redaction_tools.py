@@ -14,7 +14,7 @@ from ringfence.errors import GateError
 from ringfence.privacy.material import request_texts
 from ringfence.request import Message, Request, TextPart, Tool, ToolCallPart, ToolResultPart
 from ringfence.response import ProviderEvent, TextDelta, ToolCallDelta, ToolCallEnd, ToolCallStart
-from ringfence.testing import call_events
+from ringfence.testing import ScriptedProvider, call_events
 
 _PLACEHOLDER = re.compile(r"\[[A-Z0-9-]+-([a-z]{5})\]")
 
@@ -96,6 +96,19 @@ async def test_the_next_turn_of_a_session_tells_a_model_one_placeholder_a_value(
     held = session.messages[1].parts[0]
     assert isinstance(held, ToolCallPart)
     assert json.loads(held.arguments)["who"] == calls.got[0]
+
+
+@pytest.mark.parametrize("name", ["search", "undeclared"])
+async def test_a_model_that_may_see_the_value_is_told_it_in_the_next_turn(name: str) -> None:
+    far, near = Model(calls_with(name, _WRITTEN["value"]), lambda _: "done"), ScriptedProvider("local")
+    async with assistant(far=far, near=near) as it:
+        session = it.session(instructions="")
+        await session.respond(f"mail {ANNA}", tools=[Tool(name=name)], to="far")
+        await session.respond("And now?", to="near")
+    call = near.requests[-1].messages[1].parts[0]
+    assert isinstance(call, ToolCallPart)
+    assert json.loads(call.arguments)["who"] == ANNA
+    assert not tags(near.requests[-1])
 
 
 async def test_a_model_that_repeats_such_a_call_in_the_next_turn_is_restored() -> None:

@@ -145,11 +145,12 @@ class Gate:
         )
         if step.redact or REDACT in step.obligations:
             return self._redacted(prepared, vault)
-        if vault is not None and vault.issued:
-            # INVARIANT: who may see the values gets them, and never a placeholder meant for somebody else.
+        if vault is not None and (vault.issued or self._known is not None):
+            # INVARIANT: who may see the values gets them, and never a placeholder meant for somebody else, whether
+            # this request issued it or an earlier one of the conversation.
             from ringfence.privacy.redaction.reveal import Reveal  # noqa: PLC0415  (few policies redact)
 
-            return replace(prepared, request=Reveal(vault, frozenset(prepared.labels)).request(request))
+            return replace(prepared, request=Reveal(vault, frozenset(prepared.labels), self._known).request(request))
         return prepared
 
     def _redacted(self, prepared: Prepared, vault: Vault | None) -> Prepared:
