@@ -21,6 +21,8 @@ from ringfence.policy.prove.model import (
     World,
     asks_consent,
     attests,
+    hedged,
+    only_hedges,
     planned,
     redacts,
 )
@@ -85,8 +87,13 @@ class Asked:
 
     def plan(self) -> tuple[str, ...]:
         (rule,) = (rule for rule, routed in self._model.routed() if self.is_in(routed))
+        alone = self._allowed_of(planned(rule))
+        beside = self.is_in(self._model.hedgeable) and not set(hedged(rule)).isdisjoint(alone)
+        return (*alone, *(self._allowed_of(only_hedges(rule)) if beside else ()))
+
+    def _allowed_of(self, names: tuple[str, ...]) -> tuple[str, ...]:
         recipients = self._model.document.recipients
-        return tuple(name for name in planned(rule) if self.allowed(self._model.recipient(recipients[name])))
+        return tuple(name for name in names if self.allowed(self._model.recipient(recipients[name])))
 
 
 @given(st.integers(0, 2**32))
