@@ -183,7 +183,7 @@ def request(random: Random) -> Facts:
         "user.score": random.choice((0, 0.1, 0.25, 0.3, 0.5, 0.7, 1, 1.5, float("nan"))),
     }
     return Facts(
-        task=random.choice((*TASKS, "never_heard_of")),
+        task=random.choice((*TASKS, "embed", "never_heard_of")),
         labels=some(random, LABELS),
         input_tokens=random.randint(0, 6),
         modality=frozenset(random.sample(MODALITIES, random.randint(0, 4))),

@@ -127,14 +127,14 @@ class Race:
                 again = error
                 for task in left:
                     task.cancel()
-        for leg in self._legs:
-            leg.watchdog.stop()
-            await _until_prepared(leg)
         for task in tasks:
             # Looked at, so that nobody calls it an exception that was never retrieved.
             _ = task.cancelled() or task.exception()
         if self._winner.done():
             self._record.put_last(self._winner.result().send)
+        for leg in self._legs:
+            leg.watchdog.stop()
+            await _until_prepared(leg)
         if again is not None:
             raise again
 
