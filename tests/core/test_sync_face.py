@@ -378,38 +378,51 @@ def test_closing_while_many_threads_ask_lets_every_one_of_them_end() -> None:
 
 
 # ------------------------------------------------------------------ interrupted
-def _interrupting() -> None:
+@pytest.fixture
+def interrupt_once() -> Iterator[Callable[[Callable[[], object]], None]]:
+    """Interrupts this thread when something has come to be, and never if it does not."""
+
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    def watch(condition: Callable[[], object]) -> None:
+        while not over.wait(0.002):
+            if condition():
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)
+                return
 
+    def once(condition: Callable[[], object]) -> None:
+        threads.append(threading.Thread(target=watch, args=(condition,), daemon=True))
+        threads[-1].start()
 
-@pytest.fixture
-def interrupted() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGALRM)
-    _interrupting()
-    yield
-    signal.setitimer(signal.ITIMER_REAL, 0)
+    over, threads = threading.Event(), list[threading.Thread]()
+    before = signal.signal(signal.SIGALRM, interrupt)
+    yield once
+    over.set()
+    for thread in threads:
+        thread.join()
     signal.signal(signal.SIGALRM, before)
 
 
-@pytest.mark.usefixtures("interrupted")
-def test_an_interrupt_in_the_caller_cancels_the_request(tmp_path: Path) -> None:
+def test_an_interrupt_in_the_caller_cancels_the_request(
+    tmp_path: Path, interrupt_once: Callable[[Callable[[], object]], None]
+) -> None:
     provider = slow()
     with Assistant(policy("first"), providers={"first": provider}, audit=tmp_path) as it:
         with pytest.raises(KeyboardInterrupt):
+            interrupt_once(lambda: provider.requests)
             it.respond("x")
         wait_for(lambda: provider.cancelled == 1 and bool(records(tmp_path)))
     assert [receipt["outcome"] for receipt in records(tmp_path)] == ["cancelled"]
 
 
-@pytest.mark.usefixtures("interrupted")
-def test_an_interrupt_while_a_stream_is_drawn_cancels_it_on_the_way_out() -> None:
+def test_an_interrupt_while_a_stream_is_drawn_cancels_it_on_the_way_out(
+    interrupt_once: Callable[[Callable[[], object]], None],
+) -> None:
     provider = slow()
     with Assistant(policy("first"), providers={"first": provider}, audit=False) as it:
         with pytest.raises(KeyboardInterrupt), it.stream("x") as stream:
+            interrupt_once(lambda: provider.requests)
             list(stream)
         assert provider.cancelled == 1
         assert it.explain("x").outcome == "allow"

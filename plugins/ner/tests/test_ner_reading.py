@@ -48,6 +48,16 @@ def test_hits_lie_in_the_text_in_order_without_overlap_and_end_with_whole_words(
         place = hit.end
 
 
+@pytest.mark.parametrize("half", ["\ud83d", "\ude00"])
+def test_half_a_surrogate_pair_is_read_over_and_moves_nothing(half: str) -> None:
+    """JSON may hold one; `U+FFFD`, which replaces it elsewhere, is read over in the same way."""
+    text = f"{half} My name is Alex Rivera{half} and I am well."
+    hits = list(PERSON_NAME.detect(text))
+    assert [text[hit.start : hit.end] for hit in hits] == ["Alex Rivera"]
+    assert hits == list(PERSON_NAME.detect(text.replace(half, "\ufffd")))
+    assert not DetectorSet().scan(["person_name", "street_address"], text).failed
+
+
 def test_all_kinds_of_a_scan_share_one_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     judged: list[int] = []
     judge = Model.judge

@@ -91,7 +91,8 @@ def _with_marks(text: str, end: int) -> int:
 
 @lru_cache(maxsize=4096)
 def _readable_character(character: str) -> str:
-    if unicodedata.category(character) in ("So", "Sk", "Co", "Cn") or _UNKNOWN_SCRIPTS.match(character):
+    # Half of a surrogate pair is no character, and the tokenizer takes none.
+    if unicodedata.category(character) in ("So", "Sk", "Co", "Cn", "Cs") or _UNKNOWN_SCRIPTS.match(character):
         return " "
     plain = unicodedata.normalize("NFKC", character)
     return plain if len(plain) == 1 else character
