@@ -409,8 +409,8 @@ def test_an_interrupt_in_the_caller_cancels_the_request(
 ) -> None:
     provider = slow()
     with Assistant(policy("first"), providers={"first": provider}, audit=tmp_path) as it:
+        interrupt_once(lambda: provider.requests)
         with pytest.raises(KeyboardInterrupt):
-            interrupt_once(lambda: provider.requests)
             it.respond("x")
         wait_for(lambda: provider.cancelled == 1 and bool(records(tmp_path)))
     assert [receipt["outcome"] for receipt in records(tmp_path)] == ["cancelled"]
@@ -421,8 +421,8 @@ def test_an_interrupt_while_a_stream_is_drawn_cancels_it_on_the_way_out(
 ) -> None:
     provider = slow()
     with Assistant(policy("first"), providers={"first": provider}, audit=False) as it:
+        interrupt_once(lambda: provider.requests)
         with pytest.raises(KeyboardInterrupt), it.stream("x") as stream:
-            interrupt_once(lambda: provider.requests)
             list(stream)
         assert provider.cancelled == 1
         assert it.explain("x").outcome == "allow"

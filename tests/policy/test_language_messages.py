@@ -497,6 +497,30 @@ CEL = {
         when('cel: §"user.level + 1"'),
         "when.cel of flow rule 'x' is no condition at character 1: it gives int, not true or false.",
     ),
+    "a single =": (
+        when("cel: §\"task == 'a = b' || user.level = 3\""),
+        "when.cel of flow rule 'x' has = at character 31, which CEL does not know. Write ==.",
+    ),
+    "a single = without blanks": (
+        when("cel: §\"task='x'\""),
+        "when.cel of flow rule 'x' has = at character 5, which CEL does not know. Write ==.",
+    ),
+    "at least, turned round": (
+        when('cel: §"user.level => 3"'),
+        "when.cel of flow rule 'x' has => at character 12, which CEL does not know. Write >=.",
+    ),
+    "at most, turned round": (
+        when('cel: §"user.level =< 3"'),
+        "when.cel of flow rule 'x' has =< at character 12, which CEL does not know. Write <=.",
+    ),
+    "a single &": (
+        when('cel: §"user.level > 3 & true"'),
+        "when.cel of flow rule 'x' has & at character 16, which CEL does not know. Write &&.",
+    ),
+    "a single |": (
+        when('cel: §"user.level > 3 | true"'),
+        "when.cel of flow rule 'x' has | at character 16, which CEL does not know. Write ||.",
+    ),
     "of two types": (
         when('cel: §"task == 3"'),
         (

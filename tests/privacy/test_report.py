@@ -94,6 +94,30 @@ def test_a_record_of_another_version_is_counted_and_harms_nothing(folder: Path, 
     assert summary.requests == 0
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"input_bytes": "many"},
+        {"labels": None},
+        {"policy": ...},
+        {"redactions": {"email": None}},
+        {"input_tokens": 1e999},
+    ],
+    ids=["bytes", "labels", "policy", "redactions", "tokens"],
+)
+def test_a_record_that_cannot_be_read_to_its_end_adds_nothing(
+    folder: Path, receipt: Receipt, changed: dict[str, object]
+) -> None:
+    log = AuditLog(folder)
+    log.append(_at(receipt, "openai", "partner"))
+    (whole,) = log.records()
+    known = {name: value for name, value in {**whole.receipt, **changed}.items() if value is not ...}
+    alone = summarize([whole], since_s=0, until_s=1)
+    both = summarize([replace(whole, receipt=known), whole], since_s=0, until_s=1)
+    assert both.unreadable == 1
+    assert both.as_dict() == {**alone.as_dict(), "unreadable": 1}
+
+
 class _Page(HTMLParser):
     """What a page would load, and its text."""
 

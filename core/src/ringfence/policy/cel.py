@@ -23,6 +23,8 @@ _TYPES: Final[Mapping[FactType, str]] = {"enum": "STRING", "bool": "BOOL", "int"
 _CEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 _FAULT = re.compile(r"<input>:\d+:(\d+): (.+)")
 _MOST_SHOWN: Final = 200
+_NO_TOKEN = re.compile(r"Syntax error: token recognition error at: '(=>|=<|[=&|])")
+_MEANT: Final[Mapping[str, str]] = {"=": "==", "=>": ">=", "=<": "<=", "&": "&&", "|": "||"}
 _UNDECLARED = re.compile(r"undeclared reference to '([^']*)'")
 _MACRO = re.compile(r"\b(all|exists|exists_one|filter|map|has)\s*\(")
 _OURS: Final = ("task", "modality", "input_tokens")
@@ -124,5 +126,7 @@ def _explained(error: str, condition: Cel, facts: Mapping[str, Fact]) -> str:
     found = _FAULT.search(error)
     if found is None:
         return "is nested too deeply or is too long to be read. Write several rules."
+    if (written := _NO_TOKEN.match(found[2])) is not None:
+        return f"has {written[1]} at character {found[1]}, which CEL does not know. Write {_MEANT[written[1]]}."
     says = found[2].removesuffix(" (in container '')").rstrip(".")[:_MOST_SHOWN]
     return f"is no condition at character {found[1]}: {says if says.isprintable() else ascii(says)[1:-1]}."

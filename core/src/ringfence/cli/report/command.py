@@ -12,7 +12,6 @@ import click
 from ringfence.cli import terminal
 from ringfence.cli.audit import created, opened_log
 from ringfence.cli.options import json_option
-from ringfence.cli.report.models import Models
 from ringfence.cli.report.words import headline, remarks
 from ringfence.privacy.audit.summary import Summary, summarize
 
@@ -48,26 +47,24 @@ def report(*, span_s: int, page: Path | None, as_json: bool, folder: Path | None
     It is made of the audit log, so it holds names and counts and never content. Exit 1 if the log does not verify.
     """
     until_s = time.time()
-    models = Models()
     with opened_log(folder) as log:
         found = log.verify()
-        records = models.noted(log.records(since=until_s - span_s))
-        summary = summarize(records, since_s=until_s - span_s, until_s=until_s)
+        summary = summarize(log.records(since=until_s - span_s), since_s=until_s - span_s, until_s=until_s)
     if page is not None:
         from ringfence.cli.report.page import html_page  # noqa: PLC0415  (only where a page is wanted)
 
         with created(page, "--html") as file:
-            file.write(html_page(summary, found, models))
+            file.write(html_page(summary, found))
     if as_json:
-        terminal.write_json({**models.document(summary), "verified": found.as_dict()}, indent=2)
+        terminal.write_json({**summary.as_dict(), "verified": found.as_dict()}, indent=2)
     else:
-        _show(summary, found, models)
+        _show(summary, found)
     if page is not None:
         terminal.say(f"the page is {page}")
     click.get_current_context().exit(0 if found.ok else 1)
 
 
-def _show(summary: Summary, found: Verification, models: Models) -> None:
+def _show(summary: Summary, found: Verification) -> None:
     from ringfence.cli.report.tables import bars, recipients  # noqa: PLC0415  (tables load rich)
 
     terminal.write(f"{headline(summary)}\n")
@@ -75,7 +72,7 @@ def _show(summary: Summary, found: Verification, models: Models) -> None:
         terminal.write("\n")
         terminal.write_table(bars(summary))
         terminal.write("\n")
-        terminal.write_table(recipients(summary, models))
+        terminal.write_table(recipients(summary))
     for remark in remarks(summary, found):
         terminal.say(remark, fg=None if found.ok else "red")
 

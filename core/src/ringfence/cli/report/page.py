@@ -7,7 +7,6 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from ringfence.cli.report import words
-from ringfence.cli.report.models import Models
 from ringfence.privacy.audit.summary import REFUSED, reached
 from ringfence.recipient import RINGS
 
@@ -40,13 +39,12 @@ svg { max-width: 100%; height: auto; } svg text { fill: var(--soft); font: 12px 
 """
 
 
-def html_page(summary: Summary, found: Verification, models: Models | None = None) -> str:
+def html_page(summary: Summary, found: Verification) -> str:
     """The page. What stands in the log is escaped: a log may be forged."""
     told = "".join(
         f'<p class="{"soft" if found.ok else "bad"}">{escape(line)}</p>' for line in words.remarks(summary, found)
     )
-    recipients = _recipients(summary, models or Models())
-    sections = (_tiles(summary), told, _chart(summary), recipients, _labels(summary), _outward(summary))
+    sections = (_tiles(summary), told, _chart(summary), _recipients(summary), _labels(summary), _outward(summary))
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -115,7 +113,7 @@ def _bar(day: Day, place: int, longest: int) -> str:
     )
 
 
-def _recipients(summary: Summary, models: Models) -> str:
+def _recipients(summary: Summary) -> str:
     rows = [
         (
             place.name,
@@ -126,7 +124,7 @@ def _recipients(summary: Summary, models: Models) -> str:
             words.redactions(place.redactions),
             words.tokens(place),
             words.cost(place),
-            words.model(place, models.of(place)),
+            words.model(place),
             words.attested(place),
         )
         for place in summary.recipients()

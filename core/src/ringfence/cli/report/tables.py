@@ -14,7 +14,6 @@ from ringfence.privacy.audit.summary import REFUSED
 from ringfence.recipient import RINGS
 
 if TYPE_CHECKING:
-    from ringfence.cli.report.models import Models
     from ringfence.privacy.audit.summary import Day, Place, Summary
 
 _MOST_BAR_CHARACTERS = 40
@@ -74,12 +73,12 @@ def _bar(day: Day, longest: int, most: int) -> Text:
     return bar
 
 
-def recipients(summary: Summary, models: Models) -> Table:
+def recipients(summary: Summary) -> Table:
     """Each recipient that anything reached, partners first."""
-    return rows(_NAMES, [_cells(place, models) for place in summary.recipients()], right=_NUMBERS)
+    return rows(_NAMES, [_cells(place) for place in summary.recipients()], right=_NUMBERS)
 
 
-def _cells(place: Place, models: Models) -> list[Text]:
+def _cells(place: Place) -> list[Text]:
     labels = ", ".join(f"{label} {count:,}" for label, count in sorted(place.labels.items()))
     failed = f" ({place.failed:,} failed)" if place.failed else ""
     plain = (
@@ -89,7 +88,7 @@ def _cells(place: Place, models: Models) -> list[Text]:
         words.redactions(place.redactions),
         words.tokens(place),
         words.cost(place),
-        words.model(place, models.of(place)),
+        words.model(place),
         words.attested(place),
         words.moment(place.last_s),
     )

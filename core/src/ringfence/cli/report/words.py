@@ -64,12 +64,12 @@ def moment(time_s: float) -> str:
     return datetime.fromtimestamp(time_s).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
-def model(place: Place, counts: Mapping[str, int]) -> str:
+def model(place: Place) -> str:
     """Who runs what there, and how many requests each model of several had, the busiest first."""
-    if len(counts) > 1:
-        busiest = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+    if len(place.models) > 1:
+        busiest = sorted(place.models.items(), key=lambda one: (-one[1], one[0]))
         return ", ".join(f"{name} {count:,}" for name, count in busiest)
-    return next(iter(counts), f"{place.provider}/{place.model}" if place.model else NOTHING)
+    return next(iter(place.models), NOTHING)
 
 
 def cost(place: Place) -> str:

@@ -25,6 +25,9 @@ class Place:
     ring: str
     provider: str
     model: str
+    """Who ran it, and what, when it was asked last."""
+    models: Counter[str] = field(default_factory=Counter[str])
+    """The requests by `provider/model`: a policy may have named another one yesterday."""
     requests: int = 0
     failed: int = 0
     consented: int = 0
@@ -103,10 +106,13 @@ def summarize(records: Iterable[AuditRecord], *, since_s: float, until_s: float)
     summary = Summary(since_s=since_s, until_s=until_s)
     _all_days(summary)
     for record in records:
+        # INVARIANT: a record counts whole or not at all. What can be added to nothing can be added to any summary.
         try:
-            _add(summary, record)
-        except (AttributeError, LookupError, TypeError, ValueError):
+            _add(Summary(since_s=since_s, until_s=until_s), record)
+        except (AttributeError, LookupError, OverflowError, TypeError, ValueError):
             summary.unreadable += 1
+        else:
+            _add(summary, record)
     return summary
 
 
@@ -161,6 +167,7 @@ def _add_place(summary: Summary, record: AuditRecord, attempt: Mapping[str, Any]
         place = summary.places[name, ring] = Place(name=name, ring=ring, provider="", model="")
     if told:
         place.provider, place.model = str(receipt["provider"]), str(receipt["model"])
+        place.models[f"{place.provider}/{place.model}"] += 1
         place.input_tokens += int(receipt["input_tokens"] or 0)
         place.output_tokens += int(receipt["output_tokens"] or 0)
         place.cost_usd += float(receipt["cost_usd"] or 0)
