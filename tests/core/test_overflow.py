@@ -10,7 +10,7 @@ import pytest
 from tests.core.support import NO_WAIT, recipients_asked
 
 from ringfence import AsyncAssistant
-from ringfence.errors import ConsentRefused, Denied, Overloaded, ProviderError, Unavailable
+from ringfence.errors import ConsentRefused, Denied, Overloaded, ProviderError, Unavailable, Unsupported
 from ringfence.policy import Policy
 from ringfence.policy.document import Document, FlowRule, Label, Overflow, RouteRule
 from ringfence.policy.policy import enforce
@@ -207,3 +207,15 @@ async def test_a_report_that_is_no_number_is_not_known(
 
 def test_reporting_is_a_protocol_of_its_own() -> None:
     assert isinstance(ScriptedProvider(), ReportsUtilisation)
+
+
+async def test_where_nobody_allowed_can_serve_the_error_names_who_was_refused() -> None:
+    providers = scripted(own=ScriptedProvider(failing(Unsupported("no pictures", setting="image", way_out="another"))))
+    async with assistant(policy(to=(), fallback=()), providers) as it:
+        with pytest.raises(Unsupported) as caught:
+            await it.respond("hello", labels={"public"}, to={"own"})
+        assert caught.value.way_out == "another"
+        for _ in range(2):
+            with pytest.raises(Unsupported) as caught:
+                await it.respond("hello", labels={"work"})
+            assert caught.value.way_out == "another; note that the policy refuses 'partner', 'rented' by deny-rented"

@@ -205,7 +205,7 @@ async def test_both_houses_full_is_an_error_and_no_reason_for_a_partner(desk: De
 
 
 async def test_nobody_else_is_asked_while_one_takes_its_time(desk: Desk) -> None:
-    """There is no hedging: a slow answer is waited for, and the same request is nowhere else meanwhile."""
+    """Without `hedge:` a slow answer is waited for, and the same request is nowhere else meanwhile."""
     began, go_on = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 

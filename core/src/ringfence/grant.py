@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ringfence.receipt import Attestation
     from ringfence.recipient import Recipient
     from ringfence.request import Request
+    from ringfence.response import Adjustment
 
 _MINT = object()
 """Held by `ringfence.privacy.gate`. It stops a mistake, not malice: an installed plugin is trusted code."""
@@ -37,6 +38,7 @@ class Grant:
         "_requested",
         "_require",
         "_state",
+        "adjustments",
         "attestation",
         "connected",
         "recipient",
@@ -60,6 +62,8 @@ class Grant:
         self._requested = False
         self._require = require
         self._must_attest = must_attest
+        self.adjustments: tuple[Adjustment, ...] = ()
+        """What the recipient said, with its answer, that it did not honour as asked."""
         self.attestation: Attestation | None = None
         """What the provider verified of the machine that it sends to."""
         self.connected = False
@@ -117,6 +121,16 @@ class Grant:
         if self._state != "spent" or self._requested:
             raise GateError(f"the grant for recipient '{self.recipient.name}' takes no attestation now")
         self.attestation = attestation
+
+    def adjust(self, *adjustments: Adjustment) -> None:
+        """Adds what the recipient did not honour as asked, which only its answer says; it stands in the response.
+
+        Raises:
+            GateError: the grant is not spent, or is over.
+        """
+        if self._state != "spent":
+            raise GateError(f"the grant for recipient '{self.recipient.name}' is {self._state}")
+        self.adjustments += adjustments
 
     def inspect(self, *outgoing: bytes) -> None:
         """Does nothing unless a value that was redacted stands in `outgoing`, what a provider is about to encrypt.

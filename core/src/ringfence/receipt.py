@@ -36,6 +36,7 @@ class Attestation:
 class Attempt:
     """One send to one recipient. `error` is the class name of what ended it, `phase` when; `None` if it answered.
 
+    It is `cancelled` where the app ended it, `beaten` where a recipient that was sent to as well answered first.
     `reason` is the typed reason of one that was not available.
     """
 

@@ -17,7 +17,16 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ringfence.errors import AuditError, Denied, GateError, ProviderError, RingfenceError, StreamBroken, TimedOut
+from ringfence.errors import (
+    AuditError,
+    Denied,
+    GateError,
+    ProviderError,
+    RingfenceError,
+    StreamBroken,
+    TimedOut,
+    Unsupported,
+)
 from ringfence.privacy.audit.files import Busy
 from ringfence.privacy.consents import Consents
 from ringfence.privacy.material import utf8_bytes
@@ -183,6 +192,8 @@ class Execution:
         worst = self._record.failed(error, sent=sent)
         wait_s = walk.after(error, sent=sent)
         if wait_s is None:
+            if isinstance(worst, Unsupported):
+                _tell_refused(worst, cleared)
             raise worst if self._broken is None or self._break is None else self._broken_for_good(recipient, error)
         if self._watchdog.ends_within(wait_s):
             raise TimedOut("the request took longer than its total limit", limit="total", phase="before_first_event")
@@ -324,6 +335,21 @@ def denied(cleared: Cleared) -> Denied:
         decision=decision,
         way_out="ringfence policy explain FILE, which gives the reason for every recipient",
     )
+
+
+def _tell_refused(error: Unsupported, cleared: Cleared) -> None:
+    """Adds who might have served a request that nobody allowed can: the policy is what its reader may change."""
+    verdicts, asked = cleared.decision.recipients, cleared.request.to
+    refused = [
+        f"'{name}'" + (f" by {', '.join(verdict.rules)}" if verdict.rules else "")
+        for name, verdict in sorted(verdicts.items())
+        if verdict.verdict == "deny" and (asked is None or name in asked)
+    ]
+    if refused:
+        told = f"note that the policy refuses {', '.join(refused)}"
+        # A provider may raise one object again and again.
+        known = (error.way_out or "").removesuffix(told).removesuffix("; ")
+        error.way_out = f"{known}; {told}" if known else told
 
 
 def _stream_broken(recipient: str, error: RingfenceError, text: str) -> StreamBroken:

@@ -59,11 +59,11 @@ class Send:
         "_grant",
         "_kind",
         "_plan",
+        "_planned",
         "_prepared",
         "_provider",
         "_providers",
         "_vault",
-        "adjustments",
         "beaten",
         "cleared",
         "preparing",
@@ -98,7 +98,7 @@ class Send:
         """Whether another recipient, sent to at the same time, answered first."""
         self.preparing: asyncio.Future[Prepared] | None = None
         """The thread that redacts, if one does. It is not cancelled, and uses the vault until it is done."""
-        self.adjustments: tuple[Adjustment, ...] = ()
+        self._planned: tuple[Adjustment, ...] = ()
         self.run: AsyncGenerator[Yielded, None] | None = None
         self.spending: Spending | None = None
         """The room reserved in budgets, to be settled however the send ends; `None` where no budget was looked at."""
@@ -121,7 +121,7 @@ class Send:
             )
         plan = provider.plan(prepared.request, prepared.recipient, card)
         self._provider, self._plan = provider, plan
-        self.adjustments = prepared.adjustments + plan.adjustments
+        self._planned = prepared.adjustments + plan.adjustments
         return prepared.needs_consent
 
     async def _prepare(self) -> Prepared:
@@ -178,6 +178,12 @@ class Send:
         if plan.request.task == "embed":
             return _embed(provider, plan, grant)
         return provider.run(plan, grant)
+
+    @property
+    def adjustments(self) -> tuple[Adjustment, ...]:
+        """What is not honoured as asked, each once: as it was planned, and as the recipient said with its answer."""
+        told = () if self._grant is None else self._grant.adjustments
+        return (*self._planned, *(one for one in told if one not in self._planned)) if told else self._planned
 
     @property
     def redactions(self) -> dict[str, int]:

@@ -99,14 +99,15 @@ class Walk:
         return step.hedge_after_s is not None and step.recipient not in self._hedged
 
     def _makes_way(self, error: ProviderError) -> bool:
-        """Whether a recipient that is full is not asked again, since its overflow is there for that."""
-        return (
-            isinstance(error, Overloaded)
-            and _is_full(error)
-            and self.step.stage != "fallback"
-            and "overflow" in self._open
-            and any(step.stage == "overflow" for step in self._left)
-        )
+        """Whether a recipient is not asked again, since another is there for that.
+
+        Its overflow is, where it is full; anybody that is left, where it was looked for and found out of reach (an
+        `Overloaded` that is a `ConnectFailed`).
+        """
+        if not isinstance(error, Overloaded) or not _is_full(error) or self.step.stage == "fallback":
+            return False
+        stages = {step.stage for step in self._left} & self._open
+        return bool(stages) if isinstance(error, ConnectFailed) else "overflow" in stages
 
     def _leave(self, *, full: bool) -> None:
         if full and self.step.stage == "prefer":

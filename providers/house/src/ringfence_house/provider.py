@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from ringfence.errors import Closed, InvalidRequest, ProviderError, StreamBroken, Unavailable
 from ringfence.grant import Grant
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from ringfence.receipt import Attestation
     from ringfence_house.client.answer import Answer
     from ringfence_house.client.house import House
+    from ringfence_openai.native import Native
 
 _INNER_URL = "https://house.ringfence.invalid/v1"
 """Where the inner request goes: nowhere that can be looked up (`names.AUTHORITY`)."""
@@ -148,8 +149,11 @@ class HouseProvider(Provider):
 
         INVARIANT: the finish is given out only after the answer came to its authenticated end.
         """
+        from ringfence_house.client.adjusted import telling  # noqa: PLC0415  (with msgspec)
+
+        asked = replace(plan, native=telling(cast("Native", plan.native), grant.adjust))
         with self._running(grant) as run:
-            async with aclosing(self._inner.run(plan, grant)) as events:
+            async with aclosing(self._inner.run(asked, grant)) as events:
                 async for event in events:
                     if isinstance(event, Finish):
                         await self._settled(run)
