@@ -62,7 +62,7 @@ FAULTS = {
     "misspelt": ("{to: [rentd], after: 2s}", "Did you mean 'rented'?"),
     "itself": ("{to: [own], after: 2s}", "it cannot be its own hedge. Take it out of one of them."),
     "without a time": ("{to: [rented]}", "is missing."),
-    "a number": ("{to: [rented], after: 2}", "must be text, not a number. Put it in quotes."),
+    "a number": ("{to: [rented], after: 2}", "must be a time such as 2s, not a number."),
     "words": ("{to: [rented], after: soon}", "must be a time such as 2s, not 'soon'."),
     "at once": ("{to: [rented], after: 0s}", "must be from 1s to 10m: how long nothing came from who was asked."),
     "for hours": ("{to: [rented], after: 1h}", "must be from 1s to 10m: how long nothing came from who was asked."),

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import PurePath
 from typing import Final
 
+from ringfence.policy.durations import duration_s
 from ringfence.policy.faults import Faults, did_you_mean, listed, quoted
 from ringfence.policy.keys import Keys
 from ringfence.policy.place import Position
@@ -111,6 +112,20 @@ def text(node: Node, where: str, faults: Faults) -> str | None:
         faults.add(node.at, f"{where} holds control characters.")
         return None
     return found
+
+
+def duration(node: Node, where: str, faults: Faults, *, example: str, longest_s: int, bounds: str) -> int | None:
+    """`node` as whole seconds, more than 0 and at most `longest_s`; `bounds` says in words what that is."""
+    if not isinstance(node, Scalar) or not isinstance(node.value, str):
+        faults.add(node.at, f"{where} must be a time such as {example}, not {kind(node)}.")
+        return None
+    written = text(node, where, faults)
+    seconds = None if written is None else duration_s(written)
+    if written is not None and seconds is None:
+        faults.add(node.at, f"{where} must be a time such as {example}, not {quoted(written)}.")
+    elif seconds is not None and not 0 < seconds <= longest_s:
+        faults.add(node.at, f"{where} must be {bounds}.")
+    return seconds
 
 
 def name(node: Node, where: str, faults: Faults) -> str | None:

@@ -7,7 +7,7 @@ from typing import Final, Literal, cast
 
 from ringfence.policy import fields
 from ringfence.policy.document import AuditRule, Budget
-from ringfence.policy.durations import DAY_S, duration_s
+from ringfence.policy.durations import DAY_S
 from ringfence.policy.faults import Faults, did_you_mean, quoted
 from ringfence.policy.keys import AUDIT, BUDGET, PERIODS, UNITS
 from ringfence.policy.place import Position
@@ -126,13 +126,5 @@ def _check_content(node: Node, faults: Faults) -> None:
 
 
 def _keep(node: Node, faults: Faults) -> int | None:
-    if not isinstance(node, Scalar) or not isinstance(node.value, str):
-        faults.add(node.at, f"audit.keep must be a time such as 400d, not {kind(node)}.")
-        return None
-    written = fields.text(node, "audit.keep", faults)
-    seconds = None if written is None else duration_s(written)
-    if written is not None and seconds is None:
-        faults.add(node.at, f"audit.keep must be a time such as 400d, not {quoted(written)}.")
-    elif seconds is not None and not 0 < seconds <= _LONGEST_S:
-        faults.add(node.at, "audit.keep must be more than nothing and at most a hundred years, 36500d.")
-    return seconds
+    bounds = "more than nothing and at most a hundred years, 36500d"
+    return fields.duration(node, "audit.keep", faults, example="400d", longest_s=_LONGEST_S, bounds=bounds)

@@ -8,7 +8,6 @@ from typing import Final, cast
 from ringfence.policy import fields
 from ringfence.policy.decision import OnBrokenStream, Redaction
 from ringfence.policy.document import Effect, FlowRule, Hedge, Overflow, Require, RouteRule
-from ringfence.policy.durations import duration_s
 from ringfence.policy.faults import Faults, did_you_mean, quoted
 from ringfence.policy.keys import BROKEN_STREAM, FLOW, HEDGE, OVERFLOW, REDACT, REQUIRE, ROUTE, SCOPE
 from ringfence.policy.place import Position
@@ -211,13 +210,10 @@ class RouteReader:
         if keys is None or not keys.keys() >= set(HEDGE.needed):
             return None
         to = self._beside(keys["to"].value, f"{where}.to", prefer, "it cannot be its own hedge")
-        at = keys["after"].value
-        written = fields.text(at, f"{where}.after", self._faults)
-        after_s = None if written is None else duration_s(written)
-        if written is not None and after_s is None:
-            self._faults.add(at.at, f"{where}.after must be a time such as 2s, not {quoted(written)}.")
-        elif after_s is not None and not 0 < after_s <= _LONGEST_HEDGE_S:
-            self._faults.add(at.at, f"{where}.after must be from 1s to 10m: how long nothing came from who was asked.")
+        bounds = "from 1s to 10m: how long nothing came from who was asked"
+        after_s = fields.duration(
+            keys["after"].value, f"{where}.after", self._faults, example="2s", longest_s=_LONGEST_HEDGE_S, bounds=bounds
+        )
         return Hedge(to=to, after_s=after_s or 0)
 
     def _beside(self, node: Node, where: str, prefer: tuple[str, ...], never: str) -> tuple[str, ...]:
