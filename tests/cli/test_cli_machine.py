@@ -59,7 +59,9 @@ def test_providers_says_what_is_installed_and_who_uses_it(run: Run) -> None:
     row = _providers(run)["tiny"]
     assert (row["state"], row["version"], row["summary"]) == ("installed", "0.3", "answers in a small way")
     assert row["recipients"]["echo"] == "house"
-    assert run("providers").stdout.splitlines()[0].split()[:3] == ["provider", "version", "state"]
+    shown = [line.split() for line in run("providers").stdout.splitlines()]
+    assert ["provider", "tiny"] in shown
+    assert ["version", "0.3"] in shown
 
 
 def test_providers_imports_no_plugin(run: Run) -> None:

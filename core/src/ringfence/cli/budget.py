@@ -16,11 +16,9 @@ from ringfence.routing.ledger import Ledger
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from ringfence.routing.budget import BudgetState
-
-_LEAST_COLUMNS = {"id": 0, "of": 80, "spent": 0, "reserved": 0, "limit": 0, "per": 0, "resets": 70}
-"""The columns of the list, each with the width of the terminal below which it is left out."""
 
 
 @click.group()
@@ -47,25 +45,23 @@ def list_budgets(*, policy: str | None, as_json: bool) -> None:
         terminal.write_json({"policy": {"name": rules.name, "digest": rules.digest}, "budgets": found}, indent=2)
     elif states:
         terminal.write_table(_table(states))
-        terminal.say_left_out(_LEAST_COLUMNS)
     else:
         terminal.say(f"policy '{rules.name}' has no budgets (try: --policy FILE)")
 
 
 def _table(states: Sequence[BudgetState]) -> Table:
-    from rich.table import Table  # noqa: PLC0415  (45 ms, and only a table needs it)
+    from ringfence.cli.rows import rows  # noqa: PLC0415  (rich takes 45 ms, and only a table needs it)
+
+    names = ("id", "of", "spent", "reserved", "limit", "per", "resets")
+    return rows(names, [_row(state) for state in states], right=("spent", "reserved", "limit"))
+
+
+def _row(state: BudgetState) -> list[Text]:
     from rich.text import Text  # noqa: PLC0415
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    shown = terminal.fitting(_LEAST_COLUMNS)
-    for name in shown:
-        right = name in ("spent", "reserved", "limit")
-        table.add_column(name, justify="right" if right else "left", no_wrap=right)
-    for state in states:
-        full = state.spent + state.reserved >= state.limit
-        cells = _cells(state)
-        table.add_row(*(Text(cells[name], style="yellow" if full and name == "spent" else "") for name in shown))
-    return table
+    full = state.spent + state.reserved >= state.limit
+    cells = _cells(state).items()
+    return [Text(written, style="yellow" if full and name == "spent" else "") for name, written in cells]
 
 
 def _cells(state: BudgetState) -> dict[str, str]:

@@ -18,23 +18,12 @@ from ringfence.privacy.consent_store import ConsentStore
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from ringfence.privacy.consent_record import ConsentRecord
 
 _SHORT = 8
 """So many characters of an id are shown, and so few are enough to name it."""
-
-_LEAST_COLUMNS = {
-    "id": 0,
-    "recipient": 0,
-    "ring": 60,
-    "labels": 0,
-    "task": 90,
-    "given": 110,
-    "expires": 0,
-    "state": 80,
-}
-"""The columns of the list, each with the width of the terminal below which it is left out."""
 
 _STATES = {"given": "green", "expired": "dim", "revoked": "yellow"}
 
@@ -61,7 +50,6 @@ def list_consents(*, ended: bool, as_json: bool) -> None:
         terminal.write_json({"consents": found}, indent=2)
     elif records:
         terminal.write_table(_table(records))
-        terminal.say_left_out(_LEAST_COLUMNS)
     else:
         terminal.say("no consent is stored" if ended else "no stored consent holds")
 
@@ -115,19 +103,19 @@ def _one(begin: str, found: Sequence[str]) -> str:
 
 
 def _table(records: Sequence[ConsentRecord]) -> Table:
-    from rich.table import Table  # noqa: PLC0415  (45 ms, and only a table needs it)
+    from ringfence.cli.rows import rows  # noqa: PLC0415  (rich takes 45 ms, and only a table needs it)
+
+    now = time.time()
+    names = ("id", "recipient", "ring", "labels", "task", "given", "expires", "state")
+    return rows(names, [_row(record, now) for record in records])
+
+
+def _row(record: ConsentRecord, now: float) -> list[Text]:
     from rich.text import Text  # noqa: PLC0415
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    shown = terminal.fitting(_LEAST_COLUMNS)
-    for name in shown:
-        table.add_column(name, overflow="ellipsis" if name == "labels" else "fold", no_wrap=name == "id")
-    now = time.time()
-    for record in records:
-        styles = {"ring": terminal.RING_STYLES.get(record.ring, ""), "state": _STATES[record.state(now)]}
-        cells = _cells(record, now)
-        table.add_row(*(Text(terminal.harmless(cells[name]), style=styles.get(name, "")) for name in shown))
-    return table
+    styles = {"ring": terminal.RING_STYLES.get(record.ring, ""), "state": _STATES[record.state(now)]}
+    cells = _cells(record, now).items()
+    return [Text(terminal.harmless(written), style=styles.get(name, "")) for name, written in cells]
 
 
 def _cells(record: ConsentRecord, now: float) -> dict[str, str]:

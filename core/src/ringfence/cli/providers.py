@@ -16,6 +16,7 @@ from ringfence.lock import NO_LOCK, find_lock
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from ringfence.lock import Lock
     from ringfence.policy import Policy
@@ -23,17 +24,6 @@ if TYPE_CHECKING:
 State: TypeAlias = Literal["installed", "not installed", "broken", "other interface", "duplicate", "other platform"]
 LockState: TypeAlias = Literal["locked", "changed", "not in the lock", "wrong ring", "no lock"]
 
-_LEAST_COLUMNS = {
-    "provider": 0,
-    "version": 80,
-    "state": 0,
-    "lock": 70,
-    "recipients": 0,
-    "what it is": 100,
-    "can": 140,
-    "hosts": 120,
-}
-"""The columns of the table, each with the width of the terminal below which it is left out."""
 _LOCK_STYLES = {"locked": "green", "no lock": ""}
 
 
@@ -74,13 +64,12 @@ providers.add_command(lock)
 
 def _list(policy: str | None, *, as_json: bool) -> None:
     loaded = options.policy_in_force(policy)
-    rows = provider_rows(loaded, find_lock())
+    found = provider_rows(loaded, find_lock())
     if as_json:
-        terminal.write_json({"policy": loaded.name, "providers": [asdict(row) for row in rows]}, indent=2)
+        terminal.write_json({"policy": loaded.name, "providers": [asdict(row) for row in found]}, indent=2)
         return
-    terminal.write_table(_table(rows))
-    terminal.say_left_out(_LEAST_COLUMNS)
-    for row in rows:
+    terminal.write_table(_table(found))
+    for row in found:
         if row.detail is not None:
             terminal.say(f"{row.name}: {row.detail} (try: {row.way_out})", fg="yellow")
     terminal.say(
@@ -164,28 +153,27 @@ def _state(name: str, error: PluginError) -> State:
     return "duplicate" if name in registry.duplicates() else "broken"
 
 
-def _table(rows: list[Row]) -> Table:
-    from rich.table import Table  # noqa: PLC0415  (45 ms, and only a table needs it)
+def _table(found: list[Row]) -> Table:
+    from ringfence.cli.rows import rows  # noqa: PLC0415  (rich takes 45 ms, and only a table needs it)
+
+    names = ("provider", "version", "state", "lock", "recipients", "what it is", "can", "hosts")
+    return rows(names, [_cells(row) for row in found])
+
+
+def _cells(row: Row) -> list[Text]:
     from rich.text import Text  # noqa: PLC0415
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    shown = terminal.fitting(_LEAST_COLUMNS)
-    for name in shown:
-        table.add_column(name, no_wrap=name in ("provider", "version", "state", "lock"), overflow="fold")
-    for row in rows:
-        used = [Text(f"{name} ({ring})", style=terminal.RING_STYLES[ring]) for name, ring in row.recipients.items()]
-        cells = {
-            "provider": Text(row.name),
-            "version": Text(row.version or "–"),
-            "state": Text(row.state, style="green" if row.state == "installed" else "red"),
-            "lock": Text(row.lock or "–", style=_LOCK_STYLES.get(row.lock or "no lock", "red")),
-            "recipients": Text(", ").join(used) if used else Text("–"),
-            "what it is": Text(row.summary or "–"),
-            "can": Text(", ".join(row.capabilities) or "–"),
-            "hosts": Text(", ".join(row.hosts) or "none"),
-        }
-        table.add_row(*(cells[name] for name in shown))
-    return table
+    used = [Text(f"{name} ({ring})", style=terminal.RING_STYLES[ring]) for name, ring in row.recipients.items()]
+    return [
+        Text(row.name),
+        Text(row.version or "–"),
+        Text(row.state, style="green" if row.state == "installed" else "red"),
+        Text(row.lock or "–", style=_LOCK_STYLES.get(row.lock or "no lock", "red")),
+        Text(", ").join(used) if used else Text("–"),
+        Text(row.summary or "–"),
+        Text(", ".join(row.capabilities) or "–"),
+        Text(", ".join(row.hosts) or "none"),
+    ]
 
 
 __all__ = ["provider_rows", "providers"]

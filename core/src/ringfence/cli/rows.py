@@ -40,7 +40,7 @@ def _stacked(names: Sequence[str], cells: Sequence[Sequence[Text]]) -> Table:
         if number:
             table.add_row()
         for name, cell in zip(names, row, strict=True):
-            if cell.plain != NOTHING:
+            if cell.plain.strip(NOTHING):
                 table.add_row(name, cell)
     return table
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -119,20 +118,6 @@ def columns() -> int:
     return shutil.get_terminal_size().columns if is_terminal(sys.stdout) else WIDTH_WITHOUT_TERMINAL
 
 
-def fitting(least_columns: Mapping[str, int]) -> list[str]:
-    """The names of the columns of a table, less those whose least width of the terminal is not there."""
-    width = columns()
-    return [name for name, least in least_columns.items() if width >= least]
-
-
-def say_left_out(least_columns: Mapping[str, int]) -> None:
-    """Says which columns `fitting` left out, if any."""
-    shown = fitting(least_columns)
-    missing = [name for name in least_columns if name not in shown]
-    if missing:
-        say(f"a wider window adds: {', '.join(missing)}", dim=True)
-
-
 def fits(table: Table) -> bool:
     """Whether no cell of a table has to be folded."""
     from rich.console import Console  # noqa: PLC0415  (45 ms, and only tables need it)
@@ -193,12 +178,10 @@ __all__ = [
     "discard",
     "finish",
     "fits",
-    "fitting",
     "harmless",
     "is_terminal",
     "prepare",
     "say",
-    "say_left_out",
     "styled",
     "write",
     "write_json",

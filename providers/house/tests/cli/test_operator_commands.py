@@ -194,6 +194,24 @@ def test_a_release_is_listed_and_revoked(desk: Desk) -> None:
     assert desk.read().releases["r1"].revoked
 
 
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_lists_are_whole_in_any_window(desk: Desk, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    ueid = "f" * 64
+    facts = {
+        "release": ("a-release-of-some-length", "serves", "smol", DIGEST[:12]),
+        "inventory": ("C02A", "serves", ueid),
+    }
+    desk.type("release", "add", "a-release-of-some-length", *FACTS, "--context-tokens", "10")
+    desk.type("inventory", "add", "C02A", "--ueid", ueid)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr("ringfence.cli.terminal.is_terminal", bool)
+    for what, expected in facts.items():
+        lines = desk.type(what, "list").stdout.splitlines()
+        assert max(map(len, lines)) <= width
+        unfolded = "".join(" ".join(lines).split())
+        assert [fact for fact in expected if fact not in unfolded] == []
+
+
 def test_a_release_that_is_not_there_is_not_revoked(desk: Desk) -> None:
     error = desk.json("release", "revoke", "r9", exits=1)["error"]
     assert error["type"] == "ReleasesFault"

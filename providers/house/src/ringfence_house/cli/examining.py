@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ringfence.cli import terminal
 from ringfence.errors import AttestationFailed, ConnectFailed, RingfenceError
@@ -32,6 +32,9 @@ from ringfence_house.protocol.names import (
 from ringfence_house.releases.faults import Missing, ReleasesRefused, ReleasesUnreachable, Unreachable
 from ringfence_house.releases.reader import MAX_FILE_BYTES, ReleaseReader
 from ringfence_house.releases.reference import Reference
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 _STYLES: Final = {"passed": "green", "failed": "bold red", "not reached": "dim"}
 _SHOWN: Final = 12
@@ -190,15 +193,7 @@ def write_report(report: Report) -> None:
     """Writes a table of the checks of every node below its name, and says what it comes to."""
     for number, examined in enumerate(report.nodes, 1):
         terminal.write(f"{_label(number, examined)}\n")
-        rows = [
-            (
-                shared.cell(check.name),
-                shared.cell(check.verdict, style=_STYLES[check.verdict]),
-                shared.cell(check.detail),
-            )
-            for check in examined.checks
-        ]
-        shared.show(("check", "verdict", "detail"), rows)
+        terminal.write_table(_checks(examined))
     passed = sum(each.node is not None for each in report.nodes)
     terminal.say(f"{passed} of {len(report.nodes)} nodes may be used", fg="green" if report.holds else "red")
     for examined in report.nodes:
@@ -207,6 +202,18 @@ def write_report(report: Report) -> None:
             break
     if report.development and report.min_tier != "software-dev" and not report.holds:
         terminal.say("this is the trust file of a development house (try: --min-tier software-dev)")
+
+
+def _checks(examined: Examined) -> Table:
+    """A row for each check in any window: they are read as a list, and a detail goes on in the next line."""
+    from rich.table import Table  # noqa: PLC0415  (45 ms, and only a table needs it)
+
+    table = Table("check", "verdict", box=None, pad_edge=False, header_style="bold")
+    table.add_column("detail", overflow="fold")
+    for check in examined.checks:
+        verdict = shared.cell(check.verdict, style=_STYLES[check.verdict])
+        table.add_row(shared.cell(check.name), verdict, shared.cell(check.detail))
+    return table
 
 
 def _label(number: int, examined: Examined) -> str:

@@ -115,16 +115,11 @@ def cell(written: str, *, style: str = "") -> Text:
     return Text(terminal.harmless(written), style=style)
 
 
-def show(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> None:
-    """Writes a table."""
-    from rich.table import Table  # noqa: PLC0415
+def show(columns: Sequence[str], cells: Sequence[Sequence[Text]]) -> None:
+    """Writes a table: a row for each thing where it fits, else a line for each fact."""
+    from ringfence.cli.rows import rows  # noqa: PLC0415
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in columns:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    terminal.write_table(table)
+    terminal.write_table(rows(columns, cells))
 
 
 __all__ = [
