@@ -77,7 +77,7 @@ def test_layers_together_are_bounded(tmp_path: Path) -> None:
     assert check_file(path).faults == ()
     path.write_text(TOP + labels(1) + RULES + "include: [one.yaml, two.yaml]\n", encoding="utf-8")
     assert [fault.message for fault in check_file(path).faults] == [
-        "layer 'two.yaml' is one too many: with it the layers have more than 131,072 bytes together."
+        "layer 'two.yaml' is one too many: with it the layers have more than 262,144 bytes together."
     ]
 
 

@@ -138,7 +138,7 @@ UNREADABLE: dict[str, tuple[bytes, str]] = {
     "a bell": (b"version: 1\nname: \x07\n", "2:7: not a text file: it holds control characters."),
     "too large": (
         b"#" * (MAX_POLICY_BYTES + 1),
-        "1:1: the file is larger than 131,072 bytes. A policy must stay readable.",
+        "1:1: the file is larger than 262,144 bytes. A policy must stay readable.",
     ),
     "broken": (
         b"version: 1\nlabels: {a: [}\n",

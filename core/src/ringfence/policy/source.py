@@ -18,7 +18,7 @@ from ringfence.policy.tree import Node
 
 MAX_BYTES = 1 << 20
 """The most that is read of any file that a policy names."""
-MAX_POLICY_BYTES = 1 << 17
+MAX_POLICY_BYTES = 1 << 18
 """Of a policy, and of its layers together: some thousand rules, which are read in one or two seconds."""
 
 _NOT_TEXT = frozenset(chr(code) for code in (*range(9), 11, 12, *range(14, 32), 127))
