@@ -553,6 +553,26 @@ async def test_time_limits_hold_for_both(timeouts: Timeouts, limit: str) -> None
         assert others() == 0
 
 
+async def test_past_the_total_limit_no_other_hedge_is_sent_to_while_the_first_is_closed() -> None:
+    async def body(plan: Plan[object], grant: Grant) -> AsyncGenerator[ProviderEvent, None]:
+        grant.spend(plan.request)
+        try:
+            await asyncio.Event().wait()
+            yield TextStart(0)
+        finally:
+            await asyncio.sleep(0.1)
+
+    rented, other = Gated("rented"), Gated("other")
+    given = hedging("own", "rented", "other", to=("rented", "other"))
+    timeouts = Timeouts(total_s=0.05)
+    async with assistant(given, timeouts=timeouts, own=Acting(body), rented=rented, other=other) as it:
+        with pytest.raises(TimedOut) as caught:
+            await it.respond("hello")
+    assert caught.value.limit == "total"
+    assert rented.cancelled == 1
+    assert other.requests == []
+
+
 async def test_a_hedge_that_stalls_after_its_first_event_is_ended_by_the_limit_between_events() -> None:
     async def body(plan: Plan[object], grant: Grant) -> AsyncGenerator[ProviderEvent, None]:
         grant.spend(plan.request)

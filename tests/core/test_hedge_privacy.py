@@ -14,7 +14,7 @@ import pytest
 from tests.core.hedge_support import Gated, assistant, enforced, hedging, tried
 from tests.core.support import ONCE, Acting
 
-from ringfence import Assistant, Policy
+from ringfence import Assistant, Policy, Timeouts
 from ringfence.grant import Grant
 from ringfence.policy import read_policy
 from ringfence.privacy.gate import Gate
@@ -83,16 +83,18 @@ async def test_the_receipt_tells_of_the_one_that_answered_also_if_it_was_sent_to
 
 
 @contextmanager
-def preparing_slowly(began: threading.Event, go_on: threading.Event) -> Generator[list[str]]:
-    """What is prepared for `rented` is prepared in a thread, which waits; yields what has happened so far."""
+def preparing_slowly(began: threading.Event, go_on: threading.Event, slow: str = "rented") -> Generator[list[str]]:
+    """The thread that prepares for `slow` waits; yields what has happened since it began."""
     happened: list[str] = []
     prepare = Gate.prepare
 
     def slowly(gate: Gate, cleared: Any, recipient: str, vault: Any = None) -> Any:
-        if recipient == "rented":
+        if recipient == slow:
             began.set()
             assert go_on.wait(10)
             happened.append("prepared")
+        elif began.is_set():
+            happened.append(f"prepared for {recipient}")
         return prepare(gate, cleared, recipient, vault)
 
     with patch.object(Gate, "prepare", slowly), patch.object(Gate, "prepares_long", return_value=True):
@@ -120,6 +122,56 @@ async def test_nothing_of_an_answer_is_restored_while_a_thread_redacts_for_anoth
             await asking
     assert happened[:2] == ["prepared", "text_start"]
     assert rented.requests == []
+
+
+def three(route: str) -> Policy:
+    """A policy with three recipients, all of which are sent placeholders."""
+    names = ("own", "rented", "third")
+    given = read_policy(
+        "version: 1\nname: redacting\nrecipients:\n"
+        + "".join(f"  {name}: {{ring: house, provider: {name}, model: m}}\n" for name in names)
+        + "labels: {public: {}, contact: {detect: [email]}, unclassified: {}}\n"
+        "unknown: unclassified\nclean: public\n"
+        "flow:\n  - {id: all, allow: {labels: '*', to: [house]}, redact: pseudonym}\n"
+        f"route:\n  - {{id: only, prefer: [own], {route}}}\n"
+    )
+    rule = given.document.route[0]
+    hedge = None if rule.hedge is None else replace(rule.hedge, after_s=0)
+    return enforced(replace(given.document, route=(replace(rule, hedge=hedge),)))
+
+
+WAYS: dict[str, tuple[str, str, str]] = {
+    "a hedge and the next": ("hedge: {to: [rented, third], after: 1s}", "rented", "third"),
+    "a hedge and the first": ("hedge: {to: [rented, third], after: 1s}", "rented", "own"),
+    "a fallback": ("fallback: [third]", "own", "third"),
+}
+
+
+@pytest.mark.parametrize(("route", "slow", "answers"), WAYS.values(), ids=WAYS)
+async def test_a_thread_that_redacts_too_long_is_waited_for_before_the_vault_is_used_again(
+    route: str, slow: str, answers: str
+) -> None:
+    began, go_on = threading.Event(), threading.Event()
+    providers: dict[str, Any] = {name: Gated(name) for name in ("own", "rented", "third")}
+    with preparing_slowly(began, go_on, slow) as happened:
+        async with assistant(three(route), timeouts=Timeouts(connect_s=0.6), **providers) as it:
+
+            async def ask() -> None:
+                async with it.stream(PROMPT) as stream:
+                    async for event in stream:
+                        happened.append(event.type)
+
+            asking = asyncio.ensure_future(ask())
+            assert await asyncio.to_thread(began.wait, 10)
+            await asyncio.sleep(0.7)
+            providers[answers].go.set()
+            await asyncio.sleep(0.05)
+            assert happened == [], "it has timed out, and its thread is not done"
+            go_on.set()
+            await asking
+    assert happened[0] == "prepared"
+    assert happened[-1] == "finish"
+    assert providers[slow].requests == []
 
 
 async def test_a_request_that_is_cancelled_ends_after_the_thread_that_redacts() -> None:

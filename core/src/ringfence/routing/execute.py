@@ -78,6 +78,7 @@ class Execution:
         self._prefix_unseen: frozenset[str] | None = None
         self._record = Record()
         self._watchdog: Watchdog | None = None
+        self._errand: Errand | None = None
         self._leg: Leg | None = None
         self._joins: list[Joined] = []
         self._broken: str | None = None
@@ -113,6 +114,14 @@ class Execution:
                 cleared.decision.plan, runtime.retry, lambda name: runtime.providers.utilisation(recipients[name])
             )
             self._watchdog = Watchdog(runtime.timeouts)
+            self._errand = Errand(
+                runtime=runtime,
+                request=self._request,
+                record=self._record,
+                kind=self._kind,
+                vault=self._vault,
+                asked=self._asked,
+            )
             while True:
                 try:
                     async with aclosing(self._send(walk, cleared)) as sending:
@@ -158,18 +167,10 @@ class Execution:
         return race.events()
 
     def _begin(self, step: Step, *, cleared: Cleared, race: Race | None = None, hedge: bool = False) -> Leg:
-        watchdog, consents = self._watchdog, self._consents
-        assert watchdog is not None  # noqa: S101  (events() made it)
+        errand, watchdog, consents = self._errand, self._watchdog, self._consents
+        assert errand is not None and watchdog is not None  # noqa: S101, PT018  (events() made them)
         if hedge:
             watchdog, consents = watchdog.beside(), consents.unasked()
-        errand = Errand(
-            runtime=self._runtime,
-            request=self._request,
-            record=self._record,
-            kind=self._kind,
-            vault=self._vault,
-            asked=self._asked,
-        )
         return Leg(errand, cleared, step, consents=consents, watchdog=watchdog, beside=race)
 
     def _answering(self, leg: Leg) -> None:

@@ -79,8 +79,7 @@ class Race:
         """The events of the first leg beside the first that is sent and does not fail before them."""
         await self._sent.wait()
         await asyncio.sleep(self._after_s)
-        # Where the first has failed the walk goes on, and there is nothing to hedge.
-        while not self._relays[0].task.done() and (step := self._walk.take_hedge()) is not None:
+        while self._wanted() and (step := self._walk.take_hedge()) is not None:
             leg = self._beside = self._begin(step, race=self, hedge=True)
             self._legs.append(leg)
             try:
@@ -97,6 +96,10 @@ class Race:
                 if leg.send.sent:
                     self._walk.leave_out(step)
 
+    def _wanted(self) -> bool:
+        """Where the first has failed the walk goes on, and past the total limit nobody is sent to any more."""
+        return not self._relays[0].task.done() and not self.first.watchdog.ends_within(0.0)
+
     def granted(self, leg: Leg) -> None:
         """The time begins to run when the first leg is sent."""
         if leg is self.first:
@@ -112,7 +115,7 @@ class Race:
         self._relays[leg is self.first].stop()
         if beaten is not None:
             beaten.send.beaten = True
-            await _until_prepared(beaten)
+        await leg.until_alone()
 
     async def _end(self) -> None:
         """Waits until nothing of any leg is under way. Cancelling this cancels what is left of them once more."""
@@ -134,7 +137,7 @@ class Race:
             self._record.put_last(self._winner.result().send)
         for leg in self._legs:
             leg.watchdog.stop()
-            await _until_prepared(leg)
+            await leg.send.until_prepared()
         if again is not None:
             raise again
 
@@ -176,12 +179,6 @@ class _Relay:
         if not self._stopped:
             self._stopped = True
             self.task.cancel()
-
-
-async def _until_prepared(leg: Leg) -> None:
-    """Waits until no thread of `leg` uses the vault any more, which the other legs and later requests share."""
-    if leg.send.preparing is not None and not leg.send.preparing.done():
-        await asyncio.wait((leg.send.preparing,))
 
 
 __all__ = ["Race"]

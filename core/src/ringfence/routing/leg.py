@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Container
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from ringfence.errors import Phase, ProtocolViolated, RingfenceError, StreamBroken, describe
@@ -34,6 +34,8 @@ class Errand:
     kind: Kind
     vault: Vault | None
     asked: Container[str]
+    sends: list[Send] = field(default_factory=list[Send])
+    """Of every leg so far."""
 
 
 class Beside(Protocol):
@@ -73,8 +75,9 @@ class Leg:
         self.send = Send(runtime.gate, runtime.providers, cleared, step, errand.kind, vault=errand.vault)
         self.step = step
         self.watchdog = watchdog
+        errand.sends.append(self.send)
 
-    async def events(self) -> AsyncGenerator[Event, None]:  # noqa: C901  (every way in which one can go, in order)
+    async def events(self) -> AsyncGenerator[Event, None]:  # noqa: C901, PLR0912  (every way it can go, in order)
         """What the recipient answers, restored. Closing it cancels the work.
 
         Raises:
@@ -85,6 +88,8 @@ class Leg:
         failure: BaseException | None = None
         watchdog.start()
         try:
+            if len(errand.sends) > 1:
+                await watchdog.wait(self.until_alone())
             if await watchdog.wait(send.ready()):
                 with watchdog.paused():
                     await send.consent(self._consents)
@@ -118,6 +123,15 @@ class Leg:
         if failure is not None:
             # Raised here and not in the handler, so that no exception of a plugin stays in its context.
             raise _of_the_tree(failure, watchdog.phase)
+
+    async def until_alone(self) -> None:
+        """Waits until no other leg uses the vault.
+
+        INVARIANT: one at a time does, whichever of them has failed: a thread that redacts is not cancelled.
+        """
+        for send in self._errand.sends:
+            if send is not self.send:
+                await send.until_prepared()
 
     def _restoring(self) -> Restoring | None:
         """What restores the events of the answer; `None` where there is nothing to restore or to keep from a tool."""

@@ -132,6 +132,11 @@ class Send:
             return await asyncio.shield(self.preparing)
         return gate.prepare(cleared, recipient, self._vault)
 
+    async def until_prepared(self) -> None:
+        """Waits until no thread of this send uses the vault any more."""
+        if self.preparing is not None and not self.preparing.done():
+            await asyncio.wait((self.preparing,))
+
     async def consent(self, consents: Consents) -> None:
         """Asks a person, unless it was asked before, and takes as long as they do.
 
