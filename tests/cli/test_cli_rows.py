@@ -92,3 +92,12 @@ def test_a_row_each_where_there_is_room_and_a_line_for_each_fact_where_not(
         assert len(names) >= 7
         assert [names[0]] in narrow[command]
         assert [names[1]] in narrow[command]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_a_lock_names_every_plugin_whole(listed: Run, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    _window(monkeypatch, width)
+    lines = listed("providers", "lock").stdout.splitlines()
+    assert max(map(len, lines)) <= width
+    unfolded = "".join(" ".join(lines).split())
+    assert [fact for fact in ("ringfence-tiny", "0.3", "tiny(device)") if fact not in unfolded] == []

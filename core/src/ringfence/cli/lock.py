@@ -17,6 +17,7 @@ from ringfence.recipient import RINGS
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from ringfence.lock.document import Approved
     from ringfence.lock.plugins import Plugin
@@ -204,25 +205,24 @@ def _in_force(path: Path) -> bool:
     return found is not None and found.resolve() == path.resolve()
 
 
-def _table(rows: Sequence[Row]) -> Table:
-    from rich.table import Table  # noqa: PLC0415  (45 ms, and only a table needs it)
+def _table(found: Sequence[Row]) -> Table:
+    from ringfence.cli.rows import rows  # noqa: PLC0415  (rich takes 45 ms, and only a table needs it)
+
+    names = ("distribution", "version", "state", "providers, from ring", "detectors")
+    return rows(names, [_cells(row) for row in found])
+
+
+def _cells(row: Row) -> list[Text]:
     from rich.text import Text  # noqa: PLC0415
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("distribution", "version", "state"):
-        table.add_column(name, no_wrap=True, overflow="fold")
-    for name in ("providers, from ring", "detectors"):
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        used = [Text(f"{name} ({ring})", style=terminal.RING_STYLES[ring]) for name, ring in row.providers.items()]
-        table.add_row(
-            Text(row.distribution),
-            Text(row.version or "–"),
-            Text(row.change, style=_STYLES[row.change]),
-            Text(", ").join(used) if used else Text("–"),
-            Text(", ".join(row.detectors) or "–"),
-        )
-    return table
+    used = [Text(f"{name} ({ring})", style=terminal.RING_STYLES[ring]) for name, ring in row.providers.items()]
+    return [
+        Text(row.distribution),
+        Text(row.version or "–"),
+        Text(row.change, style=_STYLES[row.change]),
+        Text(", ").join(used) if used else Text("–"),
+        Text(", ".join(row.detectors) or "–"),
+    ]
 
 
 __all__ = ["lock"]
