@@ -46,8 +46,11 @@ FACTS = {
 
 
 @pytest.fixture
-def listed(run: Run, machine: Machine) -> Run:
+def listed(run: Run, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Something was asked, and something agreed to."""
+    # A lock is written and looked for here, and nowhere of the person who runs the tests.
+    monkeypatch.delenv("RINGFENCE_LOCK", raising=False)
+    monkeypatch.setenv("RINGFENCE_CONFIG_DIR", str(machine.folder / "config"))
     machine.policy.write_text(POLICY)
     assert run("ask", "--consent", "a-partner-of-ours", "--label", "a-label-of-some-length", "x").exit_code == 0
     store = ConsentStore(Path(machine.environment()["RINGFENCE_STATE_DIR"]))
