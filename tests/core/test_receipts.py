@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.core.support import ONCE, assistant, policy, records, until
 
-from ringfence.errors import AuditError, Denied, Overloaded, ProviderError, StreamBroken
+from ringfence.errors import (
+    AuditError,
+    ConnectFailed,
+    Denied,
+    GateError,
+    Overloaded,
+    ProviderError,
+    RingfenceError,
+    StreamBroken,
+    Unavailable,
+)
+from ringfence.privacy.audit.summary import reached
 from ringfence.request import ImagePart, Message, TextPart, ToolResultPart
 from ringfence.response import Finish
 from ringfence.testing import Script, ScriptedProvider, failing, text_events
@@ -78,6 +90,27 @@ async def test_a_cancelled_request_is_on_record_with_the_bytes_that_came(tmp_pat
     (kept,) = records(tmp_path)
     assert (kept["outcome"], kept["input_bytes"], kept["output_bytes"]) == ("cancelled", 1, 3)
     assert kept["attempts"][0]["error"] == "cancelled"
+
+
+FAILURES: dict[str, tuple[Script, list[str]]] = {
+    "what a plugin raises": (Script(events=(), error=ValueError("x")), ["first", "second"]),
+    "a phase that was not said": (Script(events=(), error=Unavailable("x", reason="no_model")), ["first", "second"]),
+    "a refusal at the network": (Script(events=(), error=GateError("x")), ["second"]),
+    "a refusal after the first event": (Script(events=text_events("a")[:2], error=GateError("x")), ["first"]),
+    "nobody there": (Script(events=(), error=ConnectFailed("x")), ["second"]),
+}
+
+
+@pytest.mark.parametrize(("script", "expected"), FAILURES.values(), ids=FAILURES)
+async def test_a_report_counts_everybody_who_may_have_been_sent_something(
+    script: Script, expected: list[str], tmp_path: Path
+) -> None:
+    first, second = ScriptedProvider(script), ScriptedProvider(text_events("b"))
+    given = policy("first", "second", prefer=["first"], fallback=["second"])
+    async with assistant(given, tmp_path, retry=ONCE, first=first, second=second) as it:
+        with suppress(RingfenceError):
+            await it.respond("hello")
+    assert [one["recipient"] for one in reached(records(tmp_path)[0])] == expected
 
 
 async def test_bytes_count_text_tool_results_and_attachments() -> None:

@@ -159,9 +159,8 @@ class Leg:
             await send.close()
         finally:
             # Also where the app cancels while a provider cleans up: what was sent is on record.
-            # Where two are under way, each says whether it was sent: the receipt tells of one of them only.
-            phase = None if self._beside is None else watchdog.phase if send.sent else "plan"
-            self._errand.record.ended(send, send.attempt(failure, phase))
+            attempt = send.attempt(failure, watchdog.phase, alone=self._beside is None)
+            self._errand.record.ended(send, attempt)
             if send.spending is not None:
                 complete = assembler.finish is not None
                 await send.spending.settle(assembler.usage, sent=send.sent, complete=complete, failure=failure)

@@ -250,8 +250,8 @@ class Send:
             if self._grant is not None:
                 self._grant.revoke()
 
-    def attempt(self, failure: BaseException | None, phase: Phase | None = None) -> Attempt:
-        """The record of this send, which `failure` ended; `phase` is how far it was where that is a cancellation."""
+    def attempt(self, failure: BaseException | None, far: Phase, *, alone: bool) -> Attempt:
+        """The record of this send, which `failure` ended when it was so `far`; `alone` if no other was under way."""
         error = None if failure is None else type(failure).__name__
         if isinstance(failure, _CANCELLED):
             error = "beaten" if self.beaten else "cancelled"
@@ -260,9 +260,22 @@ class Send:
             ring=self.step.ring,
             duration_s=time.perf_counter() - self._began,
             error=error,
-            phase=phase if isinstance(failure, _CANCELLED) else getattr(failure, "phase", None),
+            phase=self._phase(failure, far, alone=alone),
             reason=failure.reason if isinstance(failure, Unavailable) else None,
         )
+
+    def _phase(self, failure: BaseException | None, far: Phase, *, alone: bool) -> Phase | None:
+        """The phase in which `failure` came.
+
+        INVARIANT: an attempt that may have sent something does not say that it sent nothing, whatever a plugin raises.
+        """
+        if isinstance(failure, _CANCELLED):
+            # Where two are under way, each says whether it was sent: the receipt tells of one of them only.
+            return None if alone else far if self.sent else "plan"
+        said: Phase | None = getattr(failure, "phase", None)
+        # Before an event has come the gate refuses only what has not left.
+        refused = isinstance(failure, GateError) and far == "before_first_event"
+        return far if failure is not None and self.sent and said in (None, "plan") and not refused else said
 
 
 async def _count(provider: Provider, plan: Plan[object], grant: Grant) -> AsyncGenerator[Yielded, None]:
