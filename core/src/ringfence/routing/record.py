@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -97,7 +97,7 @@ class Record:
         usage = self.usage
         attested = send.attestation if send is not None else None
         return Receipt(
-            id=secrets.token_hex(16),
+            id=os.urandom(16).hex(),
             started_at=self._started_at,
             outcome=outcome,
             policy=decision.policy,
@@ -130,7 +130,7 @@ class Record:
 
 def request_bytes(request: Request) -> int:
     """UTF-8 bytes of all text of the messages and raw bytes of their attachments."""
-    return sum(message_bytes(message) for message in request.messages)
+    return sum(map(message_bytes, request.messages))
 
 
 def message_bytes(message: Message) -> int:
