@@ -188,3 +188,16 @@ def test_invariant_a_walk_stays_in_the_plan_and_after_a_failed_send_is_never_pre
         assert not before or stages[name] != "prefer"
         if stages[name] == "overflow":
             assert all(fates[other] in {"full", "no route"} for other in before)
+
+
+class OutOfReach(ConnectFailed, Overloaded):
+    """What a provider raises that looked for its recipient and found it out of reach."""
+
+
+@pytest.mark.parametrize(("left", "then"), [([OTHER], "own"), ([OTHER, MLX], "mlx"), ([], "own")])
+def test_who_is_out_of_reach_after_a_send_gives_way_only_to_who_may_be_tried_then(left: list[Step], then: str) -> None:
+    """After a send nobody preferred is left to be tried, and giving way to them would give up."""
+    walk = Walk((OWN, *left), THRICE)
+    assert walk.after(ConnectFailed("no connection"), sent=True) == 0.0
+    assert walk.after(OutOfReach("nobody answers"), sent=False) == 0.0
+    assert walk.step.recipient == then

@@ -106,15 +106,17 @@ class Walk:
         """
         if not isinstance(error, Overloaded) or not _is_full(error) or self.step.stage == "fallback":
             return False
-        stages = {step.stage for step in self._left} & self._open
+        stages = {step.stage for step in self._left} & self._open_after(full=True)
         return bool(stages) if isinstance(error, ConnectFailed) else "overflow" in stages
 
     def _leave(self, *, full: bool) -> None:
         if full and self.step.stage == "prefer":
             self._calls_for_overflow = True
-        if self._sent:
-            # INVARIANT: what failed after it was sent opens nothing that was closed before.
-            self._open &= _AFTER_FULL if full else _AFTER_FAILED
+        self._open = self._open_after(full=full)
+
+    def _open_after(self, *, full: bool) -> frozenset[Stage]:
+        # INVARIANT: what failed after it was sent opens nothing that was closed before.
+        return self._open & (_AFTER_FULL if full else _AFTER_FAILED) if self._sent else self._open
 
     def _next(self) -> Step | None:
         """Takes the first step that is left and may be tried now."""
