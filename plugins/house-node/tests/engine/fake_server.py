@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import threading
+import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -37,7 +38,9 @@ class Handler(BaseHTTPRequestHandler):
         if mode() == "refuse":
             self.send_error(500)
             return
-        (FOLDER / "asked").write_bytes(asked)
+        new = FOLDER / f"asked.{threading.get_ident()}"
+        new.write_bytes(asked)
+        new.replace(FOLDER / "asked")  # whole, whoever reads it meanwhile
         self.answer(json.loads(asked))
 
     def answer(self, asked: Any) -> None:
