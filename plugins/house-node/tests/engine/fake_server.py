@@ -11,7 +11,6 @@ import os
 import subprocess
 import sys
 import threading
-import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
