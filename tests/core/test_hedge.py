@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -101,6 +102,15 @@ async def test_the_slow_one_may_still_answer_first() -> None:
     assert answer.receipt.recipient == "own"
     assert rented.cancelled == 1
     assert rented.grants[0].over
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="tasks begin when the loop comes to them")
+async def test_who_answers_at_once_answers_where_tasks_begin_as_they_are_made() -> None:
+    asyncio.get_running_loop().set_task_factory(getattr(asyncio, "eager_task_factory"))  # noqa: B009  (not in 3.11)
+    own, rented = ScriptedProvider(text_events("own")), quick()
+    async with assistant(hedging("own", "rented"), own=own, rented=rented) as it:
+        assert (await it.respond("hello")).text == "own"
+    assert rented.requests == []
 
 
 async def test_each_send_has_a_grant_of_its_own_for_its_own_recipient() -> None:

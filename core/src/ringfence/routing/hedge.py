@@ -65,6 +65,9 @@ class Race:
             RingfenceError: the failure of the first leg where no other answers; else that of the one that answered.
         """
         self._relays = first, other = _Relay(self.first.events()), _Relay(self._others())
+        # The first last: where tasks begin to run as they are made, it may have won when it is made.
+        other.begin()
+        first.begin()
         try:
             await asyncio.wait((self._winner, first.task), return_when=asyncio.FIRST_COMPLETED)
             if not self._winner.done() and self._beside is not None:
@@ -145,17 +148,24 @@ class Race:
 class _Relay:
     """Events drawn in a task of their own, each when it is asked for: what a provider opens there it closes there."""
 
+    task: asyncio.Task[None]
+    """Once it has begun."""
+
     def __init__(self, events: AsyncGenerator[Event, None]) -> None:
+        self._events = events
         self._event: Event | None = None
         self._given = False
         self._came = asyncio.Event()
         self._wanted = asyncio.Event()
         self._stopped = False
-        self.task = asyncio.create_task(self._draw(events))
+
+    def begin(self) -> None:
+        """Makes the task."""
+        self.task = asyncio.create_task(self._draw())
         self.task.add_done_callback(lambda _: self._came.set())
 
-    async def _draw(self, events: AsyncGenerator[Event, None]) -> None:
-        async with aclosing(events):
+    async def _draw(self) -> None:
+        async with aclosing(self._events) as events:
             async for event in events:
                 self._event = event
                 self._came.set()
