@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -13,6 +15,18 @@ from hypothesis import settings
 settings.register_profile("ringfence", deadline=None, max_examples=40)
 settings.register_profile("thorough", deadline=None, max_examples=400)
 settings.load_profile("ringfence")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Nothing of the person who runs the tests is read or written: no policy, no lock, no record. Models are shared."""
+    if hasattr(config, "workerinput"):
+        return  # it has the variables of the process that began it
+    folder = tempfile.TemporaryDirectory(prefix="ringfence-tests-", ignore_cleanup_errors=True)
+    config.add_cleanup(folder.cleanup)
+    for name in ("RINGFENCE_POLICY", "RINGFENCE_LAYERS", "RINGFENCE_LOCK"):
+        os.environ.pop(name, None)
+    for name in ("state", "config"):
+        os.environ[f"RINGFENCE_{name.upper()}_DIR"] = str(Path(folder.name) / name)
 
 
 @pytest.hookimpl(trylast=True)
