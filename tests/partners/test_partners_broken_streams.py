@@ -124,10 +124,10 @@ def faults_of_error(case: Case, error: RingfenceError, events: Sequence[Event]) 
 
 async def try_case(asked: AsyncAssistant, double: PartnerBackend, case: Case) -> list[str]:
     """Asks, and says what is wrong: that a backend was left late only if it was three times."""
-    for _ in range(3):
-        found, late = await ask_once(asked, double, case)
-        if found or not late:
-            break
+    found, late = await ask_once(asked, double, case)
+    for _ in range(2):
+        if late and not found:
+            found, late = await ask_once(asked, double, case)
     return [f"{case}: {one}" for one in (*found, *late)]
 
 

@@ -23,7 +23,10 @@ OTHER = Adjustment(setting="other", action="changed", detail=OURS)
 
 def adjusting(*said: object) -> Inside:
     """An answer whose finish says these, as a node of ours does."""
-    finish = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "adjustments": list(said)}
+    finish: dict[str, object] = {
+        "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}],
+        "adjustments": list(said),
+    }
     honest = saying(*WORDS)
     return replace(
         honest, content=[*honest.content[:-2], b"data: %b\n\n" % json.dumps(finish).encode(), honest.content[-1]]
