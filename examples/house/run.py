@@ -6,6 +6,7 @@ python -m examples.house.run "Name three fruits."
 
 from __future__ import annotations
 
+import argparse
 import signal
 import sys
 import tempfile
@@ -30,12 +31,12 @@ _PEOPLE = Console(stderr=True)
 
 def main() -> int:
     """Brings the house up, asks through it, and takes it down again."""
+    question = _question()
     if haproxy() is None:
         _PEOPLE.print(f"haproxy is not installed (try: {INSTALL})")
         return 1
     # A request to end unwinds as Ctrl-C does: what was started is ended.
     signal.signal(signal.SIGTERM, _interrupted)
-    question = " ".join(sys.argv[1:]) or QUESTION
     try:
         with tempfile.TemporaryDirectory(prefix="ringfence-house-") as folder:
             _run(Path(folder), question)
@@ -46,6 +47,12 @@ def main() -> int:
         _PEOPLE.print(str(error), markup=False, highlight=False)
         return 1
     return 0
+
+
+def _question() -> str:
+    parser = argparse.ArgumentParser(prog="python -m examples.house.run", description=__doc__.partition("\n")[0])
+    parser.add_argument("words", nargs="*", metavar="QUESTION", help=f"what is asked (default: {QUESTION})")
+    return " ".join(parser.parse_args().words) or QUESTION
 
 
 def _run(folder: Path, question: str) -> None:

@@ -105,8 +105,11 @@ class Root(LazyGroup):
             failure.report(error, as_json=bool(meta.get(failure.JSON)))
             code = failure.exit_code_of(error)
         except OSError as error:
-            # click.echo and rich write to stdout as well.
-            raise terminal.writing_failed(error) from None
+            if error.filename is None:
+                # click.echo and rich write to stdout as well, which is a stream and has no name.
+                raise terminal.writing_failed(error) from None
+            failure.report(_of_file(error), as_json=bool(meta.get(failure.JSON)))
+            code = failure.REFUSED
         return code
 
 
@@ -126,6 +129,13 @@ class PluggedRoot(Root):
         """The line of help of every command."""
         own = super().lines()
         return own | {name: plugged.summary(name) for name in plugged.plugged() if name not in own}
+
+
+def _of_file(error: OSError) -> RingfenceError:
+    reason = (error.strerror or "unknown reason").lower()
+    return RingfenceError(
+        f"cannot use '{error.filename}': {reason}", way_out="see whether it is there, and yours to use"
+    )
 
 
 def _leave_no_core() -> None:

@@ -198,7 +198,15 @@ async def run_directory(directory: Directory, *, releases: Path | None, public: 
     metavar="DIR",
     help="… or the folder of development nodes, which has one.",
 )
-@click.option("--every", "every_s", type=click.FloatRange(min=0.1), default=5.0, show_default=True, help="Seconds.")
+@click.option(
+    "--every",
+    "every_s",
+    type=click.FloatRange(min=0.1),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often the nodes are asked.",
+)
 @listening_options
 @json_option("One line of JSON on stdout when it listens.")
 def directory(

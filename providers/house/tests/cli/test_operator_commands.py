@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ringfence.cli.root import root
+from ringfence_house.cli import shared
 from ringfence_house.releases.documents import NODES_FILE, encode_devices
 from ringfence_house.releases.faults import Missing
 from ringfence_house.releases.measure import measure
@@ -143,7 +144,7 @@ def test_a_model_is_measured_as_its_node_measures_it(desk: Desk) -> None:
         ([*FACTS, "--model-folder", "."], "a release needs either --model-sha256 or --model-folder"),
         ([*FACTS[:4], *FACTS[6:]], "a release needs either --model-sha256 or --model-folder"),
         ([*FACTS, "--capability", "flying"], "'flying' is not one of"),
-        ([*FACTS, "--until", "soon"], "'soon' does not match the format"),
+        ([*FACTS, "--until", "soon"], "'soon' is no day; write it as YYYY-MM-DD"),
         ([*FACTS, "--model-folder", "nowhere"], "'nowhere' does not exist"),
     ],
 )
@@ -157,7 +158,11 @@ def test_wrong_usage_is_said(desk: Desk, words: Sequence[str], said: str) -> Non
 @pytest.mark.parametrize(
     ("words", "said", "way_out"),
     [
-        (["a b", *FACTS], "not of its form", "1 to 64 letters, digits and . _ -, the first a letter or digit"),
+        (
+            ["a b", *FACTS],
+            "an id in releases is not of its form",
+            "1 to 64 letters, digits and . _ -, the first a letter or digit",
+        ),
         (
             ["r1", *FACTS[:2], "--code-sha256", "short", *FACTS[4:]],
             "code is not of its form",
@@ -166,6 +171,11 @@ def test_wrong_usage_is_said(desk: Desk, words: Sequence[str], said: str) -> Non
         (["r1", "--model", "a b", *FACTS[2:]], "model is not of its form", "1 to 128 letters, digits and . _ : / -"),
         (["r1", *FACTS, "--min-os", "new"], "min_os is not of its form", "up to three numbers with points between"),
         (["r1", *FACTS, "--until", "2001-01-01"], "ends before it begins", "--until a day after that of --from"),
+        (
+            ["r1", *FACTS, "--from", "2020-01-01", "--until", "2020-02-01"],
+            "release 'r1' would have ended already, 2020-02-01",
+            "--until a day to come",
+        ),
         (["r1", *FACTS, "--context-tokens", "9999999999"], "not a whole number", "one from 1 to 2147483648"),
     ],
 )
@@ -242,7 +252,7 @@ def test_a_machine_is_added_listed_and_revoked(desk: Desk) -> None:
             "for another ueid, `ringfence house inventory revoke C02A`, then add it again",
         ),
         (["C02B", "--ueid", "u1"], "two machines have one ueid", "one that no machine in `ringfence house inventory"),
-        (["C 02", "--ueid", "u2"], "not of its form", "1 to 64 letters, digits and . _ -"),
+        (["C 02", "--ueid", "u2"], "a serial number in nodes is not of its form", "1 to 64 letters, digits and . _ -"),
         (["C02B", "--ueid", "u 2"], "ueid is not of its form", "1 to 128 letters, digits and . _ : = -"),
     ],
 )
@@ -287,6 +297,7 @@ def test_a_missing_second_key_is_said_and_nothing_is_written(desk: Desk) -> None
     shutil.move("keys/second", "elsewhere")
     before = files(desk.folder / "releases")
     result = desk.type("inventory", "add", "C02A", "--ueid", "u1", exits=1)
+    assert result.stdout == "to be signed: add machine C02A\n"
     assert "error: signing the targets takes 2 keys, and keys holds 1 of them" in result.stderr
     assert "try: --keys FOLDER for each folder with: targets-2" in result.stderr
     assert files(desk.folder / "releases") == before
@@ -307,12 +318,69 @@ def test_publishing_warns_in_the_last_week_and_fails_after_it(desk: Desk, monkey
     real = time.time()
     monkeypatch.setattr(time, "time", lambda: real + 25 * 86_400)
     assert desk.json("publish")["due"] == ["targets"]
-    assert "two people must run 'ringfence house sign'" in desk.type("publish").stderr
+    assert "due: the targets ends " in (said := desk.type("publish").stderr)
+    assert "two people must run 'ringfence house sign'" in said
     monkeypatch.setattr(time, "time", lambda: real + 31 * 86_400)
-    desk.type("publish", exits=1)
+    said = desk.type("publish", exits=1).stderr
+    assert "due: the targets ended " in said
+    assert "clients refuse the house: two people must run 'ringfence house sign'" in said
     desk.type("sign")
     assert desk.json("publish")["due"] == []
     assert desk.read().expires_at > time.time()
+
+
+@pytest.mark.parametrize("command", ["publish", "sign"])
+def test_the_end_of_a_release_is_told_in_its_last_week_and_fails_where_it_was_the_last(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    real = time.time()
+    desk.type("release", "add", "r1", *FACTS, "--context-tokens", "10", "--until", shared.day(real + 12 * 86_400))
+    assert desk.json(command)["due"] == []
+    monkeypatch.setattr(time, "time", lambda: real + 9 * 86_400)
+    assert desk.json(command)["due"] == ["release r1"]
+    assert f"due: release r1 ends {shared.day(real + 12 * 86_400)}" in desk.type(command).stderr
+    monkeypatch.setattr(time, "time", lambda: real + 13 * 86_400)
+    assert "no release may serve now, clients refuse the house" in desk.type(command, exits=1).stderr
+    assert desk.json(command, exits=1)["due"] == []
+    desk.type("release", "add", "r2", *FACTS, "--context-tokens", "10")
+    assert "no release may serve" not in desk.type(command).stderr
+
+
+@pytest.mark.parametrize("what", ["release", "inventory"])
+@pytest.mark.parametrize("known", [True, False])
+def test_a_list_that_has_ended_says_that_clients_refuse_the_house(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, what: str, known: bool
+) -> None:
+    said = "clients refuse the house: run 'ringfence house publish'"
+    assert said not in desk.type(what, "list").stderr
+    real = time.time()
+    if not known:
+        shutil.rmtree("keys")
+    monkeypatch.setattr(time, "time", lambda: real + 2 * 86_400)
+    assert f"due: the timestamp ended {shared.day(real + 86_400)}, {said}" in desk.type(what, "list").stderr
+
+
+def test_a_release_of_later_is_not_said_to_serve_at_once(desk: Desk) -> None:
+    words = ["--from", "2090-01-01", "--until", "2099-01-01"]
+    said = desk.type("release", "add", "r1", *FACTS, "--context-tokens", "10", *words).stdout
+    assert "nodes may serve r1 from 2090-01-01\n" in said
+
+
+@pytest.mark.parametrize("pattern", ["*.pem", "root.json"])
+def test_a_folder_of_keys_that_changes_under_ones_hands_is_said(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    walk = Path.rglob
+
+    def vanishing(folder: Path, wanted: str) -> Any:
+        if wanted == pattern:
+            raise FileNotFoundError(2, "No such file or directory", "keys/gone")
+        return walk(folder, wanted)
+
+    monkeypatch.setattr(Path, "rglob", vanishing)
+    said = desk.type("release", "list", exits=1).stderr
+    assert "error: keys cannot be looked through: no such file or directory" in said
+    assert "standard output" not in said
 
 
 def test_a_key_is_replaced_and_clients_follow(desk: Desk) -> None:
@@ -395,7 +463,8 @@ def test_no_command_goes_by_keys_without_a_root(desk: Desk, words: list[str]) ->
 def test_a_person_sees_what_is_signed(desk: Desk) -> None:
     nothing = "no release and no machine is added, revoked or removed"
     assert nothing in desk.type("sign").stdout
-    assert "added: machine C02A" in desk.type("inventory", "add", "C02A", "--ueid", "u1").stdout
+    said = desk.type("inventory", "add", "C02A", "--ueid", "u1").stdout.splitlines()
+    assert said[:2] == ["to be signed: add machine C02A", "C02A may serve"]
     assert nothing in desk.type("publish").stdout
     found = desk.json("inventory", "revoke", "C02A")["changes"]
     assert found["machines"] == {"added": [], "revoked": ["C02A"], "restored": [], "changed": [], "removed": []}
@@ -405,5 +474,5 @@ def test_a_person_sees_what_is_signed(desk: Desk) -> None:
 def test_a_person_sees_what_was_signed_without_him(desk: Desk) -> None:
     shutil.copytree("keys", "thief")
     desk.type("inventory", "add", "EVIL", "--ueid", "u1", "--keys", "thief")
-    assert "added: machine EVIL" in desk.type("sign").stdout
-    assert "added: machine EVIL" not in desk.type("sign").stdout
+    assert "to be signed: add machine EVIL" in desk.type("sign").stdout
+    assert "add machine EVIL" not in desk.type("sign").stdout

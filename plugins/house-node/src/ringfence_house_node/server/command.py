@@ -46,6 +46,7 @@ _MEASURES = {"code": "--code-sha256", "model": "--model-sha256", "config": "--co
 @click.option(
     "--admin-port",
     type=click.IntRange(0, 65_535),
+    metavar="PORT",
     help=f"Health and metrics, on loopback. [default: {_ADMIN_PORT}; with --dev a free one]",
 )
 @click.option("--callers", type=_FILE, metavar="FILE", help="Who may ask: a name and the SHA-256 of a token a line.")

@@ -13,6 +13,8 @@ from ringfence_house_node.server.limits import Limits
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 _DEFAULTS = asdict(Limits())
+_METAVARS = {"concurrency": "N", "queue": "N", "share": "SHARE"}
+"""Of those that are no seconds."""
 _HELP: Mapping[str, tuple[str, str]] = {
     "--concurrency": ("concurrency", "Requests that run at once."),
     "--queue": ("queue", "Requests that wait for a seat."),
@@ -37,7 +39,15 @@ def limit_options(command: Decorated) -> Decorated:
     """Adds them to a command, which hands them to `limits_of` by name."""
     for option, (name, text) in reversed([*_HELP.items()]):
         kind = _KINDS.get(name, click.FloatRange(min=0.1))
-        command = click.option(option, name, type=kind, default=_DEFAULTS[name], show_default=True, help=text)(command)
+        command = click.option(
+            option,
+            name,
+            type=kind,
+            default=_DEFAULTS[name],
+            show_default=True,
+            metavar=_METAVARS.get(name, "SECONDS"),
+            help=text,
+        )(command)
     return command
 
 

@@ -30,11 +30,14 @@ def listening_options(command: Decorated) -> Decorated:
         click.option(
             "--port",
             type=click.IntRange(0, 65_535),
+            metavar="PORT",
             default=DEFAULT_PORT,
             show_default=True,
             help="Where to listen; 0 takes a free port.",
         ),
-        click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on."),
+        click.option(
+            "--host", default="127.0.0.1", show_default=True, metavar="HOST", help="The address to listen on."
+        ),
     ):
         command = option(command)
     return command

@@ -23,7 +23,10 @@ from ringfence_house.attestation.endorsement import EndorsementVerifier
 from ringfence_house.attestation.strict import canonical, strict_json
 
 MAX_TRUST_BYTES: Final = 2**20
-_WAY_OUT = "ask the operator of the house for the trust file and name it in the policy as trust:"
+WHICH_FILE: Final = (
+    "trust: the 1.root.json that 'ringfence house keys init' made, or the file that a development node names"
+)
+"""What a person can do who named another file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -62,7 +65,7 @@ def read_trust(path: Path) -> Trust:
     try:
         return parse_trust(data)
     except ValueError as error:
-        raise _refused(f"'{path.name}' is no trust file: {error}") from None
+        raise _refused(f"'{path.name}' is not a root file of releases: {error}") from None
 
 
 def parse_trust(data: bytes) -> Trust:
@@ -81,7 +84,7 @@ def parse_trust(data: bytes) -> Trust:
         or document["v"] != 1
         or not document.keys() <= {"v", "root", "development_ca"}
     ):
-        raise ValueError("it is of a shape that is not known here")
+        raise ValueError("it holds no signed root")
     root = _object(document.get("root"))
     return Trust(
         root=_root(root, json.dumps(root).encode("utf-8")),
@@ -122,7 +125,7 @@ def _list(value: object) -> list[object]:
 
 
 def _refused(message: str) -> Unavailable:
-    return Unavailable(message, reason="not_configured", way_out=_WAY_OUT)
+    return Unavailable(message, reason="not_configured", way_out=WHICH_FILE)
 
 
-__all__ = ["Trust", "make_trust", "parse_trust", "read_trust"]
+__all__ = ["WHICH_FILE", "Trust", "make_trust", "parse_trust", "read_trust"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -16,6 +16,7 @@ from ringfence.cli.failure import Misuse
 from ringfence.cli.options import json_option
 from ringfence.provider import Capability
 from ringfence_house.cli import shared
+from ringfence_house.releases.faults import ReleasesFault
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -23,8 +24,26 @@ if TYPE_CHECKING:
     from ringfence_house.releases.reference import Release
 
 _DAY_S = 86_400
-_DATE = click.DateTime(["%Y-%m-%d"])
 _PATH = click.Path(path_type=Path, exists=True)
+
+
+class _Day(click.DateTime):
+    """A day, with its form in words that people use."""
+
+    name = "day"
+
+    def __init__(self) -> None:
+        super().__init__(["%Y-%m-%d"])
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The day's beginning; wrong usage where it is none."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"'{value}' is no day; write it as YYYY-MM-DD", param, ctx)
+
+
+_DATE = _Day()
 
 
 @click.group()
@@ -94,10 +113,16 @@ def add(
         min_os=min_os,
     )
     repository.add_release(added)
+    if added.not_after <= now:
+        ended = shared.day(added.not_after)
+        raise ReleasesFault(
+            f"release '{release_id}' would have ended already, {ended}", way_out="--until a day to come"
+        )
     changes = shared.announce(repository, as_json=as_json)
     repository.publish()
     document = {"release": _document(added), **changes}
-    shared.tell(repository, f"nodes may serve {release_id}", document, as_json=as_json)
+    since = "" if added.not_before <= now else f" from {shared.day(added.not_before)}"
+    shared.tell(repository, f"nodes may serve {release_id}{since}", document, as_json=as_json)
 
 
 @release.command("list")
@@ -154,18 +179,11 @@ def _time(day: datetime) -> int:
 
 
 def _document(one: Release) -> dict[str, object]:
-    return {**asdict(one), "capabilities": sorted(one.capabilities), "state": _state(one)}
-
-
-def _state(one: Release) -> str:
-    now = time.time()
-    if one.revoked:
-        return "revoked"
-    return "to come" if now < one.not_before else "ended" if now >= one.not_after else "serves"
+    return {**asdict(one), "capabilities": sorted(one.capabilities), "state": shared.state(one)}
 
 
 def _row(one: Release) -> tuple[Text, ...]:
-    state = _state(one)
+    state = shared.state(one)
     return (
         shared.cell(one.id),
         shared.cell(state, style=shared.STATE_STYLES[state]),

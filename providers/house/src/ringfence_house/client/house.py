@@ -12,10 +12,11 @@ import httpx2
 
 from ringfence.errors import Unavailable
 from ringfence.provider import Capability, Finding, ModelCard
-from ringfence_house.attestation.trust import Trust, parse_trust
+from ringfence_house.attestation.trust import WHICH_FILE, Trust, parse_trust
 from ringfence_house.client.directory import Directory
 from ringfence_house.client.looking import Demands, Lookout
 from ringfence_house.client.nodes import Nodes
+from ringfence_house.client.reaching import verify_command
 from ringfence_house.client.sealing import attestation_of
 from ringfence_house.options import HouseOptions, OptionFault, read_options
 from ringfence_house.protocol.names import OHTTP_PATH
@@ -48,6 +49,7 @@ class House:
                 min_tier=options.min_tier,
                 min_nodes=options.min_nodes,
                 verifiers=tuple(trust.verifiers()),
+                verify=verify_command(options.directory, options.trust, options.min_tier),
             ),
             root=trust.root,
             folder=context.state_dir / _folder_name(options),
@@ -125,7 +127,7 @@ def _trust(options: HouseOptions) -> Trust:
     except OSError:
         raise OptionFault("the file of trust cannot be read", "trust: the file that the operator gave you") from None
     except ValueError as error:
-        raise OptionFault(f"the file of trust is none: {error}", "ask the operator of the house for it anew") from None
+        raise OptionFault(f"the trust file is not a root file of releases: {error}", WHICH_FILE) from None
     if options.trust_digest not in (None, sha256(data).hexdigest()):
         raise OptionFault("the file of trust was changed since the policy was read", "read the policy again")
     if options.min_tier == "software-dev" and not trust.is_development:

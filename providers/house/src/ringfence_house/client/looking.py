@@ -14,7 +14,7 @@ from ringfence.errors import AttestationFailed, ProviderError
 from ringfence_house.attestation.refusal import EvidenceRefused
 from ringfence_house.attestation.verify import verify_directory
 from ringfence_house.client.directory import Directory, NotFetched, NotThere
-from ringfence_house.client.reaching import TELL_OPERATOR
+from ringfence_house.client.reaching import TELL_OPERATOR, VERIFY
 from ringfence_house.errors import HouseUnreachable
 from ringfence_house.releases.faults import Missing, ReleasesRefused, ReleasesUnreachable, Unreachable
 from ringfence_house.releases.reader import ReleaseReader
@@ -51,8 +51,7 @@ class LookFailed(Exception):
         if self.unreachable:
             way_out = self._way_out or "check the network, and directory: of the recipient"
             return HouseUnreachable(str(self), retry_after_s=retry_after_s, way_out=way_out)
-        way_out = self._way_out or "ringfence house evidence verify URL, which lists every check"
-        return AttestationFailed(str(self), phase="connect", way_out=way_out)
+        return AttestationFailed(str(self), phase="connect", way_out=self._way_out or VERIFY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +65,16 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demands:
-    """What a node has to show, and of how many machines there have to be nodes."""
+    """What a node has to show, and of how many machines there have to be nodes.
+
+    `verify` is the command that lists every check of them, for people.
+    """
 
     model: str
     min_tier: Tier
     min_nodes: int
     verifiers: tuple[EndorsementVerifier, ...]
+    verify: str = VERIFY
 
 
 class Lookout:
@@ -143,7 +146,8 @@ class Lookout:
             raise LookFailed(said + _why(verified.refused), reference=reference, way_out=way_out)
         machines = len({node.serial for node in nodes})
         if machines < demands.min_nodes:
-            raise LookFailed(_too_few(machines, demands.min_nodes, verified.refused), reference=reference)
+            said = _too_few(machines, demands.min_nodes, verified.refused)
+            raise LookFailed(said, reference=reference, way_out=demands.verify)
         return Found(nodes=nodes, refused=len(verified.refused), reference=reference)
 
     def _fetch(self, path: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Final
 
 from ringfence.transport.faults import why_not_connected
@@ -10,6 +11,14 @@ _NOT_FOUND, _NOT_READY = 404, 503
 _REDIRECTS: Final = range(300, 400)
 
 TELL_OPERATOR: Final = "tell the operator of the house"
+VERIFY: Final = "ringfence house evidence verify URL --trust FILE"
+"""Where it is not known of which house: URL and FILE are `directory:` and `trust:` of the policy."""
+
+
+def verify_command(directory: str, trust: str, min_tier: str) -> str:
+    """The command that lists every check of the nodes of one house, as it is typed into a shell."""
+    words = ["ringfence", "house", "evidence", "verify", directory, "--trust", trust]
+    return shlex.join([*words, *(["--min-tier", min_tier] if min_tier == "software-dev" else [])])
 
 
 def why_not_given(status: int, place: str) -> tuple[str, str]:
@@ -39,4 +48,4 @@ def why_not_reached(error: BaseException, place: str) -> tuple[str, str]:
     )
 
 
-__all__ = ["TELL_OPERATOR", "why_not_given", "why_not_reached"]
+__all__ = ["TELL_OPERATOR", "VERIFY", "verify_command", "why_not_given", "why_not_reached"]

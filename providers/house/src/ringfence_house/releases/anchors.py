@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from ringfence_house.releases.faults import ReleasesFault
 from ringfence_house.releases.files import reason, write_whole
-from ringfence_house.releases.keys import KeyRing
+from ringfence_house.releases.keys import KeyRing, files_below
 from ringfence_house.releases.seen import SEEN_FILE, Seen, encode_seen, read_seen
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def read_anchors(folders: Sequence[Path], *, served: Path) -> tuple[Anchor, ...]
     Raises:
         ReleasesFault: there is none, a folder has keys without one, one is no root, or lies in the folder `served`.
     """
-    places = _with_keys(folders) | {path.parent for folder in folders for path in folder.rglob(ANCHOR_FILE)}
+    places = _with_keys(folders) | {path.parent for folder in folders for path in files_below(folder, ANCHOR_FILE)}
     check_outside(places, served)
     if not places:
         raise _none_in(", ".join(map(str, folders)), folders[0])

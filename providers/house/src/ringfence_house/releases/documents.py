@@ -86,7 +86,9 @@ def parse_releases(data: bytes) -> dict[str, Release]:
         Malformed: it is not that document.
     """
     fields = _document(data, RELEASES_FILE)
-    releases = {name: _release(name, value) for name, value in fields.each("releases", ID, most=MAX_RELEASES)}
+    releases = {
+        name: _release(name, value) for name, value in fields.each("releases", ID, most=MAX_RELEASES, called="an id")
+    }
     fields.end()
     return releases
 
@@ -104,7 +106,8 @@ def parse_devices(data: bytes) -> dict[str, Device]:
         Malformed: it is not that document, or two machines have one ueid.
     """
     fields = _document(data, NODES_FILE)
-    devices = {serial: _device(serial, value) for serial, value in fields.each("nodes", ID, most=MAX_DEVICES)}
+    entries = fields.each("nodes", ID, most=MAX_DEVICES, called="a serial number")
+    devices = {serial: _device(serial, value) for serial, value in entries}
     fields.end()
     if len({device.ueid for device in devices.values()}) != len(devices):
         raise Malformed(

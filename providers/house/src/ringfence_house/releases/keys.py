@@ -110,10 +110,24 @@ def missing(role: str, *, threshold: int, there: int, names: Sequence[str], fold
     )
 
 
+def files_below(folder: Path, name: str) -> list[Path]:
+    """The files in and below a folder whose names match `name`, sorted.
+
+    Raises:
+        ReleasesFault: they cannot be listed, such as where others change the folder meanwhile.
+    """
+    try:
+        return sorted(folder.rglob(name))
+    except OSError as fault:
+        raise ReleasesFault(
+            f"{folder} cannot be looked through: {reason(fault)}", way_out="name the folder of the keys itself"
+        ) from None
+
+
 def _key_files(folders: Sequence[Path]) -> Iterator[Path]:
     count = 0
     for folder in folders:
-        for path in sorted(folder.rglob("*.pem")):
+        for path in files_below(folder, "*.pem"):
             count += 1
             if count > _MAX_FILES:
                 raise ReleasesFault(f"{folder} holds too many files to be keys", way_out="name the folder of the keys")
@@ -142,4 +156,4 @@ def _not_writable(path: Path, fault: OSError) -> ReleasesFault:
     return ReleasesFault(f"{path} cannot be written: {reason(fault)}", way_out="name another folder")
 
 
-__all__ = ["HOLDERS", "NAME_FIELD", "KeyRing", "make_key", "make_keys", "missing"]
+__all__ = ["HOLDERS", "NAME_FIELD", "KeyRing", "files_below", "make_key", "make_keys", "missing"]

@@ -43,6 +43,11 @@ class Published:
     devices: Mapping[str, Device]
     entries: tuple[bytes, ...]
 
+    def expiries(self) -> dict[str, float]:
+        """When each role ends, in Unix time."""
+        files: tuple[Metadata[Any], ...] = (self.root, self.targets, self.snapshot, self.timestamp)
+        return {file.signed.type: file.signed.expires.timestamp() for file in files}
+
     def seen(self) -> Seen:
         """What a holder of keys has seen who saw this."""
         return Seen(

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ringfence_house.releases import anchors, documents, publication, signing
 from ringfence_house.releases.faults import Malformed, ReleasesFault
@@ -23,7 +23,7 @@ from ringfence_house.releases.seen import Changes, Seen, changes
 from ringfence_house.releases.signing import Signing
 
 if TYPE_CHECKING:
-    from ringfence_house.releases.vendor import Metadata, Root
+    from ringfence_house.releases.vendor import Root
 
 _LOCK_TIMEOUT_S = 10.0
 
@@ -83,9 +83,7 @@ class Repository:
 
     def expiries(self) -> dict[str, float]:
         """When each role ends, in Unix time."""
-        now = self._now_published
-        files: tuple[Metadata[Any], ...] = (now.root, now.targets, now.snapshot, now.timestamp)
-        return {file.signed.type: file.signed.expires.timestamp() for file in files}
+        return self._now_published.expiries()
 
     def log_head(self) -> tuple[int, str]:
         """The size of the published log and its root, in hex: to be noted elsewhere, and compared."""

@@ -43,8 +43,8 @@ class Fields:
             raise Malformed(f"{self._where}: {name} is neither true nor false")
         return value
 
-    def each(self, name: str, form: Pattern[str], *, most: int) -> Iterator[tuple[str, object]]:
-        """The names, each of `form`, and values of an object of at most `most`."""
+    def each(self, name: str, form: Pattern[str], *, most: int, called: str = "a name") -> Iterator[tuple[str, object]]:
+        """The names, each of `form` and `called` so in faults, and values of an object of at most `most`."""
         value = self.take(name)
         if not isinstance(value, dict):
             raise Malformed(f"{self._where}: {name} is not an object")
@@ -52,7 +52,7 @@ class Fields:
         if len(members) > most:
             raise Malformed(f"{self._where}: {name} has more than {most} entries")
         for member, inner in members.items():
-            yield text(member, form, f"{self._where}: a name in {name}"), inner
+            yield text(member, form, f"{self._where}: {called} in {name}"), inner
 
     def array(self, name: str, *, most: int) -> list[object]:
         """An array of at most `most`."""
