@@ -7,9 +7,11 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import click
 import pytest
 
 from ringfence import __version__
+from ringfence.cli.root import Root
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Machine, Run
@@ -151,3 +153,24 @@ def test_json_after_two_dashes_is_text(run: Run) -> None:
     result = run("ask", "--qqqqqq", "--", "--json")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith("error: no such option '--qqqqqq'\n")
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "keys/gone"), "cannot use 'keys/gone': no such file"),
+        (OSError(28, "No space left on device"), "cannot write to standard output: no space left on device"),
+    ],
+    ids=["of a file", "of stdout"],
+)
+def test_a_fault_of_a_file_is_not_called_one_of_stdout(
+    capsys: pytest.CaptureFixture[str], fault: OSError, said: str
+) -> None:
+    @click.command(cls=Root, lazy={}, invoke_without_command=True)
+    def failing() -> None:
+        raise fault
+
+    with pytest.raises(SystemExit) as ended:
+        failing.main([])
+    assert ended.value.code == 1
+    assert f"error: {said}" in capsys.readouterr().err

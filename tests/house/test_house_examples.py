@@ -43,6 +43,14 @@ def assert_nothing_runs_soon(tmp_path: Path) -> None:
         time.sleep(0.2)
 
 
+def test_the_example_says_what_it_takes_and_starts_nothing(tmp_path: Path) -> None:
+    with started(tmp_path, "examples.house.run", "--help") as running:
+        out, err = running.communicate(timeout=60)
+    assert running.returncode == 0, err
+    assert "usage: python -m examples.house.run [-h] [QUESTION ...]" in out
+    assert left_running(tmp_path) == []
+
+
 @pytest.mark.system
 @pytest.mark.model
 def test_one_command_brings_a_house_up_asks_it_and_takes_it_down(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import configparser
 import json
 import logging
 import plistlib
+import re
 import signal
 import sys
 import time
@@ -58,6 +59,14 @@ def run(*args: str) -> int:
         root.main([*args], prog_name="ringfence-node")
     assert isinstance(ended.value.code, int)
     return ended.value.code
+
+
+@pytest.mark.parametrize("command", ["serve", "directory", "unit", "nonce", "measure"])
+def test_help_names_every_value(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    assert run(command, "--help") == 0
+    shown = capsys.readouterr().out
+    assert not re.findall(r"(?:FLOAT|INTEGER) RANGE|<\w+ \w+>\.\.\.", shown)
+    assert command != "serve" or "--queue-seconds SECONDS" in shown
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,7 @@ def test_the_trust_file_may_name_development_cas(node: Node, tmp_path: Path) -> 
     [
         pytest.param(b"", "no strict JSON", id="empty"),
         pytest.param(b"[]", "no JSON object", id="a list"),
+        pytest.param(b"{}", "'trust.json' is not a root file of releases: it holds no signed root", id="nothing"),
         pytest.param(b'{"v":1}', "lacks one", id="no root"),
         pytest.param(b'{"v":2,"root":{}}', "shape", id="an unknown version"),
         pytest.param(b'{"v":1,"root":{},"more":1}', "shape", id="a member more"),
@@ -172,7 +173,8 @@ def test_a_file_that_is_no_trust_file_is_refused(data: bytes, words: str, tmp_pa
         read_trust(tmp_path / "trust.json")
 
     assert caught.value.reason == "not_configured"
-    assert caught.value.way_out
+    assert caught.value.way_out is not None
+    assert "the 1.root.json that 'ringfence house keys init' made" in caught.value.way_out
 
 
 def test_a_missing_trust_file_is_named(tmp_path: Path) -> None:

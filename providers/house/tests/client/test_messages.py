@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import shlex
 import socket
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -10,9 +12,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from providers.house.tests.client.support import PROMPT, TEXT, WORDS, Client, ask, nothing_left, refusing, saying, whole
 from providers.house.tests.tls import serving_no_tls, serving_tls
 
+from ringfence.cli.root import root
 from ringfence.errors import (
     AttestationFailed,
     AuthenticationFailed,
@@ -208,6 +212,33 @@ async def test_what_stands_before_a_house_that_is_down_has_a_way_out(house: Hous
             asked = [await client.ask() for _ in range(3)][-1]
         assert isinstance(asked.error, ProviderError)
         assert asked.error.way_out == "wait, or overflow: in the policy"
+
+
+async def test_the_way_out_that_lists_every_check_works_as_it_is_typed(house: HouseServer) -> None:
+    asked = await ask(house, options={"min_nodes": 4})
+    sentence, way_out = told(asked.error)
+    assert sentence == "3 verified machines of the 4 that have to be there"
+    assert way_out is not None
+    program, *words = shlex.split(way_out)
+    assert (program, words[:3]) == ("ringfence", ["house", "evidence", "verify"])
+    listed = await asyncio.to_thread(CliRunner().invoke, root, words)
+    assert listed.exit_code == 0, listed.output
+    assert "3 of 3 nodes may be used" in listed.stderr
+
+
+async def test_doctor_names_the_command_before_a_house_was_asked(house: HouseServer) -> None:
+    async with Client(house) as client:
+        (finding,) = await client.provider.diagnose()
+    assert str(finding.way_out).startswith("ringfence house evidence verify URL --trust FILE")
+
+
+async def test_a_trust_file_that_is_no_root_says_which_file_is_meant(house: HouseServer, tmp_path: Path) -> None:
+    path = tmp_path / "trust.json"
+    path.write_text("{}")
+    sentence, way_out = told((await ask(house, trust=str(path), trust_digest=None)).error)
+    assert sentence == "the trust file is not a root file of releases: it holds no signed root"
+    assert "the 1.root.json that 'ringfence house keys init' made" in str(way_out)
+    assert nothing_left(house)
 
 
 async def test_doctor_reads_the_same(house: HouseServer) -> None:

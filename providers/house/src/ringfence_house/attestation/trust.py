@@ -79,12 +79,14 @@ def parse_trust(data: bytes) -> Trust:
     document = _object(strict_json(data))
     if "signed" in document:
         return Trust(root=_root(document, data))
+    if not document.keys() & {"v", "root"}:
+        raise ValueError("it holds no signed root")
     if (
         type(document.get("v")) is not int
         or document["v"] != 1
         or not document.keys() <= {"v", "root", "development_ca"}
     ):
-        raise ValueError("it holds no signed root")
+        raise ValueError("it is of a shape that is not known here")
     root = _object(document.get("root"))
     return Trust(
         root=_root(root, json.dumps(root).encode("utf-8")),
