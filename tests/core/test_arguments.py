@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.core.support import assistant, policy
+from tests.core.support import assistant, policy, policy_text
 
-from ringfence import Assistant, AsyncAssistant, Settings
+from ringfence import Assistant, AsyncAssistant, Settings, load_policy
+from ringfence.assistant.stream import AsyncStream
 from ringfence.errors import InvalidRequest, PolicyError, RingfenceError
 from ringfence.request import FilePart, ImagePart, Message, Request, TextPart, Tool
 from ringfence.testing import ScriptedProvider
@@ -288,6 +289,81 @@ async def test_a_required_call_without_a_tool_is_refused() -> None:
         with pytest.raises(InvalidRequest, match="there is no tool"):
             await it.respond("x", tool_choice="required")
     assert provider.requests == []
+
+
+async def test_an_undeclared_fact_is_named_with_the_nearest() -> None:
+    head = policy_text().partition("recipients:")[0] + "facts:\n  user.age_band: {type: enum, values: [adult, minor]}\n"
+    provider = ScriptedProvider("x")
+    async with assistant(policy("first", head=head), first=provider) as it:
+        for ask in (it.respond, it.stream, it.explain, it.count_tokens):
+            with pytest.raises(InvalidRequest) as caught:
+                await _done(ask("hello", facts={"user.age": "adult"}))
+            assert caught.value.message == (
+                "fact 'user.age' is not declared in policy 'under-test': did you mean 'user.age_band'?"
+            )
+        assert provider.requests == []
+        await it.respond("hello", facts={"user.age_band": "adult"})
+    assert len(provider.requests) == 1
+
+
+async def _done(asked: Any) -> None:
+    if isinstance(asked, AsyncStream):
+        await asked.response()
+    else:
+        await asked
+
+
+async def test_a_fact_where_the_policy_declares_none_is_refused() -> None:
+    error = await refused(lambda it: it.respond("hello", facts={"user.age": "adult"}))
+    assert error.message == "fact 'user.age' is not declared in policy 'under-test'"
+    assert error.way_out == "leave it out, or declare it under facts:"
+
+
+async def test_a_fact_that_only_the_shadow_declares_is_taken(tmp_path: Path) -> None:
+    declared = "facts:\n  user.age: {type: int}\nrecipients:"
+    (tmp_path / "shadow.yaml").write_text(policy_text().replace("recipients:", declared))
+    (tmp_path / "policy.yaml").write_text(policy_text().replace("recipients:", "shadow: shadow.yaml\nrecipients:"))
+    async with assistant(load_policy(tmp_path / "policy.yaml"), first=ScriptedProvider("x")) as it:
+        assert (await it.respond("hello", facts={"user.age": 7})).text == "x"
+
+
+async def test_a_ring_in_place_of_a_recipient_is_answered_with_its_recipients() -> None:
+    rules = policy("first", "second", "third", rings={"first": "device", "second": "device"})
+    async with assistant(rules, first=ScriptedProvider("x")) as it:
+        for ring, way_out in (
+            ("device", "a recipient on it: first, second"),
+            ("house", "a recipient on it: third"),
+            ("partner", "one of first, second, third"),
+        ):
+            with pytest.raises(InvalidRequest) as caught:
+                await it.respond("x", to=ring)
+            assert caught.value.message == f"'{ring}' is a ring, and no recipient of the policy"
+            assert caught.value.way_out == way_out
+
+
+@pytest.mark.parametrize("face", [AsyncAssistant, Assistant])
+def test_a_provider_that_nobody_knows_is_refused_with_the_nearest(face: Any) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        face(policy("first"), providers={"opnai": ScriptedProvider("x")}, audit=False)
+    assert caught.value.message == "there is no provider 'opnai': did you mean 'openai'?"
+    assert "first" in str(caught.value.way_out)
+
+
+@pytest.mark.parametrize("name", ["first", "second", "openai"])
+async def test_a_provider_of_the_policy_of_its_shadow_or_installed_is_taken(name: str, tmp_path: Path) -> None:
+    (tmp_path / "shadow.yaml").write_text(policy_text(("second",)))
+    (tmp_path / "policy.yaml").write_text(policy_text().replace("recipients:", "shadow: shadow.yaml\nrecipients:"))
+    rules = load_policy(tmp_path / "policy.yaml")
+    provider = ScriptedProvider("x")
+    async with AsyncAssistant(rules, providers={name: provider}, audit=False) as it:
+        assert it.policy is rules
+
+
+def test_the_class_of_a_provider_is_answered_with_how_to_make_one() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        Assistant(policy("first"), providers={"first": untyped(ScriptedProvider)}, audit=False)
+    assert caught.value.message == "providers['first'] is the class ScriptedProvider, not a provider made of it"
+    assert caught.value.way_out == 'make an instance: providers={"first": ScriptedProvider(…)}'
 
 
 async def test_options_for_a_provider_that_nobody_knows_are_refused() -> None:

@@ -75,7 +75,9 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def assistant(person: Any, policy: Policy, *, out: Any = None, **more: Any) -> AsyncAssistant:
-    providers = {"out": out or ScriptedProvider("1"), "other": ScriptedProvider("2")}
+    named = {one.provider for one in policy.recipients.values()}
+    made = {"out": out or ScriptedProvider("1"), "other": ScriptedProvider("2")}
+    providers = {name: provider for name, provider in made.items() if name in named}
     return AsyncAssistant(policy, consent=person, providers=providers, audit=False, retry=NO_WAIT, **more)
 
 

@@ -96,6 +96,48 @@ async def test_each_recipient_has_its_own_count_of_attempts() -> None:
     assert (len(first.requests), len(second.requests)) == (2, 2)
 
 
+async def test_who_was_left_untried_after_a_failed_send_is_named() -> None:
+    failed, more = (
+        RequestRejected("x", way_out="mend it"),
+        "name second under fallback: to have it asked after a failure",
+    )
+    first, second = ScriptedProvider(*(failing(failed) for _ in range(2))), ScriptedProvider("never")
+    async with assistant(policy("first", "second"), first=first, second=second) as it:
+        for _ in range(2):
+            with pytest.raises(RequestRejected) as caught:
+                await it.respond("x")
+            assert caught.value is failed
+            assert caught.value.way_out == f"mend it; {more}"
+    assert second.requests == []
+
+
+@pytest.mark.parametrize(
+    ("error", "how"),
+    [
+        (Unavailable("x", reason="no_model"), {"prefer": ["first"]}),
+        (RequestRejected("x"), {"prefer": ["first"], "fallback": ["second"]}),
+        (RequestRejected("x"), {"prefer": ["first"]}),
+    ],
+    ids=["one alone", "all were asked", "not in the plan"],
+)
+async def test_where_nobody_was_left_untried_nobody_is_named(error: ProviderError, how: Mapping[str, Any]) -> None:
+    failed = Script(events=(), error=error)
+    async with assistant(
+        policy("first", "second", **how), retry=ONCE, first=ScriptedProvider(failed), second=ScriptedProvider(failed)
+    ) as it:
+        with pytest.raises(type(error)) as caught:
+            await it.respond("x")
+    assert "fallback" not in str(caught.value)
+
+
+async def test_who_was_left_untried_is_named_after_the_fallback_failed_too() -> None:
+    providers = {name: ScriptedProvider(failing(RequestRejected(name))) for name in ("first", "second", "third")}
+    async with assistant(policy("first", "second", "third", fallback=["third"]), **providers) as it:
+        with pytest.raises(RequestRejected, match="third") as caught:
+            await it.respond("x")
+    assert caught.value.way_out == "name second under fallback: to have it asked after a failure"
+
+
 async def test_retry_after_is_honoured_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
     real = asyncio.sleep

@@ -74,7 +74,7 @@ def said(comparison: Comparison) -> dict[str, list[str]]:
 MINORS = '  - {id: minors, deny: {labels: "*", to: [partner]}, when: {user.age: [minor]}}\n'
 HOUSE = '{id: house, allow: {labels: "*", to: [own]}, require: {attested: true}, redact: mask, consent: ask}'
 BUDGET = 'budgets:\n  - {id: month, of: partner, limit: "100 requests", per: month}\n'
-GONE = "budget month, 100 requests per month, is raised or gone"
+MONTH = "budget month, 100 requests per month,"
 
 PUBLIC = "labels=[public] task=open_question"
 LESS = "redacted less than it was"
@@ -83,6 +83,8 @@ AROUND = "the text around what detector 'iban' finds, in a part declared 'contac
 FAILS = "a part for which detector 'iban' fails: labels=[unclassified] task=open_question user.age=adult"
 PHONE = "what detector 'phone' finds: labels=[public] task=open_question"
 FEWER = "a label whose detectors are fewer"
+OTHER_TIME = "a budget of another time"
+OTHER_PLACE = "a budget of another place"
 MORE = "a detector more, whose spans alone are redacted now and no longer the whole part"
 OUTWARD: Mapping[str, tuple[tuple[str, str], dict[str, list[str]]]] = {
     "a deny is gone": (
@@ -140,8 +142,10 @@ OUTWARD: Mapping[str, tuple[tuple[str, str], dict[str, list[str]]]] = {
         ("retention: none", "retention: 30d"),
         {"own": ["labels=[public] task=open_question by rules 'house' and 'tools'"]},
     ),
-    "a budget raised": (('"100 requests"', '"200 requests"'), {"openai": [GONE]}),
-    "a budget gone": ((BUDGET, ""), {"openai": [GONE]}),
+    "a budget raised": (('"100 requests"', '"200 requests"'), {"openai": [f"{MONTH} is raised to 200 requests"]}),
+    "a budget gone": ((BUDGET, ""), {"openai": [f"{MONTH} is gone"]}),
+    OTHER_TIME: (("per: month", "per: day"), {"openai": [f"{MONTH} is 100 requests per day now"]}),
+    OTHER_PLACE: (("of: partner", "of: house"), {"openai": [f"{MONTH} no longer counts openai"]}),
     "consent that lasts longer": (
         ("lasts: 3600s", "lasts: 2h"),
         {"openai": ["consent lasts longer: 3600 s before, 7200 s now"]},
@@ -173,7 +177,7 @@ def test_what_moves_outward_is_told_with_a_request(case: tuple[tuple[str, str], 
     assert not comparison.only_narrows
 
 
-BOTH_WAYS = ("one deny in place of another", FEWER, MORE)
+BOTH_WAYS = ("one deny in place of another", FEWER, MORE, OTHER_TIME, OTHER_PLACE)
 THERE_AND_BACK = {name: case for name, case in OUTWARD.items() if name not in BOTH_WAYS}
 
 

@@ -236,6 +236,11 @@ def test_diff_says_that_a_route_hedges_now() -> None:
     assert not [note for note in compare(hedged, hedged).notes if "hedges" in note]
 
 
+def test_diff_says_by_how_much_a_route_hedges_later() -> None:
+    note = NOTE.replace("after 2 s", "after 5 s instead of 2 s")
+    assert note in compare(document(), document(f"prefer: [own], {HEDGE.replace('2s', '5s')}, fallback: [mlx]")).notes
+
+
 ONLY = "invariants:\n  - only: {{task: [{task}], to: [own, spare, mlx]}}\n"
 
 

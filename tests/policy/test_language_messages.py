@@ -103,6 +103,7 @@ RULES = {
     ),
 }
 
+OF_TIME = "Its units are s, m, h, d and w: seconds, minutes, hours, days and weeks."
 BUDGETS = {
     "a mapping": (
         bottom("budgets: §{id: x}"),
@@ -147,14 +148,11 @@ BUDGETS = {
     ),
     "a currency": (
         budget("{id: x, of: house, limit: §500 EUR, per: day}"),
-        "'EUR' is not a value of the unit of limit of budget 'x': 'USD', 'tokens' or 'requests'.",
+        "limit of budget 'x' counts 'EUR': write USD, tokens or requests.",
     ),
     "one unit": (
         budget("{id: x, of: house, limit: §1 request, per: day}"),
-        (
-            "'request' is not a value of the unit of limit of budget 'x': 'USD', 'tokens' or 'requests'. "
-            "Did you mean 'requests'?"
-        ),
+        ("limit of budget 'x' counts 'request': write USD, tokens or requests. Did you mean 'requests'?"),
     ),
     "half a token": (
         budget("{id: x, of: house, limit: §0.5 tokens, per: day}"),
@@ -216,6 +214,10 @@ BUDGETS = {
         bottom("audit: {keep: §forever}"),
         "audit.keep must be a time such as 400d, not 'forever'.",
     ),
+    "audit in a unit that there is not": (
+        bottom("audit: {keep: §5y}"),
+        f"audit.keep must be a time such as 400d, not '5y'. {OF_TIME}",
+    ),
     "audit for nothing": (
         bottom("audit: {keep: §0d}"),
         "audit.keep must be more than nothing and at most a hundred years, 36500d.",
@@ -261,6 +263,10 @@ INVARIANTS = {
     "unless": (
         invariant("never: {labels: [health], to: [partner], unless: §masked}"),
         "invariants[0].never.unless can only be redacted or attested. Leave it out for what may never leave.",
+    ),
+    "unless misspelt": (
+        invariant("never: {labels: [health], to: [partner], unless: §atested}"),
+        "invariants[0].never.unless can only be redacted or attested. Did you mean 'attested'?",
     ),
     "unless all is redacted": (
         invariant('never: {labels: "*", to: [partner], unless: §redacted}'),

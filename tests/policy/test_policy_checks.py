@@ -159,6 +159,14 @@ def test_a_rule_without_effect_is_a_warning(rule: str, warning: str) -> None:
     assert warning in warnings_of(HEAD + FLOW + f"  - {rule}\n" + ROUTE)
 
 
+def test_a_flow_without_a_rule_is_one_warning_and_not_one_for_each_thing_in_the_file() -> None:
+    text = HEAD + "flow: []\n" + ROUTE
+    empty = "flow: is empty: nothing is allowed, and every request is refused."
+    assert [one for one in warnings_of(text) if "installed" not in one] == [empty]
+    (found,) = (one for one in find_warnings(read_policy(text).document) if one.message == empty)
+    assert found.at.line == text[: text.index("flow:")].count("\n") + 1
+
+
 def test_a_recipient_in_no_route_is_a_warning() -> None:
     text = HEAD + FLOW + ROUTE.replace("[mlx, own]", "[mlx]")
     assert "recipient 'own' is in no route, so nothing is ever sent to it." in warnings_of(text)

@@ -232,7 +232,10 @@ IN_TOML = {
     ),
     "a late section": (
         TOML + '[audit]\nkeep = "400"\n',
-        "23: audit.keep must be a time such as 400d, not '400'.",
+        (
+            "23: audit.keep must be a time such as 400d, not '400'. "
+            "Its units are s, m, h, d and w: seconds, minutes, hours, days and weeks."
+        ),
     ),
     "one budget in one bracket": (
         TOML + '[budgets]\nid = "x"\nof = "house"\nlimit = "1 requests"\nper = "day"\n',

@@ -168,7 +168,7 @@ OURS = {
     ),
     "ring missing": (
         good(recipients=GOOD["recipients"].replace("{ring: house, ", "§{")),
-        "key 'ring' in recipients.own-dc is missing.",
+        "key 'ring' in recipients.own-dc is missing. Write device, house or partner.",
     ),
     "recipient named like a ring": (
         good(recipients=f"{GOOD['recipients']}\n  §partner: {{ring: house, provider: p, model: m}}"),
@@ -273,6 +273,14 @@ OURS = {
     "to misspelt": (
         flow("  - id: x\n    deny: {labels: [health], to: [§partnr]}"),
         "'partnr' is neither a ring nor declared under recipients:. Did you mean 'partner'?",
+    ),
+    "labels is one label": (
+        flow("  - id: x\n    deny: {labels: §health, to: [house]}"),
+        "deny.labels of flow rule 'x' must be a list such as [public], not text. Write [health].",
+    ),
+    "labels is another word": (
+        flow("  - id: x\n    deny: {labels: §all, to: [house]}"),
+        "deny.labels of flow rule 'x' must be a list such as [public], or \"*\" for every label, not text.",
     ),
     "to is text": (
         flow("  - id: x\n    deny: {labels: [health], to: §house}"),
@@ -578,7 +586,10 @@ BEYOND_THE_DEVICE = {
     ),
     "consent in years": (
         bottom("consent: {partner: {lasts: §1y}}"),
-        "consent.partner.lasts must be request, session, or a time such as 12h or 30d, not '1y'.",
+        (
+            "consent.partner.lasts must be request, session, or a time such as 12h or 30d, not '1y'. "
+            "Its units are s, m, h, d and w: seconds, minutes, hours, days and weeks."
+        ),
     ),
     "consent for a bare number": (
         bottom("consent: {partner: {lasts: §30}}"),
@@ -596,7 +607,10 @@ BEYOND_THE_DEVICE = {
         bottom("consent: {partner: {§last: request}}"),
         "unknown key 'last' in consent.partner. Did you mean 'lasts'?",
     ),
-    "tool without a ring": (bottom("tools: {search: §{}}"), "key 'ring' in tools.search is missing."),
+    "tool without a ring": (
+        bottom("tools: {search: §{}}"),
+        "key 'ring' in tools.search is missing. Write device, house or partner.",
+    ),
     "tool on no ring": (
         bottom("tools: {search: {ring: §partners}}"),
         "'partners' is not a value of tools.search.ring: 'device', 'house' or 'partner'. Did you mean 'partner'?",

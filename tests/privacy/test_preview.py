@@ -30,6 +30,7 @@ version: 1
 name: asking
 labels: {public: {declare: true}, unclassified: {}}
 unknown: unclassified
+facts: {user.age_band: {type: enum, values: [adult]}}
 recipients: {out: {ring: partner, provider: scripted, model: m}}
 flow: [{id: any, allow: {labels: "*", to: [partner]}, consent: ask}]
 route: [{id: all, prefer: [out]}]

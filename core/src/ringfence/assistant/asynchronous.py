@@ -9,7 +9,6 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast, overload
 
-from ringfence import registry
 from ringfence.assistant.build import (
     Input,
     RequestOptions,
@@ -20,13 +19,21 @@ from ringfence.assistant.build import (
 )
 from ringfence.assistant.media import audio_part, require_parts, with_settings
 from ringfence.assistant.output import Output
-from ringfence.assistant.setup import Layers, PolicyLike, audit_log, find_policy, find_source, gate_for
+from ringfence.assistant.setup import (
+    Layers,
+    PolicyLike,
+    audit_log,
+    check_providers,
+    check_recipients,
+    find_policy,
+    find_source,
+    gate_for,
+)
 from ringfence.assistant.stream import Answering, AsyncStream
 from ringfence.assistant.tools import ToolLimits, toolbox_of
 from ringfence.checks import is_mapping, require
 from ringfence.errors import (
     Closed,
-    InvalidRequest,
     OutputInvalid,
     ProtocolViolated,
     RingfenceError,
@@ -68,7 +75,8 @@ class AsyncAssistant:
         layers: files that narrow the policy further: policy files without declarations, and Apple device profiles.
             Those that `RINGFENCE_LAYERS` names hold besides, for every policy.
         reload: whether a new version of the policy's files is noticed when a request begins, and used from then on.
-        providers: options by provider name, or a provider object to use instead of the installed plugin.
+        providers: options by provider name, or a provider object to use instead of the installed plugin. A name that
+            neither the policy nor an installed plugin has is refused.
         audit: the folder of the audit log; `True` is the default folder, `False` keeps no record.
         tenant: whose requests these are; a provider reuses work only within one tenant, and `None` reuses nothing.
         timeouts: time limits of every request.
@@ -110,6 +118,7 @@ class AsyncAssistant:
             lock is None or isinstance(lock, Lock | str | os.PathLike), "lock is a file", 'lock="plugins.lock.toml"'
         )
         self._source = find_source(policy, layers)
+        check_providers(providers or {}, self._source.policy)
         self._tenant = tenant
         plugin_lock = find_lock(lock)
         self._detectors = installed_detectors(plugin_lock)
@@ -292,21 +301,9 @@ class AsyncAssistant:
         if self._closed:
             raise Closed("the assistant is closed", way_out="make a new one")
         if request.to is not None:
-            self._check_recipients(request.to)
+            check_recipients(request.to, self.policy)
         if request.provider_options:
-            self._check_providers(frozenset(request.provider_options))
-
-    def _check_providers(self, names: frozenset[str]) -> None:
-        """Options for a provider that another policy names are kept from this one's; a misspelt name is an error."""
-        own = {recipient.provider for recipient in self.policy.recipients.values()}
-        for name in sorted(names - own):
-            if not registry.is_known(name):
-                raise InvalidRequest(f"there is no provider '{name[:64]}'", way_out=f"one of {', '.join(sorted(own))}")
-
-    def _check_recipients(self, names: frozenset[str]) -> None:
-        known = self.policy.recipients
-        if unknown := sorted(names.difference(known)):
-            raise InvalidRequest(f"the policy has no recipient '{unknown[0]}'", way_out=f"one of {', '.join(known)}")
+            check_providers(request.provider_options, self.policy)
 
     def session(self, *, load: Mapping[str, Any] | None = None, **options: Unpack[RequestOptions]) -> AsyncSession:
         """A conversation that remembers its turns and the high-water mark of their labels.
@@ -441,7 +438,9 @@ class AsyncAssistant:
     # ------------------------------------------------------------------ around it
     def explain(self, given: Input, **options: Unpack[RequestOptions]) -> Decision:
         """What the policy decides for this request, without sending or loading anything."""
-        return self._runtime.gate.clear(build_request(given, options, tenant=self._tenant)).decision
+        gate, request = self._runtime.gate, build_request(given, options, tenant=self._tenant)
+        gate.policy.check_facts(request.facts)
+        return gate.clear(request).decision
 
     async def consents(self, *, ended: bool = False) -> tuple[ConsentRecord, ...]:
         """Every consent that holds here: of requests under way, of sessions, and stored, oldest first.
@@ -484,7 +483,7 @@ class AsyncAssistant:
             InvalidRequest: the policy has no such recipient.
             Unavailable: one cannot serve now.
         """
-        self._check_recipients(frozenset(recipients))
+        check_recipients(frozenset(recipients), self.policy)
         known = self.policy.recipients
         usual = self.explain("?").plan[:1]
         for name in recipients or [step.recipient for step in usual]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
+from ringfence import registry
 from ringfence.checks import require
+from ringfence.errors import InvalidRequest
 from ringfence.policy import Policy, builtin_policy
+from ringfence.policy.faults import nearest, quoted
 from ringfence.policy.layers.environment import layers_over, require_absolute
 from ringfence.policy.loading import narrowed, read_file
 from ringfence.policy.reload import PolicySource
@@ -16,6 +19,8 @@ from ringfence.privacy.audit import AuditLog
 from ringfence.privacy.detection import DetectorSet
 from ringfence.privacy.gate import Gate
 from ringfence.privacy.labels import Labeller
+from ringfence.provider import Provider
+from ringfence.recipient import RINGS
 
 PolicyLike: TypeAlias = Policy | str | os.PathLike[str]
 Layers: TypeAlias = Iterable[str | os.PathLike[str]]
@@ -60,6 +65,45 @@ def find_source(given: PolicyLike | PolicySource | None, layers: Layers = ()) ->
     return PolicySource(lambda: read_file(path, layers=over, source=source))
 
 
+def check_providers(given: Mapping[str, object], policy: Policy) -> None:
+    """Refuses what is given for a provider that nobody knows, and the class of one in place of one.
+
+    What is given for a provider that another policy names is kept: that policy may come into force later. So is a
+    provider under its own name.
+
+    Raises:
+        InvalidRequest: neither a recipient of `policy` or of its shadow names it, nor is it installed.
+    """
+    own = {one.provider for each in (policy, policy.shadow) if each is not None for one in each.recipients.values()}
+    for name, one in given.items():
+        if isinstance(one, type) and issubclass(one, Provider):
+            raise InvalidRequest(
+                f"providers[{quoted(name)}] is the class {one.__name__}, not a provider made of it",
+                way_out=f'make an instance: providers={{"{name}": {one.__name__}(…)}}',
+            )
+        if name in own or registry.is_known(name) or (isinstance(one, Provider) and one.manifest.name == name):
+            continue
+        known = sorted(own.union(registry.OURS, (plugin.name for plugin in registry.installed())))
+        close = nearest(name, known)
+        hint = f": did you mean '{close}'?" if close else ""
+        raise InvalidRequest(f"there is no provider {quoted(name)}{hint}", way_out=f"one of {', '.join(known)}")
+
+
+def check_recipients(names: frozenset[str], policy: Policy) -> None:
+    """Refuses a name that no recipient of `policy` has.
+
+    Raises:
+        InvalidRequest: with the names there are; for a ring, with those on it.
+    """
+    known = policy.recipients
+    for name in sorted(names.difference(known)):
+        if name in RINGS:
+            inside = [one.name for one in known.values() if one.ring == name]
+            there = f"a recipient on it: {', '.join(inside)}" if inside else f"one of {', '.join(known)}"
+            raise InvalidRequest(f"'{name}' is a ring, and no recipient of the policy", way_out=there)
+        raise InvalidRequest(f"the policy has no recipient '{name}'", way_out=f"one of {', '.join(known)}")
+
+
 def gate_for(policy: Policy, detectors: DetectorSet) -> Gate:
     """The gate under `policy`, with its shadow beside it."""
     labeller, beside = Labeller(policy, detectors), policy.shadow
@@ -86,4 +130,13 @@ def audit_log(audit: bool | str | os.PathLike[str]) -> AuditLog | None:  # noqa:
     return AuditLog(Path(audit))
 
 
-__all__ = ["Layers", "PolicyLike", "audit_log", "find_policy", "find_source", "gate_for"]
+__all__ = [
+    "Layers",
+    "PolicyLike",
+    "audit_log",
+    "check_providers",
+    "check_recipients",
+    "find_policy",
+    "find_source",
+    "gate_for",
+]

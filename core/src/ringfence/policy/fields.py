@@ -7,11 +7,12 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import PurePath
 from typing import Final
 
-from ringfence.policy.durations import duration_s
+from ringfence.policy.durations import duration_s, units_hint
 from ringfence.policy.faults import Faults, did_you_mean, listed, quoted
 from ringfence.policy.keys import Keys
 from ringfence.policy.place import Position
 from ringfence.policy.tree import Entry, ListNode, MapNode, Node, Scalar, kind
+from ringfence.recipient import RINGS
 
 _NAME = re.compile(r"[^\W_][\w.-]{0,63}")
 MAX_DECLARED = 200
@@ -68,7 +69,8 @@ def entries(node: Node, where: str, keys: Keys, faults: Faults) -> dict[str, Ent
             faults.add(entry.at, f"unknown key {quoted(entry.key)}{inside(where)}.{meant(entry.key, keys.works)}")
     for key in keys.needed:
         if key not in kept:
-            faults.add(found.at, f"key '{key}'{inside(where)} is missing.")
+            hint = f" Write {', '.join(RINGS[:-1])} or {RINGS[-1]}." if key == "ring" else ""
+            faults.add(found.at, f"key '{key}'{inside(where)} is missing.{hint}")
     return kept
 
 
@@ -122,7 +124,7 @@ def duration(node: Node, where: str, faults: Faults, *, example: str, longest_s:
     written = text(node, where, faults)
     seconds = None if written is None else duration_s(written)
     if written is not None and seconds is None:
-        faults.add(node.at, f"{where} must be a time such as {example}, not {quoted(written)}.")
+        faults.add(node.at, f"{where} must be a time such as {example}, not {quoted(written)}.{units_hint(written)}")
     elif seconds is not None and not 0 < seconds <= longest_s:
         faults.add(node.at, f"{where} must be {bounds}.")
     return seconds

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from ringfence.errors import InvalidRequest
 from ringfence.policy.compiled import Compiled
 from ringfence.policy.conditions import Fact
 from ringfence.policy.decision import ConsentRule, Decision, ToolVerdict
 from ringfence.policy.document import Document, Label
 from ringfence.policy.facts import Facts
+from ringfence.policy.faults import nearest, quoted
 from ringfence.policy.keys import BUILT_IN_TASKS
 from ringfence.recipient import Recipient
 
@@ -43,6 +45,23 @@ class Policy:
     def decide(self, facts: Facts) -> Decision:
         """What may happen to one request: pure, no I/O, never an exception for what the facts hold."""
         return self.compiled.decide(facts)
+
+    def check_facts(self, given: Mapping[str, object]) -> None:
+        """Refuses the facts of an app that would change nothing, since nobody declares them.
+
+        Raises:
+            InvalidRequest: neither this policy nor its shadow declares one of them.
+        """
+        if given.keys() <= self.facts.keys():
+            return
+        known = {*self.facts, *(() if self.shadow is None else self.shadow.facts)}
+        for name in sorted(given.keys() - known):
+            close = nearest(name, known)
+            hint = f": did you mean '{close}'?" if close else ""
+            raise InvalidRequest(
+                f"fact {quoted(name)} is not declared in policy '{self.name}'{hint}",
+                way_out=f"one of {', '.join(sorted(known))}" if known else "leave it out, or declare it under facts:",
+            )
 
     def consent_rule(self, recipient: str) -> ConsentRule:
         """How consent is asked for `recipient`: as the file says for it, else for its ring, else the default."""

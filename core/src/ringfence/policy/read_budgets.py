@@ -69,7 +69,9 @@ def _limit(node: Node, where: str, faults: Faults) -> tuple[float, str] | None:
         shown = quoted(written) if isinstance(written, str) else kind(node)
         faults.add(node.at, f"{where} must be an amount and what is counted, such as {_EXAMPLES}, not {shown}.")
         return None
-    if fields.one_of(found[3], node.at, f"the unit of {where}", UNITS, faults) is None:
+    if found[3] not in UNITS:
+        says = f"{where} counts {quoted(found[3])}: write USD, tokens or requests"
+        faults.add(node.at, f"{says}.{did_you_mean(found[3], UNITS)}")
         return None
     amount = float(found[1] + (found[2] or ""))
     if found[2] and found[3] != "USD":

@@ -9,7 +9,7 @@ from typing import Final, Literal, cast
 from ringfence.policy import fields
 from ringfence.policy.decision import ConsentRule, Shown
 from ringfence.policy.document import DeclaredTool
-from ringfence.policy.durations import DAY_S, duration_s
+from ringfence.policy.durations import DAY_S, duration_s, units_hint
 from ringfence.policy.faults import Faults, did_you_mean, quoted
 from ringfence.policy.keys import CONSENT, PER, SHOWN, TOOL
 from ringfence.policy.read_conditions import Declared, check_place
@@ -65,7 +65,7 @@ def _lasts(node: Node, where: str, faults: Faults) -> Literal["request", "sessio
             seconds = duration_s(found)
     if seconds is None:
         says = f"must be request, session, or a time such as 12h or 30d, not {quoted(found)}"
-        faults.add(node.at, f"{where} {says}.{did_you_mean(found, _LASTS)}")
+        faults.add(node.at, f"{where} {says}.{did_you_mean(found, _LASTS) or units_hint(found)}")
     elif not 0 < seconds <= _LONGEST_S:
         faults.add(node.at, f"{where} must be more than nothing and at most ten years, 3650d.")
     return seconds

@@ -69,7 +69,8 @@ def read_document(root: Node, faults: Faults, *, folder: Path | None = None) -> 
             for key in ("recipients", "labels", "facts", "consent", "tools")
             for entry in _declarations(top, key)
         }
-        | dict(zip(["time"], declared.without_zone, strict=False)),
+        | dict(zip(["time"], declared.without_zone, strict=False))
+        | ({"flow": top["flow"].at} if "flow" in top else {}),
     )
     return None if unknown is None else document
 

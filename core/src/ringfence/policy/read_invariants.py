@@ -7,7 +7,7 @@ from typing import Final, Literal, TypeAlias, cast
 
 from ringfence.policy import fields
 from ringfence.policy.document import Invariant
-from ringfence.policy.faults import Faults
+from ringfence.policy.faults import Faults, did_you_mean
 from ringfence.policy.keys import INVARIANT, NEVER, ONLY, ONLY_WITH_CONSENT, Keys
 from ringfence.policy.read_conditions import ConditionReader, Declared, check_task
 from ringfence.policy.read_rules import read_labels, read_places
@@ -16,6 +16,7 @@ from ringfence.policy.words import under
 
 _Kind: TypeAlias = Literal["never", "consent", "only"]
 _KEYS: Final[Mapping[str, Keys]] = {"never": NEVER, "consent": ONLY_WITH_CONSENT, "only": ONLY}
+_UNLESS: Final = ("redacted", "attested")
 
 
 class InvariantReader:
@@ -81,9 +82,10 @@ class InvariantReader:
 
     def _unless(self, keys: Mapping[str, Entry], labels: frozenset[str] | None, where: str) -> str | None:
         node = keys["unless"].value
-        if not isinstance(node, Scalar) or node.value not in ("redacted", "attested"):
-            said = f"{where}.unless can only be redacted or attested. Leave it out for what may never leave."
-            self._faults.add(node.at, said)
+        if not isinstance(node, Scalar) or node.value not in _UNLESS:
+            written = node.value if isinstance(node, Scalar) and isinstance(node.value, str) else ""
+            hint = did_you_mean(written, _UNLESS) or " Leave it out for what may never leave."
+            self._faults.add(node.at, f"{where}.unless can only be redacted or attested.{hint}")
             return None
         if node.value == "redacted" and labels is None and "labels" in keys:
             self._faults.add(node.at, f'{where}.unless needs the labels that are redacted: name them in place of "*".')

@@ -249,7 +249,9 @@ def read_labels(node: Node, where: str, declared: Declared, faults: Faults) -> f
     """The labels that `node` names; `None` for "*", which is every one."""
     if isinstance(node, Scalar) and node.value == "*":
         return None
-    found = fields.names(node, where, faults, '[public], or "*" for every label')
+    # A label that stands alone was meant as one; any other word may have been meant as every label.
+    label = isinstance(node, Scalar) and node.value in (declared.labels or ())
+    found = fields.names(node, where, faults, "[public]" if label else '[public], or "*" for every label')
     for name, at in found or ():
         if name == "*":
             faults.add(at, f'"*" stands alone: write labels: "*" in {where}.')

@@ -93,7 +93,7 @@ class Execution:
         """Runs the request. Closing it cancels the work, and the receipt says so.
 
         Raises:
-            InvalidRequest: a label the policy does not know, or an option the provider does not know.
+            InvalidRequest: a label or fact the policy does not know, or an option the provider does not know.
             Denied: the policy leaves no recipient.
             ProviderError: the last recipient that the plan allows failed.
             StreamBroken: a stream broke after its first event, and the policy does not let it go on elsewhere.
@@ -149,6 +149,7 @@ class Execution:
 
     async def _clear(self) -> Cleared:
         gate = self._runtime.gate
+        gate.policy.check_facts(self._request.facts)
         if gate.scans_long(self._request):
             return await asyncio.to_thread(gate.clear, self._request)
         return gate.clear(self._request)
@@ -195,7 +196,11 @@ class Execution:
         if wait_s is None:
             if isinstance(worst, Unsupported):
                 _tell_refused(worst, cleared)
-            raise worst if self._broken is None or self._break is None else self._broken_for_good(recipient, error)
+            broken = self._broken is not None and self._break is not None
+            last = self._broken_for_good(recipient, error) if broken else worst
+            if walk.untried:
+                _tell(last, f"name {', '.join(walk.untried)} under fallback: to have it asked after a failure")
+            raise last
         if self._watchdog.ends_within(wait_s):
             raise TimedOut("the request took longer than its total limit", limit="total", phase="before_first_event")
         await asyncio.sleep(wait_s)
@@ -347,10 +352,13 @@ def _tell_refused(error: Unsupported, cleared: Cleared) -> None:
         if verdict.verdict == "deny" and (asked is None or name in asked)
     ]
     if refused:
-        told = f"note that the policy refuses {', '.join(refused)}"
-        # A provider may raise one object again and again.
-        known = (error.way_out or "").removesuffix(told).removesuffix("; ")
-        error.way_out = f"{known}; {told}" if known else told
+        _tell(error, f"note that the policy refuses {', '.join(refused)}")
+
+
+def _tell(error: RingfenceError, told: str) -> None:
+    """Adds `told` to the way out of `error`, once: a provider may raise one object again and again."""
+    known = error.way_out.split("; ") if error.way_out else []
+    error.way_out = "; ".join(known if told in known else (*known, told))
 
 
 def _stream_broken(recipient: str, error: RingfenceError, text: str) -> StreamBroken:

@@ -74,6 +74,12 @@ class Walk:
         return 0.0
 
     @property
+    def untried(self) -> tuple[str, ...]:
+        """Who of the plan would have been tried, had nothing been sent that failed: nobody under `fallback`."""
+        closed = (step for step in self._left if step.stage in _EVERY_STAGE - self._open)
+        return tuple(step.recipient for step in closed if step.stage != "overflow" or self._calls_for_overflow)
+
+    @property
     def hedge_after_s(self) -> int | None:
         """How long nothing may come from `step` before another is sent to as well; `None` where there is no other."""
         if self.step.stage == "fallback":

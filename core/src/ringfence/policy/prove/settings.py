@@ -37,11 +37,22 @@ def looser_consent(before: Document, after: Document, recipient: Recipient) -> I
 
 
 def looser_budgets(before: Document, after: Document, recipient: Recipient) -> Iterator[str]:
-    """The budgets of `recipient` that are raised or gone."""
+    """The budgets of `recipient` that are raised, gone, or another."""
     for budget in before.budgets:
         if _of(budget, recipient) and not any(_at_most(one, budget) for one in after.budgets if _of(one, recipient)):
             limit = f"{budget.limit:g} {budget.unit} per {budget.per}"
-            yield f"budget {plain(budget.id)}, {limit}, is raised or gone"
+            yield f"budget {plain(budget.id)}, {limit}, {_loosened(budget, after, recipient)}"
+
+
+def _loosened(budget: Budget, after: Document, recipient: Recipient) -> str:
+    now = next((one for one in after.budgets if one.id == budget.id), None)
+    if now is None:
+        return "is gone"
+    if not _of(now, recipient):
+        return f"no longer counts {plain(recipient.name)}"
+    if (now.unit, now.per) != (budget.unit, budget.per):
+        return f"is {now.limit:g} {now.unit} per {now.per} now"
+    return f"is raised to {now.limit:g} {now.unit}" if now.limit > budget.limit else "counts fewer recipients now"
 
 
 def notes(before: Document, after: Document) -> Iterator[str]:
@@ -67,7 +78,9 @@ def _hedged(before: Document, after: Document) -> Iterator[str]:
         if now is None or now == was:
             continue
         to = ", ".join(plain(name) for name in now.to)
-        yield f"route {plain(rule.id)} hedges: after {now.after_s} s without an event a request is sent to {to} as well"
+        instead = "" if was is None or was.after_s == now.after_s else f" instead of {was.after_s} s"
+        after_s = f"after {now.after_s} s{instead} without an event"
+        yield f"route {plain(rule.id)} hedges: {after_s} a request is sent to {to} as well"
 
 
 def _begun_anew(before: Document, after: Document) -> Iterator[str]:

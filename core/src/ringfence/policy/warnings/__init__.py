@@ -20,6 +20,14 @@ from ringfence.policy.warnings.tools import tools_in_vain
 def find_warnings(document: Document) -> tuple[Fault, ...]:
     """The warnings for `document` on this machine, in file order."""
     found = Faults()
+    if not document.flow:
+        # All that could be said of labels, recipients and routes follows from this.
+        for at, message in not_installed(document):
+            found.add(at, message)
+        found.add(
+            document.places.get("flow", NOWHERE), "flow: is empty: nothing is allowed, and every request is refused."
+        )
+        return found.in_file_order()
     reach = reached(document)
     for at, message in chain(
         not_installed(document),
