@@ -131,8 +131,9 @@ async def test_where_nobody_was_left_untried_nobody_is_named(error: ProviderErro
 
 
 async def test_who_was_left_untried_is_named_after_the_fallback_failed_too() -> None:
-    providers = {name: ScriptedProvider(failing(RequestRejected(name))) for name in ("first", "second", "third")}
-    async with assistant(policy("first", "second", "third", fallback=["third"]), **providers) as it:
+    first, third = (ScriptedProvider(failing(RequestRejected(name))) for name in ("first", "third"))
+    rules = policy("first", "second", "third", fallback=["third"])
+    async with assistant(rules, first=first, second=ScriptedProvider("never"), third=third) as it:
         with pytest.raises(RequestRejected, match="third") as caught:
             await it.respond("x")
     assert caught.value.way_out == "name second under fallback: to have it asked after a failure"
