@@ -50,7 +50,8 @@ def main() -> int:
 
 
 def _question() -> str:
-    parser = argparse.ArgumentParser(prog="python -m examples.house.run", description=__doc__.partition("\n")[0])
+    description = "Brings up a house on this machine, asks it through a balancer, and takes it down."
+    parser = argparse.ArgumentParser(prog="python -m examples.house.run", description=description)
     parser.add_argument("words", nargs="*", metavar="QUESTION", help=f"what is asked (default: {QUESTION})")
     return " ".join(parser.parse_args().words) or QUESTION
 

@@ -69,7 +69,8 @@ def _tell(repository: Repository, said: str, document: dict[str, object], *, as_
         shared.say_end(role, at)
     for one in ending:
         name = terminal.harmless(one.id)
-        terminal.say(f"due: release {name} ends {shared.day(one.not_after)}: add the next with {_ADD}", fg="red")
+        ends_on = shared.day(one.not_after)
+        terminal.say(f"due: release {name} ends {ends_on}: its nodes need another by then, from {_ADD}", fg="red")
     nothing_serves = _nothing_serves(releases)
     if nothing_serves:
         terminal.say(f"no release may serve now, clients refuse the house: add one with {_ADD}", fg="red")
