@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from ringfence.errors import InvalidRequest, PluginError
+from ringfence.errors import InvalidRequest, PluginBroken, PluginError
 from ringfence.scaffold import KINDS, Kind, make_plugin, rendered
+from ringfence.testing.kit.sameness import check_same
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+SITE = "new/.venv/site-packages"
 
 
 def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -226,6 +230,61 @@ def test_a_plugin_that_is_not_installed_is_told_with_the_command_that_installs_i
         1,
         "error: the tests import 'ringfence_detector_member', which is not installed\ntry: pip install -e 'new one'\n",
     )
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """A detector in `new`, and a copy of it in an environment there, as an installation that is not editable has it."""
+    make_plugin("member", "detector", tmp_path / "new")
+    package = "ringfence_detector_member"
+    shutil.copytree(tmp_path / "new" / "src" / package, tmp_path / SITE / package)
+    return tmp_path / "new" / "src" / package
+
+
+def edited(detector: Path) -> None:
+    detector.write_text(detector.read_text() + "# edited\n")
+
+
+def another_module(detector: Path) -> None:
+    detector.with_name("more.py").write_text("")
+
+
+@pytest.mark.parametrize("change", [edited, another_module], ids=lambda change: change.__name__)
+def test_what_is_installed_must_be_what_the_folder_holds(
+    installed: Path, tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    change(installed / "detector.py")
+    done = run("ringfence", "plugin", "test", "new", cwd=tmp_path, PYTHONPATH=str(tmp_path / SITE))
+    assert (done.returncode, done.stdout, done.stderr) == (
+        1,
+        "",
+        "error: the installed ringfence_detector_member is not the one in new\ntry: pip install -e 'new[test]'\n",
+    )
+
+
+def test_what_is_installed_may_be_a_copy_of_what_the_folder_holds(
+    installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [str(tmp_path / SITE), *sys.path])
+    (installed / "notes.txt").write_text("not every file is installed")
+    check_same(tmp_path / "new")
+    edited(installed / "detector.py")
+    with pytest.raises(PluginBroken):
+        check_same(tmp_path / "new")
+
+
+def test_a_class_in_the_place_of_a_detector_is_told_once(tmp_path: Path) -> None:
+    make_plugin("member", "detector", tmp_path / "new")
+    detector = tmp_path / "new" / "src" / "ringfence_detector_member" / "detector.py"
+    text = detector.read_text()
+    assert text.count("DETECTOR = MemberDetector()") == 1
+    detector.write_text(text.replace("DETECTOR = MemberDetector()", "DETECTOR = MemberDetector"))
+    done = run("ringfence", "plugin", "test", "new", cwd=tmp_path, PYTHONPATH=str(detector.parents[1]))
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "error: the detector is the class MemberDetector, and must be an object of it",
+        "try: MemberDetector() in the tests and where the entry point names it",
+    ]
 
 
 def test_without_pytest_the_way_out_is_said(tmp_path: Path) -> None:

@@ -131,6 +131,21 @@ class Exponential(Whole):
         return super().detect(text)
 
 
+class ExponentialInCapitals(Whole):
+    pattern = re.compile(r"(?:[A-Z]+[A-Z0-9-]*)*MB-[0-9]{6}")
+
+    def detect(self, text: str) -> Iterable[Any]:
+        return [Hit(*match.span()) for match in self.pattern.finditer(text)]
+
+
+class QuadraticInItsOwn(Whole):
+    """In a character that no shape repeats, and the author's example holds."""
+
+    def detect(self, text: str) -> Iterable[Any]:
+        re.search(",+;", text)
+        return super().detect(text)
+
+
 class SlowAndSilent(Whole):
     def detect(self, text: str) -> Iterable[Any]:
         ends = time.process_time() + len(text) / 100_000
@@ -161,6 +176,8 @@ CAUGHT: dict[type[Whole], tuple[str, str]] = {
     PrintsWhatItFinds: (f"{SECRET}[nothing]", "standard output"),
     Quadratic: (f"{GROWS}[letters]", "not linear"),
     Exponential: (f"{GROWS}[letters]", "did not come back within 5 s"),
+    ExponentialInCapitals: (f"{GROWS}[capitals]", "did not come back within 5 s from a text of"),
+    QuadraticInItsOwn: (f"{GROWS}[the author's characters]", "not linear"),
     SlowAndSilent: ("test_one_that_takes_long_says_so", "slow = True"),
     EndsTheProcess: (f"{SPAN}[prose]", "ended (exit code 3)"),
 }

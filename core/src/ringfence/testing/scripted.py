@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, cast, get_args
 
 from ringfence.errors import Closed, InvalidRequest, ProviderError
 from ringfence.grant import Grant
@@ -76,7 +76,7 @@ class ScriptedProvider(Provider):
 
     `utilisations` are what it reports of each model, from the moment it is open; a test may change them. Every answer
     costs `cost_usd` dollars, by default nothing, so that a policy with a budget of money can be tried; `None` is a
-    price that nobody knows.
+    price that nobody knows. What is no script is refused here, with `InvalidRequest`.
     """
 
     manifest: ClassVar[Manifest] = Manifest(
@@ -176,7 +176,30 @@ def _card(model: str, manifest: Manifest) -> ModelCard:
 def _as_script(given: Script | Sequence[ProviderEvent] | str) -> Script:
     if isinstance(given, Script):
         return given
-    return Script(events=text_events(given) if isinstance(given, str) else given)
+    events = text_events(given) if isinstance(given, str) else given
+    if not _are_events(events):
+        raise _no_script(given)
+    return Script(events=events)
+
+
+def _are_events(given: object) -> bool:
+    kinds = get_args(ProviderEvent)
+    return isinstance(given, Sequence) and all(isinstance(one, kinds) for one in cast("Sequence[object]", given))
+
+
+def _no_script(given: object) -> InvalidRequest:
+    """Names types alone: what a test answers with may be content."""
+    kind = type(given).__name__
+    what, way_out = f"'{kind}'", 'a text, events such as text_events("Paris."), or failing(error)'
+    match given:
+        case BaseException():
+            way_out = f"failing({kind}(…))"
+        case Sequence():
+            what = f"'{kind}' that holds what is no event"
+            way_out = 'ScriptedProvider("one answer", "the next"), or text_events("chunk", "chunk")'
+        case _:
+            pass
+    return InvalidRequest(f"a script of the scripted provider cannot be {what}", way_out=way_out)
 
 
 def failing(error: ProviderError, *, after: Sequence[ProviderEvent] = ()) -> Script:

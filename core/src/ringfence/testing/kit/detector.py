@@ -11,6 +11,9 @@ from ringfence.testing.kit.rules.detector_texts import TextRules
 from ringfence.testing.kit.rules.detector_time import TimeRules
 from ringfence.testing.kit.sealed import check
 
+NO_OBJECT = "and must be an object of it"
+"""What is said of a class in the place of a detector; the object to write instead follows."""
+
 
 # pytest runs the tests of the last base first.
 class DetectorConformance(TimeRules, DetectorSecrecyRules, TextRules, HitRules):
@@ -32,14 +35,17 @@ class DetectorConformance(TimeRules, DetectorSecrecyRules, TextRules, HitRules):
         """Checks that no rule is changed, and leaves out those that have nothing to be about.
 
         Raises:
-            TypeError: one is.
+            TypeError: one is, or `detector` is a class.
         """
         super().__init_subclass__(**settings)
         check(cls, DetectorConformance)
+        detector = getattr(cls, "detector", None)
+        if isinstance(detector, type):
+            raise TypeError(f"the detector is the class {detector.__name__}, {NO_OBJECT}: {detector.__name__}()")
         about = {
             "test_what_its_author_says_is_found": cls.finds,
             "test_what_its_author_says_is_nothing_is_passed_over": cls.passes_over,
-            "test_what_was_prepared_gives_the_same_hits": getattr(getattr(cls, "detector", None), "prepare", None),
+            "test_what_was_prepared_gives_the_same_hits": getattr(detector, "prepare", None),
         }
         for name, what in about.items():
             if not what:
@@ -47,4 +53,4 @@ class DetectorConformance(TimeRules, DetectorSecrecyRules, TextRules, HitRules):
                 type.__setattr__(cls, name, None)
 
 
-__all__ = ["DetectorConformance", "DetectorSubject"]
+__all__ = ["NO_OBJECT", "DetectorConformance", "DetectorSubject"]

@@ -54,7 +54,11 @@ class DetectorSubject(metaclass=Sealed):
 
     def _kit_example(self) -> str:
         """A text with something to be found, where the author gave one."""
-        return next(iter(self.finds), "AB-1234 5678 / ab@example.test")
+        return next(filter(None, self.finds), "AB-1234 5678 / ab@example.test")
+
+    def _kit_examples(self) -> list[str]:
+        """That text, and all others that the author gave."""
+        return [self._kit_example(), *self.finds, *self.passes_over]
 
     def _kit_hits(self, text: str, *, prepared: bool = False) -> list[tuple[int, int]]:
         """The hits in `text`, none of them malformed."""

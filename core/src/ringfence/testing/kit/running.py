@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import pytest
 
 from ringfence.errors import InvalidRequest, PluginBroken
+from ringfence.testing.kit.detector import NO_OBJECT
 from ringfence.testing.kit.report import PROGRESS_VARIABLE, VARIABLE, Came, Line, Plugin
+from ringfence.testing.kit.sameness import check_same
 
 if TYPE_CHECKING:
     from ringfence.provider import Manifest
@@ -26,6 +28,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 
 _TAIL = 12
 _NOT_THERE = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
+_A_CLASS = re.compile(rf"TypeError: (the detector is the class \w+, {NO_OBJECT}): (.+)")
 _NOTHING_COLLECTED = int(pytest.ExitCode.NO_TESTS_COLLECTED)
 _RAN = {int(pytest.ExitCode.OK), int(pytest.ExitCode.TESTS_FAILED), _NOTHING_COLLECTED}
 
@@ -105,15 +108,19 @@ def run_kit(target: str | None, progress: Progress = lambda done, of: None) -> S
 
     Raises:
         InvalidRequest: there is nothing to test.
-        PluginBroken: the tests cannot be loaded.
+        PluginBroken: the tests cannot be loaded, or another plugin is installed than the one in the folder.
     """
     with tempfile.TemporaryDirectory(prefix="ringfence-kit-") as folder:
+        plugin = _folder(target)
+        if plugin is not None:
+            check_same(plugin)
         tests = _tests(target, Path(folder))
         report = Path(folder) / "report.json"
         done = _pytest(tests, report, progress)
         lines: list[Line] = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else []
     if done.returncode not in _RAN:
         _check_installed(done.stdout, target)
+        _check_object(done.stdout)
         tail = "\n".join(done.stdout.strip().splitlines()[-_TAIL:])
         raise PluginBroken(f"pytest cannot run {tests.name}:\n{tail}", way_out=f"python -m pytest {tests}")
     if not lines:
@@ -129,16 +136,26 @@ def _check_installed(said: str, target: str | None) -> None:
     """Raises where tests could not be loaded because a package is not there: most often the plugin itself."""
     missing = _NOT_THERE.search(said)
     if missing is not None:
-        folder = next((path for path in _upwards(target) if (path / "pyproject.toml").is_file()), None)
+        folder = _folder(target)
         raise PluginBroken(
             f"the tests import '{missing[1]}', which is not installed",
             way_out="install it" if folder is None else f"pip install -e {quote(str(folder))}",
         )
 
 
-def _upwards(target: str | None) -> Sequence[Path]:
+def _check_object(said: str) -> None:
+    """Raises where the tests, or the entry point, name the class of a detector."""
+    found = _A_CLASS.search(said)
+    if found is not None:
+        raise PluginBroken(found[1], way_out=f"{found[2]} in the tests and where the entry point names it")
+
+
+def _folder(target: str | None) -> Path | None:
+    """The folder of the plugin that is at `target`, a path or the folder that this is."""
     given = Path(target or ".")
-    return (given, *given.parents)
+    if not given.exists():
+        return None
+    return next((path for path in (given, *given.parents) if (path / "pyproject.toml").is_file()), None)
 
 
 def _tests(target: str | None, folder: Path) -> Path:

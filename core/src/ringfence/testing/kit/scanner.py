@@ -20,6 +20,9 @@ from ringfence.testing.kit.scan_child import START
 PATIENCE_S = 30.0
 """For one text."""
 
+BRIEF_PATIENCE_S = 10.0
+"""For a text of some dozen characters, once the detector has scanned another."""
+
 START_S = 120.0
 """For the process to start and to load the detector."""
 
@@ -54,13 +57,15 @@ class Scanner:
         self._unread = b""
         self.slow = False
 
-    def scan(self, text: str, *, prepared: bool = False, marks: Sequence[str] = ()) -> Scanned:
-        """What comes of `text`; `told` is where one of `marks` was repeated.
+    def scan(
+        self, text: str, *, prepared: bool = False, marks: Sequence[str] = (), within_s: float | None = None
+    ) -> Scanned:
+        """What comes of `text`, by default within `PATIENCE_S`; `told` is where one of `marks` was repeated.
 
         Raises:
             AssertionError: nothing came, in time or at all.
         """
-        return Scanned(**self._ask({"text": text, "prepared": prepared, "marks": marks}))
+        return Scanned(**self._ask({"text": text, "prepared": prepared, "marks": marks}, within_s))
 
     def together(self, texts: Sequence[str]) -> list[Any]:
         """The hits in each of `texts`, scanned by several threads at once; the name of what was raised instead."""
@@ -84,9 +89,9 @@ class Scanner:
         )
         self.slow = bool(self._exchange(self._task, START_S)["slow"])
 
-    def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
+    def _ask(self, question: dict[str, Any], within_s: float | None = None) -> dict[str, Any]:
         self.start()
-        return self._exchange(question, PATIENCE_S)
+        return self._exchange(question, min(PATIENCE_S, within_s or PATIENCE_S))
 
     def _exchange(self, said: dict[str, Any], within_s: float) -> dict[str, Any]:
         process = self._process
@@ -101,7 +106,8 @@ class Scanner:
             line = b""
         if line is None:
             self._end()
-            fail(f"the detector did not come back within {within_s:.0f} s")
+            size = f" from a text of {len(said['text']):,} characters" if "text" in said else ""
+            fail(f"the detector did not come back within {within_s:.0f} s{size}")
         if not line:
             self._lost(process)
         answer: dict[str, Any] = json.loads(line)
@@ -140,4 +146,4 @@ class Scanner:
                 stream.close()
 
 
-__all__ = ["PATIENCE_S", "Scanned", "Scanner"]
+__all__ = ["BRIEF_PATIENCE_S", "PATIENCE_S", "Scanned", "Scanner"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 CANARY = "kit-canary-5b2e9d"
 """A word by which the kit knows a text again wherever it turns up."""
 
 _SEED = 20_260
 _LENGTH = 400
+_MOST_CHARACTERS = 64
 _SURROGATES = range(0xD800, 0xE000)
 
 
@@ -45,13 +46,17 @@ TEXTS: Mapping[str, str] = {
 
 SHAPES: Mapping[str, str] = {
     "letters": "a",
+    "capitals": "A",
     "digits": "1",
     "spaces": " ",
     "lines": "\n",
     "dots": ".",
     "hyphens": "-",
+    "underscores": "_",
     "at signs": "a@",
     "letters and digits": "a1",
+    "capitals and digits": "A1",
+    "capitals and hyphens": "A-",
     "digits and spaces": "1 ",
     "brackets": "(",
     "words": "lorem ",
@@ -61,12 +66,29 @@ SHAPES: Mapping[str, str] = {
 
 EXAMPLE = "the author's example"
 HALF_EXAMPLE = "half of the author's example"
+CHARACTERS = "the author's characters"
+"""Shapes that are made of what the author gives."""
 
 
-def long_text(shape: str, length: int, example: str) -> str:
-    """A text of `length` characters that repeats one shape, and ends in what fits none."""
-    piece = {EXAMPLE: f"{example} ", HALF_EXAMPLE: example[: max(1, len(example) * 3 // 4)]}.get(shape) or SHAPES[shape]
+def pieces(shape: str, examples: Sequence[str]) -> Sequence[str]:
+    """What long texts of one shape repeat, each a text of its own; the first of `examples` is the author's example."""
+    example = examples[0]
+    if shape == CHARACTERS:
+        return _runs("".join(examples))
+    own = {EXAMPLE: f"{example} ", HALF_EXAMPLE: example[: max(1, len(example) * 3 // 4)]}
+    return (own.get(shape) or SHAPES[shape],)
+
+
+def _runs(text: str) -> Sequence[str]:
+    """Each character of `text`, and those of each class together: what patterns for it are made of."""
+    characters = list(dict.fromkeys(text))[:_MOST_CHARACTERS]
+    classes = ("".join(filter(one, characters)) for one in (str.isupper, str.islower, str.isdigit, str.isalnum))
+    return list(dict.fromkeys([*characters, *filter(None, classes)]))
+
+
+def long_text(piece: str, length: int) -> str:
+    """A text of `length` characters that repeats one piece, and ends in what fits none."""
     return (piece * (length // len(piece) + 1))[: length - 1] + "!"
 
 
-__all__ = ["CANARY", "EXAMPLE", "HALF_EXAMPLE", "SHAPES", "TEXTS", "long_text"]
+__all__ = ["CANARY", "CHARACTERS", "EXAMPLE", "HALF_EXAMPLE", "SHAPES", "TEXTS", "long_text", "pieces"]
