@@ -20,7 +20,7 @@ from tests.policy.random_policies import LABELS, NAMES, document_of, flow_rules
 
 from ringfence import AsyncAssistant, ConsentRequest, Policy
 from ringfence.assistant.build import RequestOptions
-from ringfence.assistant.setup import PolicyLike
+from ringfence.assistant.setup import PolicyLike, find_policy
 from ringfence.errors import (
     ConnectFailed,
     Overloaded,
@@ -41,6 +41,7 @@ from ringfence.privacy.detector import Detector, Hit
 from ringfence.privacy.material import request_texts
 from ringfence.provider import Availability, Available, NotAvailable, Plan
 from ringfence.recipient import Recipient
+from ringfence.registry import is_known
 from ringfence.request import Request
 from ringfence.response import ProviderEvent, TextDelta
 from ringfence.testing import ScriptedProvider, text_events
@@ -167,7 +168,9 @@ class Recipients:
     def assistant(self, policy: PolicyLike, **more: Any) -> AsyncAssistant:
         """An assistant over them."""
         more = {"audit": False, "retry": NO_WAIT, "consent": self.person, **more}
-        return AsyncAssistant(policy, providers=dict(self.doubles), **more)
+        named = {one.provider for one in find_policy(policy).recipients.values()}
+        known = {name: double for name, double in self.doubles.items() if name in named or is_known(name)}
+        return AsyncAssistant(policy, providers=known, **more)
 
     @property
     def reached(self) -> frozenset[str]:
