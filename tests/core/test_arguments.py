@@ -313,10 +313,15 @@ async def _done(asked: Any) -> None:
         await asked
 
 
-async def test_a_fact_where_the_policy_declares_none_is_refused() -> None:
-    error = await refused(lambda it: it.respond("hello", facts={"user.age": "adult"}))
-    assert error.message == "fact 'user.age' is not declared in policy 'under-test'"
-    assert error.way_out == "leave it out, or declare it under facts:"
+async def test_facts_that_no_rule_reads_change_nothing() -> None:
+    """An app says what it knows: it does not know which policy asks for what."""
+    head = policy_text().partition("recipients:")[0] + "facts:\n  user.age_band: {type: enum, values: [adult, minor]}\n"
+    for rules, facts in (
+        (policy("first"), {"user.age": 7}),
+        (policy("first", head=head), {"user.age": 7, "user.age_band": "adult"}),
+    ):
+        async with assistant(rules, first=ScriptedProvider("x")) as it:
+            assert (await it.respond("hello", facts=facts)).text == "x"
 
 
 async def test_a_fact_that_only_the_shadow_declares_is_taken(tmp_path: Path) -> None:

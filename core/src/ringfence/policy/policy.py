@@ -47,21 +47,20 @@ class Policy:
         return self.compiled.decide(facts)
 
     def check_facts(self, given: Mapping[str, object]) -> None:
-        """Refuses the facts of an app that would change nothing, since nobody declares them.
+        """Refuses a misspelt fact. One that no rule reads changes nothing: an app does not know what a file asks for.
 
         Raises:
-            InvalidRequest: neither this policy nor its shadow declares one of them.
+            InvalidRequest: one is declared neither here nor in the shadow, and is nearly that of one that is not given.
         """
         if given.keys() <= self.facts.keys():
             return
         known = {*self.facts, *(() if self.shadow is None else self.shadow.facts)}
         for name in sorted(given.keys() - known):
-            close = nearest(name, known)
-            hint = f": did you mean '{close}'?" if close else ""
-            raise InvalidRequest(
-                f"fact {quoted(name)} is not declared in policy '{self.name}'{hint}",
-                way_out=f"one of {', '.join(sorted(known))}" if known else "leave it out, or declare it under facts:",
-            )
+            if close := nearest(name, known - given.keys()):
+                raise InvalidRequest(
+                    f"fact {quoted(name)} is not declared in policy '{self.name}': did you mean '{close}'?",
+                    way_out=f"one of {', '.join(sorted(known))}",
+                )
 
     def consent_rule(self, recipient: str) -> ConsentRule:
         """How consent is asked for `recipient`: as the file says for it, else for its ring, else the default."""
