@@ -316,10 +316,8 @@ async def _done(asked: Any) -> None:
 async def test_facts_that_no_rule_reads_change_nothing() -> None:
     """An app says what it knows: it does not know which policy asks for what."""
     head = policy_text().partition("recipients:")[0] + "facts:\n  user.age_band: {type: enum, values: [adult, minor]}\n"
-    for rules, facts in (
-        (policy("first"), {"user.age": 7}),
-        (policy("first", head=head), {"user.age": 7, "user.age_band": "adult"}),
-    ):
+    more: dict[str, str | int | float | bool] = {"user.age": 7, "user.age_band": "adult"}
+    for rules, facts in ((policy("first"), {"user.age": 7}), (policy("first", head=head), more)):
         async with assistant(rules, first=ScriptedProvider("x")) as it:
             assert (await it.respond("hello", facts=facts)).text == "x"
 
