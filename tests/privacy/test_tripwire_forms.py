@@ -128,6 +128,11 @@ def test_many_values_are_found_as_few_are(values: set[str], data: st.DataObject)
     assert trips(values, _READ[write](f" {value} ").encode())
 
 
+@pytest.mark.parametrize("sent", [b"12+Elm+Street", b"12+Elm%20Street", b"12 Elm+Street", b"12%20Elm+Street"])
+def test_a_space_may_be_written_in_more_than_one_way_in_one_value(sent: bytes) -> None:
+    assert trips(["12 Elm Street"], b"to=" + sent + b"&more=1")
+
+
 def test_a_value_split_over_the_pieces_of_what_is_sent_is_in_none_of_them() -> None:
     assert not trips({"anna@example.com"}, b"anna@", b"example.com")
     assert trips({"anna@example.com"}, b"{}", b"/path", b"anna%40example.com")

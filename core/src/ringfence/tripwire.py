@@ -40,6 +40,9 @@ def trips(values: Collection[str], *outgoing: bytes) -> bool:
     if "%" in text or "&" in text:
         # What looks like another escape may be what the text says.
         forms += unescaped_forms(text, BACKSLASHED)[0][1:]
+    if "+" in text and any(" " in value for value in sought):
+        # Some of its spaces may be written so, and others not.
+        forms += unescaped_forms(text.replace("+", " "))[0]
     escaped = any(map(_ESCAPED_IN_JSON, sought))
     return any(map(stands, forms)) or any(map(stands, _from_base64(plain, escaped=escaped)))
 
